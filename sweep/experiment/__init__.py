@@ -1,0 +1,1 @@
+"""What is asked, and how it is cut: the spec and the grid of its cells."""

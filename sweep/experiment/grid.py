@@ -1,0 +1,168 @@
+"""The cells of a sweep in their order, cut into parts without ever holding the whole grid.
+
+Cells are numbered in C order over (cost, learning_rate, x, y, tolerance, starts), those axes
+that there are; starts are the crossed axes w (or w1 … wd) and b, or the drawn points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.errors import SpecError
+from sweep.experiment.spec import Spec, Start
+from sweep.neuron.problem import Problem, problem
+
+__all__ = ["Grid", "Segment"]
+
+# A part is the unit of resuming and of memory: ~100 MB of results in flight at the most, and at
+# least 16 parts, so that an interrupted small sweep goes on from the middle too.
+MOST_PART_ROWS = 2**20
+FEWEST_PARTS = 16
+
+# Drawn starts come in chunks, each from its own stream, so that any of them can be had alone.
+DRAWN_AT_A_TIME = 2**16
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Neighbouring cells that differ only in their starts.
+
+    Attributes
+    ----------
+    outer : dict
+        Index of each outer axis' value (cost, learning_rate, …) in `Grid.values`.
+    first, last : int
+        The range of starts.
+    """
+
+    outer: dict[str, int]
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of a spec."""
+
+    spec: Spec
+
+    @cached_property
+    def values(self) -> dict[str, NDArray[Any]]:
+        """The values of each axis, outermost first."""
+        order = ["cost", "learning_rate", "x", "y", "tolerance", *self.start_names]
+        return {name: self.spec.values(name) for name in order if name in self.spec.axes}
+
+    @cached_property
+    def start_names(self) -> list[str]:
+        """The names of a start's numbers: w (or w1 … wd) and b."""
+        d = self.spec.inputs
+        return [*(["w"] if d == 1 else [f"w{j}" for j in range(1, d + 1)]), "b"]
+
+    @cached_property
+    def outer_names(self) -> list[str]:
+        """The names of the axes other than the starts."""
+        return [name for name in self.values if name not in self.start_names]
+
+    @cached_property
+    def starts_count(self) -> int:
+        """How many starts there are for each combination of the outer axes."""
+        if self.spec.start is not None:
+            return self.spec.start.count
+        return prod(len(self.values[name]) for name in self.start_names)
+
+    @property
+    def size(self) -> int:
+        """The number of cells."""
+        return self.starts_count * prod(len(self.values[name]) for name in self.outer_names)
+
+    @property
+    def part_rows(self) -> int:
+        """The number of cells in a part (the last may have fewer)."""
+        fair = -(-self.size // FEWEST_PARTS)
+        return self.spec.part_rows or min(fair, MOST_PART_ROWS)
+
+    @property
+    def parts(self) -> int:
+        """The number of parts."""
+        return -(-self.size // self.part_rows)
+
+    def part(self, index: int) -> range:
+        """Return the numbers of the cells in a part."""
+        first = index * self.part_rows
+        return range(first, min(first + self.part_rows, self.size))
+
+    def segments(self, cells: range) -> Iterator[Segment]:
+        """Cut a range of cells where an outer axis changes."""
+        shape = [len(self.values[name]) for name in self.outer_names]
+        first = cells.start
+        while first < cells.stop:
+            panel, start = divmod(first, self.starts_count)
+            last = min(cells.stop - panel * self.starts_count, self.starts_count)
+            index = (int(i) for i in np.unravel_index(panel, shape))
+            yield Segment(dict(zip(self.outer_names, index, strict=True)), start, last)
+            first = panel * self.starts_count + last
+
+    def start_indices(self, first: int, last: int) -> dict[str, NDArray[np.int32]]:
+        """Return, for a range of crossed starts, the index of each one's value on each axis."""
+        shape = [len(self.values[name]) for name in self.start_names]
+        found = np.unravel_index(np.arange(first, last), shape)
+        return {
+            name: index.astype(np.int32)
+            for name, index in zip(self.start_names, found, strict=True)
+        }
+
+    def starts(self, first: int, last: int) -> NDArray[np.float64]:
+        """Return a range of starts, shape (last − first, d + 1): w1 … wd, b."""
+        if self.spec.start is not None:
+            return _drawn(self.spec.start, len(self.start_names), first, last)
+        indices = self.start_indices(first, last)
+        return np.column_stack([self.values[name][index] for name, index in indices.items()])
+
+    def ask(self, outer: dict[str, int]) -> tuple[Problem, float]:
+        """Return what the neurons of a segment are asked, and their learning rate."""
+        spec = self.spec
+        given = {name: self.values[name][i] for name, i in outer.items()}
+        return problem(
+            x=given.get("x", spec.task.x),
+            y=given.get("y", spec.task.y),
+            cost=str(given["cost"]),
+            activation=spec.task.activation,
+            tolerance=float(given.get("tolerance", spec.stop.tolerance)),
+            max_epochs=spec.stop.max_epochs,
+        ), float(given["learning_rate"])
+
+
+def _drawn(how: Start, columns: int, first: int, last: int) -> NDArray[np.float64]:
+    chunks = []
+    for chunk in range(first // DRAWN_AT_A_TIME, -(-last // DRAWN_AT_A_TIME)):
+        begin = chunk * DRAWN_AT_A_TIME
+        points = _chunk(how, columns, chunk)
+        chunks.append(points[max(first - begin, 0) : last - begin])
+    return how.scale * np.concatenate(chunks)
+
+
+def _chunk(how: Start, columns: int, chunk: int) -> NDArray[np.float64]:
+    shape = (DRAWN_AT_A_TIME, columns)
+    stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([how.seed, chunk])))
+    if how.random == "normal":
+        return stream.standard_normal(shape)
+    if how.random == "uniform":
+        return stream.uniform(-1.0, 1.0, shape)
+    try:
+        from scipy.stats.qmc import Sobol
+    except ImportError:
+        raise SpecError(
+            "start.random = 'sobol': needs SciPy; pip install 'neuron-sweep[sobol]'"
+        ) from None
+    sobol = Sobol(columns, rng=how.seed)
+    if chunk > 0:  # SciPy 1.17 fails on fast_forward(0)
+        sobol.fast_forward(chunk * DRAWN_AT_A_TIME)
+    points: NDArray[np.float64] = sobol.random(DRAWN_AT_A_TIME)
+    return 2.0 * points - 1.0

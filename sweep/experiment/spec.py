@@ -1,0 +1,292 @@
+"""What a sweep asks: read from TOML or made in Python, and checked before anything is computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from sweep.errors import SpecError
+from sweep.neuron.costs import COSTS
+from sweep.neuron.problem import (
+    DTYPES,
+    METHODS,
+    check_choice,
+    check_step,
+    check_targets,
+    problem,
+)
+
+__all__ = ["ARTICLE", "Span", "Spec", "differences"]
+
+ARTICLE = Path(__file__).with_name("article.toml")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Span(_Strict):
+    """`num` values from start to stop, both included, evenly spaced or so in the logarithm."""
+
+    start: float
+    stop: float
+    num: int = Field(ge=1)
+    scale: Literal["linear", "log"] = "linear"
+
+    @model_validator(mode="after")
+    def _log_avoids_zero(self) -> Self:
+        if self.scale == "log" and not (self.start > 0 and self.stop > 0):
+            raise ValueError("with scale = 'log', start and stop must be greater than 0")
+        return self
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, (dict, Span)):
+        return "a table"
+    names = isinstance(value, list) and any(isinstance(item, str) for item in value)
+    return "names" if names else "numbers"
+
+
+Axis = Annotated[
+    Annotated[Span, Tag("a table")]
+    | Annotated[list[float], Field(min_length=1), Tag("numbers")]
+    | Annotated[list[str], Field(min_length=1), Tag("names")],
+    Discriminator(_kind),
+]
+
+
+class Task(_Strict):
+    """The samples that every neuron learns: one, n of one input, or n of d inputs."""
+
+    x: float | list[float] | list[list[float]] = 1.0
+    y: float | list[float] = 0.0
+    activation: str = "sigmoid"
+
+
+class Stop(_Strict):
+    """When a neuron's training ends."""
+
+    tolerance: float = 0.1
+    max_epochs: int = 10_000
+
+
+class Start(_Strict):
+    """Starts (w1 … wd, b) drawn at random, in place of the w and b axes."""
+
+    random: Literal["normal", "uniform", "sobol"]
+    count: int = Field(ge=1)
+    scale: float = Field(default=1.0, gt=0)
+    seed: int = Field(default=0, ge=0)
+
+
+class Spec(_Strict):
+    """A sweep: axes crossed with one another, the task that neurons are set, and when they stop.
+
+    The fields are those of the TOML file (`sweep/experiment/article.toml` is one). An axis is a
+    list of values or a table with start, stop, num and scale.
+
+    Raises
+    ------
+    SpecError
+        Names the field, its value and what is allowed.
+
+    Examples
+    --------
+    >>> import sweep
+    >>> spec = sweep.Spec(
+    ...     axes={"w": [0.6, 2.0], "b": [0.9, 2.0], "learning_rate": [0.15]},
+    ...     stop={"tolerance": 0.1, "max_epochs": 1000},
+    ... )
+    >>> spec.axes["cost"]
+    ['quadratic', 'cross_entropy']
+    """
+
+    name: str = Field(default="sweep", pattern=r"^[\w-][\w.-]*$")
+    method: str = "auto"
+    dtype: str = "float64"
+    part_rows: int | None = Field(default=None, ge=1)
+    axes: dict[str, Axis]
+    task: Task = Task()
+    stop: Stop = Stop()
+    start: Start | None = None
+
+    def __init__(self, **fields: Any) -> None:
+        axes = fields.get("axes")
+        if isinstance(axes, dict):
+            listed = {k: [v] if isinstance(v, (str, int, float)) else v for k, v in axes.items()}
+            fields["axes"] = {**listed, "cost": listed.get("cost", list(COSTS))}
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise SpecError(_one_line(error.errors())) from None
+        _check(self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Spec:
+        """Read a spec from a TOML file."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "is not a text file"
+            raise SpecError(f"{path}: cannot be read: {reason}") from None
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, origin: str = "spec") -> Spec:
+        """Read a spec from TOML text; `origin` is named in errors."""
+        try:
+            return cls(**tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise SpecError(f"{origin}: is not TOML: {error}") from None
+        except SpecError as error:
+            raise SpecError(f"{origin}: {error}") from None
+
+    def toml(self) -> str:
+        """Return the spec as TOML text."""
+        fields = self.model_dump(exclude_none=True)
+        for table in ("task", "stop"):
+            fields[table] = {k: v for k, v in fields[table].items() if k not in self.axes}
+        return tomli_w.dumps(fields)
+
+    @property
+    def id(self) -> str:
+        """A hash of all that determines the numbers, as 16 hexadecimal digits."""
+        fields = self.model_dump(exclude={"name", "part_rows"})
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def inputs(self) -> int:
+        """The number of inputs of each neuron."""
+        first = self.task.x[0] if isinstance(self.task.x, list) and self.task.x else None
+        return len(first) if isinstance(first, list) else 1
+
+    def values(self, axis: str) -> NDArray[Any]:
+        """Return the values of an axis, in order."""
+        given = self.axes[axis]
+        if not isinstance(given, Span):
+            return np.array(given)
+        space = np.geomspace if given.scale == "log" else np.linspace
+        return space(given.start, given.stop, given.num)
+
+
+# --- errors in one line --------------------------------------------------------------------
+
+
+def _one_line(errors: list[ErrorDetails]) -> str:
+    """Say the first of what pydantic found as «field = value: what is allowed»."""
+    # A misspelt key is also a missing one: the first says more.
+    error = min(errors, key=lambda e: e["type"] != "extra_forbidden")
+    path = [str(p) for p in error["loc"] if p not in ("a table", "numbers", "names")]
+    path = [p for p in path if not re.search(r"\[|^(float|int|str)$", p)]
+    field, value, kind = ".".join(path), error["input"], error["type"]
+    if kind == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        near = get_close_matches(path[-1], known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"{field}: unknown key; {hint}known here: {', '.join(known)}"
+    if kind == "missing":
+        return f"{field}: missing; it has no default"
+    if kind == "too_short":
+        return f"{field} = {value}: must not be empty"
+    message = error["msg"].removeprefix("Value error, ")
+    message = re.sub(r"^(Input|String|List) should (be|match|have)", _must, message)
+    return f"{field} = {_short(value)}: {message}"
+
+
+def _must(match: re.Match[str]) -> str:
+    return f"must {match[2]}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    tables: dict[str, type[BaseModel]] = {"task": Task, "stop": Stop, "start": Start}
+    model = tables.get(path[-1], Span) if path else Spec
+    return list(model.model_fields)
+
+
+def _check(spec: Spec) -> None:
+    """Raise SpecError where fields do not fit together."""
+    d, drawn = spec.inputs, spec.start is not None
+    weights = ["w"] if d == 1 else [f"w{j}" for j in range(1, d + 1)]
+    starts = [] if drawn else [*weights, "b"]
+    one_sample = not isinstance(spec.task.x, list)
+    optional = ["x", "y", "tolerance"] if one_sample else ["tolerance"]
+    known = [*starts, "learning_rate", "cost", *optional]
+    for name, axis in spec.axes.items():
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            why = "; [start] draws the starts" if drawn and name in (*weights, "b") else ""
+            raise SpecError(f"axes.{name}: unknown axis{why}; {hint}known: {', '.join(known)}")
+        if (_kind(axis) == "names") != (name == "cost"):
+            wanted = "names of costs" if name == "cost" else "numbers"
+            raise SpecError(f"axes.{name} = {_short(axis)}: must be {wanted}")
+    for name in (*starts, "learning_rate"):
+        if name not in spec.axes:
+            raise SpecError(f"axes.{name}: missing; it has no default")
+    for place, table in (("task", spec.task), ("stop", spec.stop)):
+        for name in table.model_fields_set & spec.axes.keys():
+            raise SpecError(f"axes.{name} and {place}.{name}: only one of them may be given")
+    check_choice("method", spec.method, METHODS)
+    check_choice("dtype", spec.dtype, DTYPES)
+    for name in spec.axes:
+        values = spec.values(name)
+        if len(np.unique(values)) != len(values):
+            raise SpecError(f"axes.{name} = {_short(spec.axes[name])}: holds a value twice")
+    tolerances, rates = (
+        spec.values(name) if name in spec.axes else np.array([spec.stop.tolerance])
+        for name in ("tolerance", "learning_rate")
+    )
+    ask = None
+    for cost in spec.values("cost"):
+        for tolerance in tolerances:
+            ask = problem(
+                x=spec.task.x,
+                y=spec.task.y,
+                cost=str(cost),
+                activation=spec.task.activation,
+                tolerance=float(tolerance),
+                max_epochs=spec.stop.max_epochs,
+            )
+    assert ask is not None
+    if "y" in spec.axes:
+        check_targets(spec.values("y"), spec.task.activation)
+    check_step(rates, spec.values("x")[:, None] if "x" in spec.axes else ask.x)
+
+
+def differences(ours: Spec, theirs: Spec) -> list[str]:
+    """Return the fields in which two specs that should be the same differ."""
+    a, b = (_flat(spec.model_dump(exclude={"name"})) for spec in (ours, theirs))
+    keys = [k for k in {**a, **b} if a.get(k) != b.get(k)]
+    return [f"{k} is {b.get(k)!r} there, {a.get(k)!r} here" for k in keys]
+
+
+def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in fields.items():
+        nested = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return flat

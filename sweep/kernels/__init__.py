@@ -1,0 +1,1 @@
+"""How very many neurons are trained at once."""

@@ -1,0 +1,57 @@
+"""Compiled kernels on disk, where that is safe: a second process starts in milliseconds.
+
+Numba keys its cache by the kernel's own file only, not by the helpers that are compiled into it,
+so the folder is named after a hash of every source file that a kernel is made of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba.core import config
+
+import sweep
+
+__all__ = ["compiled"]
+
+_PACKAGE = Path(sweep.__file__).parent
+
+
+def _folder() -> Path:
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
+    for floor in ("neuron", "kernels"):
+        for source in sorted((_PACKAGE / floor).glob("*.py")):
+            digest.update(source.read_bytes())
+    home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    base = Path(home) if home else Path.home() / ".cache"
+    return base / "neuron-sweep" / digest.hexdigest()[:16]
+
+
+def compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile for one signature, without the GIL; from disk if it is there.
+
+    Where no cache can be written, the function is compiled in each process.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        # The NumPy error model: Python's would put a branch on each division.
+        jitted = numba.njit(nogil=True, error_model="numpy")(function)
+        before = config.CACHE_DIR
+        try:
+            config.CACHE_DIR = str(_folder())
+            jitted.enable_caching()
+        except (OSError, RuntimeError):
+            pass
+        finally:
+            config.CACHE_DIR = before
+        jitted.compile(signature)
+        jitted.disable_compile()
+        return jitted  # type: ignore[no-any-return]
+
+    return decorate

@@ -1,0 +1,58 @@
+"""Blocks of work on a pool of threads, interruptible from the keyboard."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.errors import SpecError
+
+__all__ = ["check_threads", "default_threads", "run_blocks"]
+
+
+def default_threads() -> int:
+    """Return how many CPUs this process may use: its affinity, cut by the cgroup's quota."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        allowed = math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # no cgroup v2, or no quota ("max")
+        return cpus or 1
+    return max(1, min(cpus or 1, allowed))
+
+
+def check_threads(threads: int | None) -> int:
+    """Return the number of threads to use; None means `default_threads()`."""
+    if threads is None:
+        return default_threads()
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        raise SpecError(f"threads = {threads!r}: must be a whole number of at least 1")
+    return threads
+
+
+def run_blocks(
+    work: Callable[[int, int, NDArray[np.uint8]], object],
+    blocks: Iterable[tuple[int, int]],
+    threads: int,
+) -> None:
+    """Call work(first, last, stop) for each block on a pool of threads.
+
+    Free threads take the next block, so blocks of unequal cost balance themselves. Work must
+    return soon after stop[0] becomes 1, which an error in any block or Ctrl-C makes it.
+    """
+    stop = np.zeros(1, np.uint8)
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(work, first, last, stop) for first, last in blocks]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        finally:
+            stop[0] = 1
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,302 @@
+"""SIMD lanes as a Numba type: arithmetic, fma, masks and exp, all in LLVM's own vectors.
+
+A `Lanes` value is a register of `width` floats. LLVM turns it into whatever the CPU has (one
+zmm, two ymm, four xmm, …), so the generated bits do not depend on the CPU; and nothing depends
+on the auto-vectoriser, which gives up at a branch or a call. No fast-math flags are set: what is
+fused is fused because the code says `fma`.
+
+Formulas written in `sweep.neuron.arithmetic`'s functions compile for lanes as they stand.
+"""
+
+# numba's extension API is untyped
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, no-any-return"
+
+from __future__ import annotations
+
+import operator
+from math import exp
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.errors import TypingError
+from numba.core.typeconv import Conversion
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import (
+    intrinsic,
+    lower_builtin,
+    lower_cast,
+    models,
+    overload,
+    register_model,
+)
+
+from sweep.neuron import arithmetic
+from sweep.neuron.arithmetic import fma
+
+__all__ = ["WIDTH", "bits_of", "count_up", "load", "select", "store", "zero"]
+
+# Lanes in a value.
+WIDTH = 16
+
+
+class Lanes(types.Type):
+    """`width` numbers of one type in a register."""
+
+    def __init__(self, dtype: types.Type, width: int) -> None:
+        self.dtype, self.width = dtype, width
+        super().__init__(name=f"Lanes({dtype}, {width})")
+
+    def can_convert_from(self, typingctx, other):
+        return Conversion.safe if isinstance(other, types.Number) else None
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, fe_type):
+        element = (
+            ir.IntType(1)
+            if fe_type.dtype is types.boolean
+            else manager.lookup(fe_type.dtype).get_value_type()
+        )
+        super().__init__(manager, fe_type, ir.VectorType(element, fe_type.width))
+
+
+def _is_float_lanes(t: object) -> bool:
+    return isinstance(t, Lanes) and isinstance(t.dtype, types.Float)
+
+
+# --- scalars become lanes where an operation needs them ------------------------------------
+
+
+def _splat(builder, scalar, width):
+    if isinstance(scalar, ir.Constant):
+        return ir.Constant(ir.VectorType(scalar.type, width), [scalar] * width)
+    vector = ir.VectorType(scalar.type, width)
+    index = ir.IntType(32)(0)
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, index)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), width), None)
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+
+@lower_cast(types.Number, Lanes)
+def _scalar_to_lanes(context, builder, fromty, toty, value):
+    return _splat(builder, context.cast(builder, value, fromty, toty.dtype), toty.width)
+
+
+# --- operators -----------------------------------------------------------------------------
+
+
+def _joined(args):
+    """Return the lanes type that an operation on these types has, or None."""
+    vectors = {t for t in args if isinstance(t, Lanes)}
+    if len(vectors) != 1 or not all(isinstance(t, (Lanes, types.Number)) for t in args):
+        return None
+    return vectors.pop()
+
+
+def _register_binary(op, emit, result=lambda t: t):
+    @infer_global(op)
+    class _Template(AbstractTemplate):
+        def generic(self, args, kws):
+            joined = _joined(args)
+            if joined is not None and len(args) == 2 and not kws:
+                return signature(result(joined), joined, joined)
+            return None
+
+    @lower_builtin(op, Lanes, Lanes)
+    def _lower(context, builder, sig, args):
+        return emit(builder, *args)
+
+
+def _mask(t: Lanes) -> Lanes:
+    return Lanes(types.boolean, t.width)
+
+
+_register_binary(operator.add, lambda builder, a, b: builder.fadd(a, b))
+_register_binary(operator.sub, lambda builder, a, b: builder.fsub(a, b))
+_register_binary(operator.mul, lambda builder, a, b: builder.fmul(a, b))
+_register_binary(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
+# Ordered: a comparison with NaN is False.
+_register_binary(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), _mask)
+
+
+def _register_unary(op, emit):
+    @infer_global(op)
+    class _Template(AbstractTemplate):
+        def generic(self, args, kws):
+            return signature(args[0], args[0]) if _is_float_lanes(args[0]) else None
+
+    @lower_builtin(op, Lanes)
+    def _lower(context, builder, sig, args):
+        return emit(builder, args[0])
+
+
+def _llvm(name, builder, *args):
+    """Call LLVM's own function of that name, for vectors too."""
+    vector = args[0].type
+    kind = ir.FunctionType(vector, [a.type for a in args])
+    full = f"{name}.v{vector.count}{vector.element.intrinsic_name}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, full), args)
+
+
+_register_unary(operator.neg, lambda builder, a: builder.fneg(a))
+_register_unary(abs, lambda builder, a: _llvm("llvm.fabs", builder, a))
+
+
+@intrinsic
+def _fma(typingctx, a, b, c):
+    joined = _joined((a, b, c))
+
+    def codegen(context, builder, sig, args):
+        return _llvm("llvm.fma", builder, *args)
+
+    return joined(joined, joined, joined), codegen
+
+
+@overload(fma)
+def _overload_fma(a, b, c):
+    return (lambda a, b, c: _fma(a, b, c)) if _joined((a, b, c)) else None
+
+
+@intrinsic
+def select(typingctx, mask, a, b):
+    """Return a where the mask holds, b elsewhere."""
+    joined = _joined((a, b))
+
+    def codegen(context, builder, sig, args):
+        return builder.select(*args)
+
+    return joined(mask, joined, joined), codegen
+
+
+# --- exp -----------------------------------------------------------------------------------
+
+# exp(t) = 2ⁿ·exp(r), n the nearest integer to t/ln 2, r = t − n·ln 2 in two steps (Cody and
+# Waite, *Software Manual for the Elementary Functions*, 1980). ln 2's head has its low bits
+# zero, so n·head is exact. The polynomials are minimax in relative error on |r| ≤ ln 2/2 with
+# the first two coefficients held at 1, made by `scripts/exp_polynomial`.
+
+
+@intrinsic
+def _scale(typingctx, p, shifted):
+    """Return p·2ⁿ, n held in the low bits of shifted = n + 1.5·2^(mantissa bits)."""
+
+    def codegen(context, builder, sig, args):
+        bits, mantissa = (64, 52) if sig.return_type.dtype is types.float64 else (32, 23)
+        vector = ir.VectorType(ir.IntType(bits), sig.return_type.width)
+        p_bits, n_bits = (builder.bitcast(a, vector) for a in args)
+        by = ir.Constant(vector, [mantissa] * sig.return_type.width)
+        exponent = builder.shl(n_bits, by)
+        return builder.bitcast(builder.add(p_bits, exponent), args[0].type)
+
+    return p(p, shifted), codegen
+
+
+@overload(exp)
+def _overload_exp(t):
+    if not (_is_float_lanes(t) and t.dtype is types.float64):
+        return None
+
+    def impl(t):
+        shifted = fma(t, 1.4426950408889634, 6755399441055744.0)
+        n = shifted - 6755399441055744.0
+        r = fma(n, -0.693147180559663, t)
+        r = fma(n, -2.8235290563031577e-13, r)
+        p = fma(2.4611774866448153e-08, r, 2.7620875260960547e-07)
+        p = fma(p, r, 2.7558722454959236e-06)
+        p = fma(p, r, 2.4801520499122076e-05)
+        p = fma(p, r, 0.00019841268394338042)
+        p = fma(p, r, 0.0013888888916991661)
+        p = fma(p, r, 0.008333333333899089)
+        p = fma(p, r, 0.04166666666662524)
+        p = fma(p, r, 0.16666666666665997)
+        p = fma(p, r, 0.5000000000000001)
+        p = fma(p, r, 1.0)
+        p = fma(p, r, 1.0)
+        return _scale(p, shifted)
+
+    return impl
+
+
+@overload(arithmetic.clamp)
+def _overload_clamp(z):
+    if not _is_float_lanes(z):
+        return None
+    limit = arithmetic.EXP_LIMIT
+
+    def impl(z):
+        z = select(z > limit, limit, z)
+        return select(-limit > z, -limit, z)
+
+    return impl
+
+
+# --- memory and masks ----------------------------------------------------------------------
+
+
+def _pointer(context, builder, array_type, array, indices, vector):
+    aggregate = context.make_array(array_type)(context, builder, array)
+    pointer = cgutils.get_item_pointer(context, builder, array_type, aggregate, indices)
+    return builder.bitcast(pointer, vector.as_pointer())
+
+
+def _memory_signature(array, row, column, *value):
+    if not (isinstance(array, types.Array) and array.ndim == 2 and array.layout == "C"):
+        raise TypingError("lanes are loaded from and stored to rows of a C-ordered matrix")
+    result = types.none if value else Lanes(array.dtype, WIDTH)
+    return result(array, row, column, *value)
+
+
+@intrinsic
+def load(typingctx, array, row, column):
+    """Return array[row, column : column + width] as lanes."""
+
+    def codegen(context, builder, sig, args):
+        vector = context.get_value_type(sig.return_type)
+        pointer = _pointer(context, builder, sig.args[0], args[0], args[1:], vector)
+        return builder.load(pointer, align=8)
+
+    return _memory_signature(array, row, column), codegen
+
+
+@intrinsic
+def store(typingctx, array, row, column, value):
+    """Set array[row, column : column + width] to lanes."""
+
+    def codegen(context, builder, sig, args):
+        pointer = _pointer(context, builder, sig.args[0], args[0], args[1:3], args[3].type)
+        builder.store(args[3], pointer, align=8)
+        return context.get_dummy_value()
+
+    return _memory_signature(array, row, column, value), codegen
+
+
+@intrinsic
+def zero(typingctx, array):
+    """Return lanes of zeros, of the array's type."""
+
+    def codegen(context, builder, sig, args):
+        return ir.Constant(context.get_value_type(sig.return_type), None)
+
+    return Lanes(array.dtype, WIDTH)(array), codegen
+
+
+@intrinsic
+def count_up(typingctx, count, mask):
+    """Return the integer lanes, one more where the mask holds."""
+
+    def codegen(context, builder, sig, args):
+        return builder.add(args[0], builder.zext(args[1], args[0].type))
+
+    return count(count, mask), codegen
+
+
+@intrinsic
+def bits_of(typingctx, mask):
+    """Return the mask as an integer, its first lane in the lowest bit."""
+
+    def codegen(context, builder, sig, args):
+        bits = builder.bitcast(args[0], ir.IntType(sig.args[0].width))
+        return builder.zext(bits, ir.IntType(64))
+
+    return types.uint64(mask), codegen

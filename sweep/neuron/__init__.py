@@ -1,0 +1,1 @@
+"""What is trained: formulas of one neuron; no loop over neurons, no input or output."""

@@ -1,0 +1,74 @@
+"""The obvious slow training loop, one neuron at a time: the oracle of every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite, nan
+
+from sweep.neuron.problem import Problem, Status
+
+__all__ = ["Outcome", "State", "descend", "train_one"]
+
+
+@dataclass(frozen=True)
+class State:
+    """One neuron after some number of updates."""
+
+    w: list[float]
+    b: float
+    z: list[float]
+    error: float
+    cost: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the training of one neuron ended."""
+
+    epochs: int
+    status: Status
+    initial_error: float
+    final_error: float
+    w: list[float]
+    b: float
+
+
+def descend(w0: Sequence[float], b0: float, learning_rate: float, ask: Problem) -> Iterator[State]:
+    """Yield the neuron before the first update, after one, after two, and so on, without end."""
+    xs, ys = ask.x.tolist(), ask.y.tolist()
+    n, inputs = len(xs), range(len(xs[0]))
+    w, b = list(w0), b0
+    while True:
+        z = [sum(w[j] * x[j] for j in inputs) + b for x in xs]
+        error, cost, grad_w, grad_b = 0.0, 0.0, [0.0 for _ in inputs], 0.0
+        for x, y, z_i in zip(xs, ys, z, strict=True):
+            residual, slope = ask.act.forward(z_i, y)
+            delta = ask.fused.delta(residual, slope)
+            error += abs(residual)
+            cost += ask.fused.value(z_i, residual, y)
+            for j in inputs:
+                grad_w[j] += delta * x[j] / n
+            grad_b += delta / n
+        yield State(list(w), b, z, error / n, cost / n)
+        for j in inputs:
+            w[j] -= learning_rate * grad_w[j]
+        b -= learning_rate * grad_b
+
+
+def train_one(w0: Sequence[float], b0: float, learning_rate: float, ask: Problem) -> Outcome:
+    """Train one neuron until its error is at most the tolerance, or for max_epochs updates."""
+    initial_error = nan
+    for epochs, state in enumerate(descend(w0, b0, learning_rate, ask)):
+        if not all(map(isfinite, state.z)):
+            return Outcome(epochs, Status.non_finite, initial_error, nan, state.w, state.b)
+        if epochs == 0:
+            initial_error = state.error
+        if state.error <= ask.tolerance:
+            status = Status.converged
+        elif epochs == ask.max_epochs:
+            status = Status.max_epochs
+        else:
+            continue
+        return Outcome(epochs, status, initial_error, state.error, state.w, state.b)
+    raise AssertionError("descend never ends")

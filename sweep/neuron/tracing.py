@@ -1,0 +1,93 @@
+"""`trace`: one neuron's learning curve, epoch by epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sweep.errors import SpecError
+from sweep.neuron.problem import check_step, problem
+from sweep.neuron.reference import descend
+
+__all__ = ["Trace", "trace"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One neuron at the epochs 0 … E: before the first update, after one, … after E.
+
+    Attributes
+    ----------
+    epoch : (E + 1,) int64 array
+    output : (E + 1,) array, or (E + 1, n) with n samples
+    cost, error : (E + 1,) arrays
+        Means over the samples.
+    w : (E + 1,) array, or (E + 1, d) with d inputs
+    b : (E + 1,) array
+    """
+
+    epoch: NDArray[np.int64]
+    output: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    error: NDArray[np.float64]
+    w: NDArray[np.float64]
+    b: NDArray[np.float64]
+
+
+def trace(
+    w: ArrayLike,
+    b: float,
+    *,
+    learning_rate: float,
+    cost: str,
+    x: ArrayLike,
+    y: ArrayLike,
+    epochs: int,
+    activation: str = "sigmoid",
+) -> Trace:
+    """Follow one neuron for a number of epochs.
+
+    Parameters
+    ----------
+    w : float or (d,) array
+    b, learning_rate : float
+    x : scalar, (n,) or (n, d) array
+    y : scalar or (n,) array
+    epochs : int
+
+    Raises
+    ------
+    SpecError
+        Names the argument, its value and what is allowed.
+
+    Examples
+    --------
+    >>> import sweep
+    >>> curve = sweep.trace(2.0, 2.0, learning_rate=0.15, cost="quadratic", x=1, y=0, epochs=301)
+    >>> curve.output[[0, 301]].round(6).tolist()
+    [0.982014, 0.201262]
+    """
+    ask = problem(
+        x=x, y=y, cost=cost, activation=activation, tolerance=1.0, max_epochs=epochs
+    )  # a learning curve does not stop at a tolerance
+    weights = np.atleast_1d(np.asarray(w, dtype=np.float64))
+    start = np.append(weights, np.asarray(b, dtype=np.float64))
+    if weights.shape != (ask.x.shape[1],) or not np.isfinite(start).all():
+        raise SpecError(f"w = {w!r}, b = {b!r}: must be finite, one weight for each input of x")
+    check_step(np.atleast_1d(np.asarray(learning_rate, dtype=np.float64)), ask.x)
+    states = list(
+        islice(descend(weights.tolist(), float(b), float(learning_rate), ask), epochs + 1)
+    )
+    outputs = np.array([[ask.act.value(z) for z in state.z] for state in states])
+    weights_then = np.array([state.w for state in states])
+    return Trace(
+        epoch=np.arange(epochs + 1),
+        output=outputs[:, 0] if len(ask.x) == 1 else outputs,
+        cost=np.array([state.cost for state in states]),
+        error=np.array([state.error for state in states]),
+        w=weights_then[:, 0] if np.ndim(w) == 0 else weights_then,
+        b=np.array([state.b for state in states]),
+    )

@@ -1,0 +1,141 @@
+"""Paint a rectangle of epochs as a heatmap, and mark the cells that are no number."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path
+from matplotlib.patheffects import AbstractPathEffect, withStroke
+
+from sweep.report import scales
+
+Floats = npt.NDArray[np.float64]
+
+CONTOURS = (0.1, 0.5, 0.9, 0.99)
+"""The initial errors that get a line."""
+
+MARKS: dict[str, dict[str, Any]] = {
+    "zero": {"facecolor": "#efe6f5", "linewidth": 0},
+    "not reached": {"facecolor": "#c9c9c9", "linewidth": 0, "hatch": "////"},
+    "empty": {"facecolor": "#ffffff", "linewidth": 0},
+}
+"""How cells are painted that are no number."""
+
+
+def rectangle(
+    part: pd.DataFrame,
+    row: str,
+    column: str,
+    value: str,
+    rows: npt.NDArray[Any],
+    columns: npt.NDArray[Any],
+) -> Floats:
+    """Return a column of the table as a rectangle, NaN where the table has no row."""
+    filled = np.full((len(rows), len(columns)), np.nan)
+    places = np.searchsorted(rows, part[row]), np.searchsorted(columns, part[column])
+    held = np.isin(part[row], rows)
+    filled[places[0][held], places[1][held]] = part[value].to_numpy()[held]
+    return filled
+
+
+def paint(
+    ax: Axes,
+    values: Floats,
+    zero: npt.NDArray[np.bool_],
+    norm: LogNorm,
+    cmap: str,
+    written: Callable[[float], str] | None = None,
+) -> set[str]:
+    """Paint numbers as colours, and mark what is no number; return which marks were needed."""
+    marks = {"zero": zero, "not reached": np.isinf(values), "empty": np.isnan(values)}
+    number = ~np.logical_or.reduce(list(marks.values()))
+    shown = np.where(number, values, 1)
+    text: dict[str, Any] = {}
+    if written:
+        text = {"annot": np.vectorize(written)(shown), "fmt": "", "annot_kws": {"size": 6.5}}
+    sns.heatmap(
+        shown,
+        mask=~number,
+        norm=norm,
+        cmap=cmap,
+        ax=ax,
+        cbar=False,
+        xticklabels=False,
+        yticklabels=False,
+        rasterized=True,  # in PDF and SVG too, where a million vector cells would be a huge file
+        **text,
+    )
+    for artist in ax.texts:
+        artist.set_in_layout(False)  # they stand inside the panel; measuring them takes long
+    ax.set_ylim(0, len(values))  # seaborn counts rows from the top
+    _mark(ax, marks["zero"], "zero")
+    _mark(ax, marks["not reached"], "not reached")
+    sns.despine(ax=ax, top=False, right=False)
+    return {name for name, mask in marks.items() if mask.any()}
+
+
+def contours(ax: Axes, error: Floats) -> None:
+    """Draw labelled lines of equal initial error over the cells of a heatmap."""
+    if min(error.shape) < 2 or not np.isfinite(error).any():
+        return
+    low, high = np.nanmin(error), np.nanmax(error)
+    levels = [level for level in CONTOURS if low < level < high]
+    if not levels:
+        return
+    middles = (np.arange(length) + 0.5 for length in error.T.shape)
+    lines = ax.contour(
+        *middles, np.ma.masked_invalid(error), levels, colors=scales.INK, linewidths=0.7
+    )
+    halo: list[AbstractPathEffect] = [withStroke(linewidth=1.8, foreground="white", alpha=0.8)]
+    lines.set_path_effects(halo)
+    # Labels go to the middle of each line: those that clabel places itself may stick out.
+    longest = [max(segments, key=len, default=()) for segments in lines.allsegs]
+    middle = [tuple(line[len(line) // 2]) for line in longest if len(line)]
+    ax.clabel(lines, fontsize=6.5, fmt=scales.plain, inline_spacing=2, manual=middle)
+    for text in lines.labelTexts:
+        text.set_path_effects(halo)
+
+
+def swatches(table: pd.DataFrame, kinds: set[str]) -> list[Artist]:
+    """Return legend entries for the marks that `paint` needed."""
+    said = {
+        "zero": "0 epochs: within tolerance at the start",
+        "not reached": not_reached(table),
+        "empty": "no start here",
+    }
+    border = {"edgecolor": "#777777", "linewidth": 0.5}
+    return [Patch(**MARKS[kind] | border, label=said[kind]) for kind in MARKS if kind in kinds]
+
+
+def not_reached(table: pd.DataFrame) -> str:
+    """Say what the mark of a number that was not reached means."""
+    limit = table["max_epochs"].iloc[0]
+    return "not reached" if np.isnan(limit) else f"not reached within {limit:,.0f} epochs"
+
+
+def legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Put a legend below the panels, as wide as the figure allows."""
+    if handles:
+        columns = max(1, min(len(handles), int(figure.get_figwidth() / 2.1)))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _mark(ax: Axes, cells: npt.NDArray[np.bool_], kind: str) -> None:
+    """Fill and hatch the marked cells, (rows, columns), as one patch of exactly their shape."""
+    boxes = []
+    for column in np.flatnonzero(cells.any(axis=0)):
+        ends = np.flatnonzero(np.diff(np.r_[False, cells[:, column], False]))
+        for low, high in ends.reshape(-1, 2):
+            box = [(column, low), (column + 1, low), (column + 1, high), (column, high)]
+            boxes.append(Path([*box, box[0]], closed=True))
+    if boxes:
+        # As an artist, not by add_patch, which measures every box to fit limits that are set.
+        ax.add_artist(PathPatch(Path.make_compound_path(*boxes), label=kind, **MARKS[kind]))

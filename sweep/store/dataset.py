@@ -1,0 +1,199 @@
+"""A folder of parts: written whole or not at all, opened, checked, read."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from sweep.errors import SpecError, SweepError
+from sweep.experiment.grid import Grid
+from sweep.experiment.spec import Spec, differences
+from sweep.store.schema import FORMAT, METADATA_KEY
+
+__all__ = [
+    "check",
+    "load",
+    "part_path",
+    "prepare",
+    "read_about",
+    "read_spec",
+    "scan",
+    "standing_parts",
+    "write_part",
+    "write_whole",
+]
+
+SPEC_FILE = "spec.toml"
+ROW_GROUP = 2**20
+
+
+def write_whole(path: Path, write: Any) -> None:
+    """Call write(file) so that `path` appears whole or not at all, whatever happens between."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise SweepError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a rename on disk; systems that cannot open a folder need no such step."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def part_path(folder: Path, grid: Grid, part: int) -> Path:
+    """Return the file of a part."""
+    digits = len(str(grid.parts))
+    return folder / f"part-{part:0{digits}d}-of-{grid.parts}.parquet"
+
+
+def prepare(folder: Path, spec: Spec) -> None:
+    """Make a folder ready for the parts of a spec.
+
+    Raises
+    ------
+    SpecError
+        It holds another spec's results, or cannot be written. Nothing is changed then.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(f"{folder}: cannot be made: {error.strerror}") from None
+    if (folder / SPEC_FILE).exists():
+        there = read_spec(folder)
+        found = differences(spec, there)
+        if found:
+            raise SpecError(f"{folder}: holds another sweep: {'; '.join(found)}")
+    elif any(folder.glob("part-*.parquet")):
+        raise SpecError(f"{folder}: has parts but no {SPEC_FILE}; choose another folder")
+    else:
+        try:
+            write_whole(folder / SPEC_FILE, lambda file: file.write(spec.toml().encode()))
+        except SweepError as error:
+            raise SpecError(str(error)) from None
+
+
+def read_spec(folder: str | Path) -> Spec:
+    """Return the spec of a folder of results."""
+    path = Path(folder) / SPEC_FILE
+    if not path.is_file():
+        raise SpecError(f"{folder}: holds no results of sweep (there is no {SPEC_FILE})")
+    return Spec.load(path)
+
+
+def write_part(folder: Path, grid: Grid, part: int, table: pa.Table) -> None:
+    """Write a part's file, whole or not at all."""
+
+    def write(file: Any) -> None:
+        pq.write_table(
+            table, file, row_group_size=ROW_GROUP, compression="zstd", write_page_checksum=True
+        )
+
+    write_whole(part_path(folder, grid, part), write)
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """Return what a part's file says of itself; empty if it is no part of a sweep.
+
+    Raises
+    ------
+    SweepError
+        The file cannot be read as Parquet.
+    """
+    try:
+        found = pq.read_schema(path).metadata or {}
+        about: dict[str, Any] = json.loads(found.get(METADATA_KEY, b"{}"))
+    except (OSError, ValueError) as error:
+        raise SweepError(f"{path}: is damaged: {error}") from None
+    return about
+
+
+def _fault(folder: Path, grid: Grid, part: int) -> str | None:
+    """Return what is wrong with a part's file, or None."""
+    path = part_path(folder, grid, part)
+    if not path.exists():
+        return "is missing"
+    try:
+        about = read_about(path)
+        rows = pq.read_metadata(path).num_rows
+    except (SweepError, OSError, ValueError):
+        return "is damaged"
+    expected = {"format": FORMAT, "id": grid.spec.id, "part": part, "rows": rows}
+    same = all(about.get(key) == value for key, value in expected.items())
+    return None if same and rows == len(grid.part(part)) else "belongs to another sweep"
+
+
+def standing_parts(folder: Path, grid: Grid) -> set[int]:
+    """Return the parts that are there and whole."""
+    return {part for part in range(grid.parts) if _fault(folder, grid, part) is None}
+
+
+def check(folder: str | Path) -> list[str]:
+    """Return what is wrong with a folder of results, a line for each part; empty if nothing is."""
+    folder, grid = Path(folder), Grid(read_spec(folder))
+    faults = ((part, _fault(folder, grid, part)) for part in range(grid.parts))
+    return [f"{part_path(folder, grid, part).name} {fault}" for part, fault in faults if fault]
+
+
+def scan(folder: str | Path) -> pads.Dataset:
+    """Return the parts of a folder as one pyarrow dataset, to be read in pieces."""
+    folder = Path(folder)
+    grid = Grid(read_spec(folder))
+    parts = [part_path(folder, grid, part) for part in range(grid.parts)]
+    there = [str(path) for path in parts if path.exists()]
+    if not there:
+        raise SpecError(f"{folder}: has no parts yet; `sweep run` computes them")
+    return pads.dataset(there, format="parquet")
+
+
+def load(
+    folder: str | Path,
+    columns: Sequence[str] | None = None,
+    where: pads.Expression | Sequence[tuple[str, str, Any]] | None = None,
+) -> pd.DataFrame:
+    """Read a result into pandas.
+
+    Parameters
+    ----------
+    columns : sequence of str, optional
+        Only these.
+    where : pyarrow expression or sequence of (column, operator, value), optional
+        Only rows for which this holds, e.g. ``[("cost", "==", "quadratic")]``.
+
+    Raises
+    ------
+    SpecError
+        The folder holds no results, or has no such column.
+    """
+    dataset = scan(folder)
+    unknown = [name for name in columns or () if name not in dataset.schema.names]
+    if unknown:
+        raise SpecError(
+            f"columns: {unknown[0]!r} is not there; known: {', '.join(dataset.schema.names)}"
+        )
+    if where is not None and not isinstance(where, pads.Expression):
+        where = pq.filters_to_expression(list(where))
+    return dataset.to_table(columns=columns and list(columns), filter=where).to_pandas()

@@ -1,0 +1,109 @@
+"""The columns of a result, declared once, and what stands in each file's metadata."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sweep import __version__
+from sweep.experiment.grid import Grid
+from sweep.kernels.training import Trained
+from sweep.neuron.problem import Status
+
+__all__ = ["FORMAT", "METADATA_KEY", "axis_column", "metadata", "schema", "table"]
+
+FORMAT = 1
+METADATA_KEY = b"sweep"
+
+_NAMES = pa.dictionary(pa.int8(), pa.string())
+
+# What is known of each cell besides where it lies on the axes.
+MEASURED: Mapping[str, pa.DataType] = {
+    "initial_error": pa.float64(),
+    "epochs": pa.int32(),
+    "status": _NAMES,
+    "final_error": pa.float64(),
+}
+
+
+def axis_column(axis: str) -> str:
+    """Return the column of an axis: w0 and b0 (or w0_1 … w0_d) for starts."""
+    if axis in ("w", "b"):
+        return f"{axis}0"
+    return f"w0_{axis[1:]}" if axis[0] == "w" else axis
+
+
+def _axis_type(grid: Grid, axis: str) -> pa.DataType:
+    if axis == "cost":
+        return _NAMES
+    drawn = axis in grid.start_names and axis not in grid.values
+    return pa.float64() if drawn else pa.dictionary(pa.int32(), pa.float64())
+
+
+def schema(grid: Grid) -> pa.Schema:
+    """Return the columns of a sweep's result: its axes, then what was measured."""
+    axes = [*grid.outer_names, *grid.start_names]
+    fields = [(axis_column(axis), _axis_type(grid, axis)) for axis in axes]
+    return pa.schema([*fields, *MEASURED.items()])
+
+
+def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
+    """Return what a part's file says of itself."""
+    about = {
+        "format": FORMAT,
+        "id": grid.spec.id,
+        "part": part,
+        "parts": grid.parts,
+        "rows": len(grid.part(part)),
+        "method": method,
+        "versions": {
+            "python": platform.python_version(),
+            "neuron-sweep": __version__,
+            **{name: version(name) for name in ("numpy", "numba", "pyarrow")},
+        },
+        "spec": grid.spec.toml(),
+    }
+    return {METADATA_KEY: json.dumps(about).encode()}
+
+
+def _dictionary(indices: Any, values: Any) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(values))
+
+
+def table(grid: Grid, part: int, out: Trained, method: str) -> pa.Table:
+    """Return a part's results as the table that is written."""
+    cells = grid.part(part)
+    columns: dict[str, list[Any]] = {axis: [] for axis in (*grid.outer_names, *grid.start_names)}
+    for segment in grid.segments(cells):
+        rows = segment.last - segment.first
+        for axis, at in segment.outer.items():
+            columns[axis].append(np.full(rows, at, np.int32))
+        if grid.spec.start is None:
+            found = grid.start_indices(segment.first, segment.last)
+        else:
+            drawn = grid.starts(segment.first, segment.last)
+            found = dict(zip(grid.start_names, drawn.T, strict=True))
+        for axis, index in found.items():
+            columns[axis].append(index)
+    arrays: list[pa.Array] = []
+    for axis, pieces in columns.items():
+        whole = np.concatenate(pieces)
+        if axis == "cost":
+            arrays.append(_dictionary(whole.astype(np.int8), grid.values[axis].tolist()))
+        elif axis in grid.values:
+            arrays.append(_dictionary(whole, grid.values[axis]))
+        else:
+            arrays.append(pa.array(whole))
+    for name in MEASURED:
+        values = getattr(out, name)
+        names = name == "status"
+        arrays.append(_dictionary(values, [s.name for s in Status]) if names else pa.array(values))
+    return pa.Table.from_arrays(
+        arrays, schema=schema(grid).with_metadata(metadata(grid, part, method))
+    )

@@ -1,0 +1,127 @@
+"""The command as a user types it: exit codes, one-line errors, Ctrl-C, nothing lost."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sweep.cli import main
+from sweep.experiment.spec import ARTICLE
+
+SPEC = """
+name = "small"
+[axes]
+w = { start = -4.0, stop = 4.0, num = 9 }
+b = { start = -4.0, stop = 4.0, num = 9 }
+learning_rate = [0.1, 0.5]
+[stop]
+max_epochs = 200
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spec.toml").write_text(SPEC)
+    return tmp_path
+
+
+def test_run_plot_info_check(here, capsys):
+    assert main(["run", "spec.toml"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""  # no progress bar where there is no terminal
+    assert "trained 324 neurons" in said.out
+    assert "16 Parquet parts in results/small" in said.out
+    figures = re.findall(r"^  (\S+\.png)$", said.out, re.MULTILINE)
+    assert figures
+    assert all((here / figure).stat().st_size > 5000 for figure in figures)
+    assert main(["run", "spec.toml"]) == 0
+    assert "324 neurons stand in results/small" in capsys.readouterr().out
+    assert main(["info", "results/small"]) == 0
+    said = capsys.readouterr().out
+    assert "learning_rate       2 values: 0.1, 0.5" in said
+    assert "parts              16 of 16" in said
+    assert main(["plot", "results/small", "-o", "elsewhere"]) == 0
+    assert {p.name for p in (here / "elsewhere").iterdir()} == {
+        Path(f).name for f in figures
+    }
+    assert main(["check", "results/small"]) == 0
+    next((here / "results/small").glob("part-*")).unlink()
+    capsys.readouterr()
+    assert main(["check", "results/small"]) == 1
+    assert "is missing" in capsys.readouterr().out
+
+
+def test_options_of_run(here, capsys):
+    assert main(["run", "--print-spec"]) == 0
+    assert capsys.readouterr().out == ARTICLE.read_text()
+    assert main(["run", "spec.toml", "-o", "out", "--shard", "2/2", "--threads", "1"]) == 0
+    assert "8 of 16 parts are for other shards" in capsys.readouterr().out
+    assert main(["run", "spec.toml", "-o", "out", "--method", "train"]) == 2
+    assert "method is 'auto' there, 'train' here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "none.toml"], "none.toml: cannot be read: No such file"),
+        (["run", "broken.toml"], "broken.toml: is not TOML: .*line 1"),
+        (["run", "spec.toml", "--threads", "0"], "threads = 0: must be"),
+        (["run", "spec.toml", "--shard", "3/2"], "shard = 3/2: must be I/N"),
+        (["run", "spec.toml", "-o", "broken.toml/x"], "broken.toml/x: cannot be made"),
+        (["plot", "none"], "none: holds no results"),
+        (["info", "none"], "none: holds no results"),
+        (["check", "none"], "none: holds no results"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(here, capsys, arguments, message):
+    (here / "broken.toml").write_text("= 3")
+    before = sorted(here.rglob("*"))
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert re.match(f"sweep: {message}", said.err)
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize("shard", ["1", "a/b", "1/2/3"])
+def test_a_malformed_shard_is_a_usage_error(capsys, shard):
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--shard", shard])
+    assert "I/N" in capsys.readouterr().err
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for word in ("SPEC.toml", "--shard", "--print-spec", "goes on"):
+        assert word in said
+
+
+def test_ctrl_c_stops_within_a_second_and_the_run_goes_on(here):
+    # max_epochs as they are, each neuron alone would take minutes
+    (here / "long.toml").write_text(
+        SPEC.replace("200", "2_000_000_000").replace("stop]", "stop]\ntolerance = 1e-9")
+    )
+    command = [sys.executable, "-m", "sweep", "run", "long.toml", "-o", "out"]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (here / "out" / "spec.toml").exists():
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(3.0)  # well into training
+    assert run.poll() is None
+    began = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=30)[1]
+    assert time.monotonic() - began < 1.5
+    assert run.returncode == 130
+    assert said.strip() == "sweep: interrupted; the same command goes on from here"
+    assert [p.name for p in (here / "out").iterdir()] == ["spec.toml"]

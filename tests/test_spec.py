@@ -1,0 +1,175 @@
+"""Specs: what is accepted, and one clear line for each thing that is not."""
+
+import tomllib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sweep
+from sweep.experiment.grid import Grid
+from sweep.experiment.spec import ARTICLE, differences
+
+SMALL = """
+[axes]
+w = [0.6, 2.0]
+b = { start = 0.0, stop = 1.0, num = 3 }
+learning_rate = [0.15]
+"""
+
+
+def test_the_article_s_sweep_is_the_article_s():
+    grid = Grid(sweep.Spec.load(ARTICLE))
+    assert grid.size == 655_360
+    assert list(grid.values) == ["cost", "learning_rate", "w", "b"]
+    assert grid.values["w"][[0, -1]].tolist() == [-5.0, 5.0]
+    assert len(grid.values["w"]) == len(grid.values["b"]) == 256
+    assert grid.values["learning_rate"] == pytest.approx([0.01, 10**-1.5, 0.1, 10**-0.5, 1.0])
+    assert grid.values["cost"].tolist() == ["quadratic", "cross_entropy"]
+    ask, rate = grid.ask({"cost": 1, "learning_rate": 4})
+    assert (ask.cost, ask.activation, rate) == ("cross_entropy", "sigmoid", 1.0)
+    assert (ask.x.tolist(), ask.y.tolist()) == ([[1.0]], [0.0])
+    assert (ask.tolerance, ask.max_epochs) == (0.1, 10_000)
+
+
+def test_toml_and_python_make_the_same_spec():
+    parsed = sweep.Spec.parse(SMALL)
+    made = sweep.Spec(
+        axes={"w": [0.6, 2.0], "b": {"start": 0.0, "stop": 1.0, "num": 3}, "learning_rate": 0.15}
+    )
+    assert made.id == parsed.id
+    assert sweep.Spec.parse(parsed.toml()).id == parsed.id
+    assert differences(made, parsed) == []
+
+
+def test_the_id_follows_the_numbers_and_only_them():
+    spec = sweep.Spec.parse(SMALL)
+    same = sweep.Spec.parse('name = "other"\npart_rows = 2' + SMALL)
+    other = sweep.Spec.parse(SMALL + "[stop]\ntolerance = 0.2")
+    assert spec.id == same.id != other.id
+    assert differences(spec, other) == ["stop.tolerance is 0.2 there, 0.1 here"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[axes]", "[axes", "is not TOML: .*line 2"),
+        ("[axes]", "[axis]", "axis: unknown key; did you mean 'axes'"),
+        ("num = 3", "nun = 3", "axes.b.nun: unknown key; did you mean 'num'"),
+        (", num = 3", "", "axes.b.num: missing"),
+        ("learning_rate", "lerning_rate", "lerning_rate: unknown axis; did you mean 'learning_ra"),
+        ("learning_rate = [0.15]", "", "axes.learning_rate: missing"),
+        ("[0.6, 2.0]", '"many"', "axes.w = .*must be numbers"),
+        ("[0.6, 2.0]", "true", "axes.w.0 = True: must be a valid number"),
+        ("start = 0.0", 'start = "0"', "axes.b.start = '0': must be a valid number"),
+        ("num = 3", "num = 2.5", "axes.b.num = 2.5: must be a valid integer"),
+        ("[0.6, 2.0]", "[nan]", "axes.w.0 = nan: must be a finite number"),
+        ("stop = 1.0", "stop = inf", "axes.b.stop = inf: must be a finite number"),
+        ("[0.15]", "[-inf]", "axes.learning_rate.0 = -inf"),
+        ("[0.6, 2.0]", "[]", r"axes.w = \[\]: must not be empty"),
+        ("[0.6, 2.0]", "[1.0, 1.0]", "axes.w = .*holds a value twice"),
+        ("num = 3", "num = 0", "axes.b.num = 0: must be greater than or equal to 1"),
+        ("num = 3", "num = 3, scale = 'log'", "axes.b = .*must be greater than 0"),
+        ("num = 3", "num = 3, scale = 'cubic'", "axes.b.scale = 'cubic': must be 'linear' or"),
+        ("[0.15]", "[0.0]", "learning_rate = 0: must be finite and greater than 0"),
+        ("[0.15]", "[-1]", "learning_rate = -1"),
+        ("[0.15]", "[0.1]\ncost = 'quadratik'", "cost = 'quadratik'.*did you mean 'quadratic'"),
+        ("[0.15]", "[0.1]\ncost = 3", "axes.cost = .*must be names of costs"),
+        ("[0.15]", "[0.1]\ny = [0.0, 1.5]", r"y = 1.5: must lie in \[0, 1\]"),
+        ("[0.15]", "[0.1]\ntolerance = [0.1, 0]", "tolerance = 0.0: must be greater than 0"),
+        ("[0.15]", "[0.1]\nx = 1\n[task]\nx = 2", "axes.x and task.x: only one"),
+        ("[0.15]", "[0.1]\n[task]\ny = 2", "y = 2: must lie in"),
+        ("[0.15]", "[0.1]\n[task]\ny = nan", "task.y.*= nan: must be a finite number"),
+        ("[0.15]", "[0.1]\n[task]\nx = [1, 2]", "y: 1 targets for 2 samples"),
+        ("[0.15]", "[0.1]\n[task]\nx = []", "x: has shape"),
+        ("[0.15]", "[0.1]\n[task]\nx = [[1, 2], [3]]\ny = [0, 1]", "axes.w: unknown axis"),
+        ("[0.15]", "[0.1]\n[task]\nactivation = 'sigmod'", "did you mean 'sigmoid'"),
+        ("[0.15]", "[0.1]\n[task]\nactivation = 'tanh'", "cross_entropy needs"),
+        ("[0.15]", "[0.1]\n[stop]\ntolerance = -1", "tolerance = -1.0: must be greater than 0"),
+        ("[0.15]", "[0.1]\n[stop]\nmax_epochs = -1", "max_epochs = -1: must be a whole number"),
+        ("[0.15]", "[0.1]\n[stop]\nmax_epochs = 2147483648", "from 0 to 2147483647"),
+        ("[0.15]", "[0.1]\n[stop]\nmax_epochs = 1e4", "stop.max_epochs = 10000.0: must be a val"),
+        ("[0.15]", "[0.1]\n[start]\nrandom='normal'\ncount=9", "axes.w: unknown axis; .start. dr"),
+        ("[axes]", "method = 'guess'\n[axes]", "method = 'guess': must be one of"),
+        ("[axes]", "dtype = 'float16'\n[axes]", "dtype = 'float16': must be one of"),
+        ("[axes]", "name = 'a/b'\n[axes]", "name = 'a/b': must match"),
+        ("[axes]", "part_rows = 0\n[axes]", "part_rows = 0: must be greater"),
+    ],
+)
+def test_bad_specs(old, new, message):
+    assert old in SMALL
+    with pytest.raises(sweep.SpecError, match=message) as caught:
+        sweep.Spec.parse(SMALL.replace(old, new, 1))
+    assert "\n" not in str(caught.value)
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(sweep.SpecError, match=r"none.toml: cannot be read: No such file"):
+        sweep.Spec.load(tmp_path / "none.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(sweep.SpecError, match="is not a text file"):
+        sweep.Spec.load(tmp_path / "binary.toml")
+
+
+def test_ragged_samples_are_refused():
+    with pytest.raises(sweep.SpecError, match=r"x = .*must be a number or an array"):
+        sweep.Spec(
+            axes={"w1": [0], "w2": [0], "b": [0], "learning_rate": [1]},
+            task={"x": [[1.0, 2.0], [3.0]], "y": [0.0, 1.0]},
+        )
+
+
+# --- the grid --------------------------------------------------------------------------------
+
+
+@given(
+    sizes=st.tuples(*[st.integers(1, 4)] * 5), part_rows=st.integers(1, 100), drawn=st.booleans()
+)
+@settings(max_examples=60)
+def test_every_cell_lies_in_exactly_one_part(sizes, part_rows, drawn):
+    names = ["w", "b", "learning_rate", "tolerance", "y"]
+    axes = {n: {"start": 0.1, "stop": 0.9, "num": k} for n, k in zip(names, sizes, strict=True)}
+    start = None
+    if drawn:
+        start = {"random": "uniform", "count": axes.pop("w")["num"] * axes.pop("b")["num"]}
+    grid = Grid(sweep.Spec(axes=axes, start=start, part_rows=part_rows))
+    assert grid.size == 2 * np.prod(sizes)
+    seen, whole = [], list(grid.segments(range(grid.size)))
+    for part in range(grid.parts):
+        assert 0 < len(grid.part(part)) <= part_rows
+        for piece in grid.segments(grid.part(part)):
+            seen += [(*piece.outer.values(), s) for s in range(piece.first, piece.last)]
+    assert len(seen) == len(set(seen)) == grid.size
+    assert seen == [(*p.outer.values(), s) for p in whole for s in range(p.first, p.last)]
+
+
+def test_starts_are_the_axes_crossed():
+    grid = Grid(sweep.Spec.parse(SMALL))
+    assert grid.starts(0, 6).tolist() == [
+        [0.6, 0.0], [0.6, 0.5], [0.6, 1.0], [2.0, 0.0], [2.0, 0.5], [2.0, 1.0],
+    ]  # fmt: skip
+    assert grid.starts(2, 4).tolist() == [[0.6, 1.0], [2.0, 0.0]]
+
+
+@pytest.mark.parametrize("random", ["normal", "uniform", "sobol"])
+def test_drawn_starts_are_the_same_wherever_they_are_cut(random):
+    spec = sweep.Spec(
+        axes={"learning_rate": [0.1]},
+        task={"x": [[1.0, 2.0], [3.0, 4.0]], "y": [0.0, 1.0]},
+        start={"random": random, "count": 140_000, "scale": 2.0, "seed": 3},
+    )
+    grid = Grid(spec)
+    whole = grid.starts(0, 140_000)
+    assert whole.shape == (140_000, 3)
+    for first, last in ((0, 10), (65_530, 65_540), (131_000, 140_000), (65_536, 131_072)):
+        assert (grid.starts(first, last) == whole[first:last]).all()
+    spread = 2.0 if random == "normal" else 2.0 / np.sqrt(3)
+    assert whole.std(axis=0) == pytest.approx([spread] * 3, rel=0.01)
+    assert len(np.unique(whole[:, 0])) > 139_000
+    other = Grid(spec.model_copy(update={"start": spec.start.model_copy(update={"seed": 4})}))
+    assert (other.starts(0, 10) != whole[:10]).all()
+
+
+def test_the_spec_that_can_be_copied_is_toml():
+    assert tomllib.loads(ARTICLE.read_text())["name"] == "article"

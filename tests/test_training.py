@@ -1,0 +1,272 @@
+"""`sweep.train` against the reference loop, 50 digits, published numbers, and laws."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sweep
+from sweep.kernels import training
+from sweep.neuron.costs import COSTS
+from sweep.neuron.problem import problem
+from sweep.neuron.reference import train_one
+
+ARTICLE = {"learning_rate": 0.15, "x": 1.0, "y": 0.0}
+STARTS = ([0.6, 2.0], [0.9, 2.0])
+PAIRS = [(cost, act) for cost in COSTS for act in COSTS[cost].pairs]
+
+
+def same_bits(a, b):
+    return all(
+        getattr(a, name).tobytes() == getattr(b, name).tobytes()
+        for name in training.Trained.__dataclass_fields__
+    )
+
+
+# --- published numbers (design, section 1) ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cost", "expected"),
+    [("quadratic", [0.093752, 0.201262]), ("cross_entropy", [0.011598, 0.011966])],
+)
+def test_outputs_after_301_updates(cost, expected):
+    trained = sweep.train(*STARTS, **ARTICLE, cost=cost, tolerance=1e-9, max_epochs=301)
+    assert trained.initial_error.round(6).tolist() == [0.817574, 0.982014]
+    assert trained.final_error.round(6).tolist() == expected
+    assert trained.status.tolist() == [sweep.Status.max_epochs] * 2
+    for w, b, output in zip(*STARTS, expected, strict=True):
+        curve = sweep.trace(w, b, **ARTICLE, cost=cost, epochs=301)
+        assert round(curve.output[-1], 6) == output
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "cost", "expected"),
+    [
+        (0.5, "quadratic", [36, 232]),
+        (0.5, "cross_entropy", [8, 17]),
+        (0.1, "quadratic", [273, 469]),
+        (0.1, "cross_entropy", [41, 50]),
+        (0.01, "quadratic", [17395, 17591]),
+        (0.01, "cross_entropy", [348, 357]),
+    ],
+)
+def test_updates_until_the_tolerance(tolerance, cost, expected):
+    trained = sweep.train(*STARTS, **ARTICLE, cost=cost, tolerance=tolerance, max_epochs=20_000)
+    assert trained.epochs.tolist() == expected
+    assert (trained.final_error <= tolerance).all()
+
+
+def test_true_cross_entropy_gradient_at_the_animation_s_learning_rate():
+    for w, b, output in zip(*STARTS, [0.416664, 0.778245], strict=True):
+        curve = sweep.trace(w, b, learning_rate=0.005, x=1, y=0, cost="cross_entropy", epochs=301)
+        assert round(curve.output[-1], 6) == output
+
+
+# --- oracles ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("d", [1, 3])
+@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize(("cost", "activation"), PAIRS)
+def test_every_neuron_equals_the_reference(cost, activation, n, d):
+    rng = np.random.default_rng([n, d, len(cost), len(activation)])
+    act = sweep.neuron.activations.ACTIVATIONS[activation]
+    for hard in (True, False):
+        count = 840 // 2
+        w, b = rng.normal(0, 3, (count, d)), rng.normal(0, 3, count)
+        # Larger ones step over the minimum and back: chaos, where any rounding grows without bound.
+        rates = 10 ** rng.uniform(-2, -0.5, count)
+        x = rng.normal(0, 1, (n, d))
+        y = rng.choice([act.low, act.high], n) if hard else rng.uniform(act.low, act.high, n)
+        asked = {"x": x, "y": y, "cost": cost, "activation": activation, "max_epochs": 60}
+        reached = sweep.train(w, b, learning_rate=rates, **asked, tolerance=1e-9).final_error
+        tolerance = 1.01 * float(np.median(reached))  # some meet it, some do not
+        trained = sweep.train(w, b, learning_rate=rates, **asked, tolerance=tolerance)
+        ask = problem(**asked, tolerance=tolerance)
+        for i in range(count):
+            one = train_one(w[i].tolist(), float(b[i]), float(rates[i]), ask)
+            assert trained.epochs[i] == one.epochs
+            assert trained.status[i] == one.status
+            assert trained.initial_error[i] == pytest.approx(one.initial_error, rel=1e-13)
+            assert trained.final_error[i] == pytest.approx(one.final_error, rel=1e-9)
+            assert trained.w[i].tolist() == pytest.approx(one.w, rel=1e-9, abs=1e-9)
+            assert trained.b[i] == pytest.approx(one.b, rel=1e-9, abs=1e-9)
+        assert set(trained.status.tolist()) == {sweep.Status.converged, sweep.Status.max_epochs}
+
+
+@pytest.mark.parametrize(("cost", "activation"), PAIRS)
+@pytest.mark.parametrize("n", [1, 2])
+def test_epochs_equal_those_of_50_digits(cost, activation, n, exact):
+    rng = np.random.default_rng([5, n])
+    count = 60
+    w, b, rates = rng.normal(0, 2, count), rng.normal(0, 2, count), rng.uniform(0.03, 0.3, count)
+    asked = {
+        "x": rng.uniform(0.5, 2, n),
+        "y": np.arange(n) % 2 * 1.0,
+        "cost": cost,
+        "activation": activation,
+        "tolerance": 0.3,
+        "max_epochs": 80,
+    }
+    trained = sweep.train(w, b, learning_rate=rates, **asked)
+    for i in range(count):
+        epochs, error = exact(w[i], b[i], learning_rate=rates[i], **asked)
+        assert trained.epochs[i] == epochs
+        assert trained.final_error[i] == pytest.approx(error, rel=1e-11)
+
+
+def test_a_saturated_neuron_goes_on_learning_as_truth_does():
+    # Each step, 3.5e-17, is a hundredth of the weight's last digit; a million of them are not.
+    epochs = 1_000_000
+    trained = sweep.train(18.0, 18.0, **ARTICLE, cost="quadratic", tolerance=0.1, max_epochs=epochs)
+    assert 18.0 - trained.w[0] == pytest.approx(epochs * 0.15 * np.exp(-36.0), rel=1e-3)
+
+
+# --- laws ------------------------------------------------------------------------------------
+
+moderate = st.floats(-20, 20)
+
+
+@pytest.mark.parametrize(("cost", "activation"), PAIRS)
+@given(w=moderate, b=moderate, x=st.floats(-3, 3), rate=st.floats(0.01, 5))
+@settings(max_examples=40)
+def test_one_sample_moves_along_x_and_1(cost, activation, w, b, x, rate):
+    asked = {"cost": cost, "activation": activation, "x": x, "y": 1.0, "tolerance": 0.1}
+    trained = sweep.train(w, b, learning_rate=rate, **asked, max_epochs=50)
+    assert trained.w[0] - x * trained.b[0] == pytest.approx(w - x * b, abs=1e-12 * 200)
+    moved = sweep.train(0.0, w * x + b, learning_rate=rate * (x * x + 1), **{**asked, "x": 0.0},
+                        max_epochs=50)  # fmt: skip
+    assert moved.final_error[0] == pytest.approx(trained.final_error[0], rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@given(w=moderate, b=moderate, y=st.sampled_from([0.0, 0.2, 0.75]), rate=st.floats(0.01, 5))
+@settings(max_examples=40)
+def test_mirror_symmetry(cost, w, b, y, rate):
+    asked = {"learning_rate": rate, "cost": cost, "x": 0.7, "tolerance": 0.0937, "max_epochs": 90}
+    there = sweep.train(w, b, y=y, **asked)
+    mirrored = sweep.train(-w, -b, y=1 - y, **asked)
+    assert mirrored.epochs.tolist() == there.epochs.tolist()
+    assert mirrored.w[0] == pytest.approx(-there.w[0], abs=1e-11)
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@given(tolerances=st.lists(st.floats(0.02, 0.9), min_size=2, max_size=2))
+@settings(max_examples=25)
+def test_a_smaller_tolerance_never_takes_fewer_epochs(cost, tolerances):
+    w = np.linspace(-4, 4, 65)
+    wide, tight = (
+        sweep.train(w, w, **ARTICLE, cost=cost, tolerance=t, max_epochs=500).epochs
+        for t in sorted(tolerances, reverse=True)
+    )
+    assert (wide <= tight).all()
+
+
+# --- nothing but the numbers decides ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_bits_do_not_depend_on_threads_or_blocks(n, monkeypatch):
+    rng = np.random.default_rng(n)
+    w, b, rates = rng.normal(0, 4, (3001, 2)), rng.normal(0, 4, 3001), rng.uniform(0.01, 3, 3001)
+    asked = {
+        "x": rng.normal(0, 1, (n, 2)), "y": np.arange(n) % 2 * 1.0, "cost": "quadratic",
+        "tolerance": 0.2, "max_epochs": 333,
+    }  # fmt: skip
+    expected = sweep.train(w, b, learning_rate=rates, **asked, threads=1)
+    for threads in (2, 3):
+        for block in (1, 7, 64, 500):
+            monkeypatch.setattr(training, "BLOCK", block)
+            again = sweep.train(w, b, learning_rate=rates, **asked, threads=threads)
+            assert same_bits(again, expected)
+    alone = sweep.train(w[1700:1701], b[1700:1701], learning_rate=rates[1700], **asked)
+    assert alone.epochs[0] == expected.epochs[1700]
+    assert alone.final_error[0] == expected.final_error[1700]
+
+
+def test_nan_among_the_starts_touches_only_that_neuron():
+    w, b = np.linspace(-3, 3, 40), np.linspace(3, -2, 40)
+    asked = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 400}
+    clean = sweep.train(w, b, **asked)
+    for i, wrong in ((3, np.nan), (17, np.inf), (39, 1.7e308)):
+        w[i] = b[i] = wrong
+    spoilt = sweep.train(w, b, **asked)
+    bad = np.isin(np.arange(40), (3, 17, 39))
+    assert (spoilt.status[bad] == sweep.Status.non_finite).all()
+    assert (spoilt.epochs[bad] == 0).all()
+    assert np.isnan(spoilt.final_error[bad]).all()
+    assert (spoilt.epochs[~bad] == clean.epochs[~bad]).all()
+    assert (spoilt.final_error[~bad] == clean.final_error[~bad]).all()
+
+
+def test_empty_scalar_and_strided_starts():
+    asked = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 500}
+    assert sweep.train([], [], **asked).epochs.shape == (0,)
+    assert sweep.train(0.6, 0.9, **asked).epochs.tolist() == [273]
+    both = np.array([[0.6, 0.9], [2.0, 2.0]])
+    assert sweep.train(both[:, 0], both[:, 1], **asked).epochs.tolist() == [273, 469]
+    assert sweep.train(both[::-1, 0], both[::-1, 1], **asked).epochs.tolist() == [469, 273]
+
+
+def test_max_epochs_0_only_measures():
+    trained = sweep.train([0.0, -9.0], [0.0, 0.0], **ARTICLE, cost="quadratic", tolerance=0.1,
+                          max_epochs=0)  # fmt: skip
+    assert trained.epochs.tolist() == [0, 0]
+    assert trained.status.tolist() == [sweep.Status.max_epochs, sweep.Status.converged]
+    assert trained.final_error.tolist() == trained.initial_error.tolist()
+
+
+def test_the_last_update_counts():
+    asked = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1}
+    for room, epochs, status in ((273, 273, "converged"), (272, 272, "max_epochs")):
+        trained = sweep.train(0.6, 0.9, **asked, max_epochs=room)
+        assert trained.epochs[0] == epochs
+        assert trained.status[0] == sweep.Status[status]
+
+
+# --- bad input -------------------------------------------------------------------------------
+
+GOOD = {
+    "w": [1.0], "b": [1.0], "learning_rate": 0.1, "cost": "quadratic", "x": 1.0, "y": 0.0,
+    "tolerance": 0.1, "max_epochs": 10,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cost": "quadratc"}, "cost = 'quadratc'.*did you mean 'quadratic'"),
+        ({"activation": "relu"}, "activation = 'relu'.*sigmoid, tanh"),
+        ({"cost": "cross_entropy", "activation": "tanh"}, "cross_entropy needs"),
+        ({"learning_rate": 0.0}, "learning_rate = 0: must be"),
+        ({"learning_rate": float("nan")}, "learning_rate = nan"),
+        ({"learning_rate": [0.1, 0.2]}, r"learning_rate: has shape \(2,\)"),
+        ({"learning_rate": 1e300}, "overflows"),
+        ({"y": 1.5}, r"y = 1.5: must lie in \[0, 1\]"),
+        ({"y": -0.5}, "y = -0.5"),
+        ({"y": float("nan")}, "y: holds NaN"),
+        ({"x": float("inf")}, "x: holds NaN or infinity"),
+        ({"x": []}, "x: has shape"),
+        ({"x": np.ones((2, 0)), "y": [0, 1]}, "x: has shape"),
+        ({"x": [1.0, 2.0]}, "y: 1 targets for 2 samples"),
+        ({"x": np.ones((1, 1, 1))}, "x: has 3 dimensions"),
+        ({"x": "one"}, "x = 'one'"),
+        ({"tolerance": 0.0}, "tolerance = 0.0: must be greater than 0"),
+        ({"tolerance": float("nan")}, "tolerance: holds NaN"),
+        ({"max_epochs": -1}, "max_epochs = -1"),
+        ({"max_epochs": 2**31}, "from 0 to 2147483647"),
+        ({"max_epochs": 10.0}, "max_epochs = 10.0"),
+        ({"threads": 0}, "threads = 0: must be a whole number of at least 1"),
+        ({"method": "guess"}, "method = 'guess'"),
+        ({"dtype": "float16"}, "dtype = 'float16'"),
+        ({"b": [1.0, 2.0]}, r"shapes \(1,\) and \(2,\)"),
+        ({"w": [[1.0, 2.0]]}, "w: has 2 weights for each neuron; x has 1 inputs"),
+        ({"w": ["a"]}, "w: must be an array of numbers"),
+    ],
+)
+def test_bad_input_names_field_value_and_what_is_allowed(change, message):
+    with pytest.raises(sweep.SpecError, match=message) as caught:
+        sweep.train(**{**GOOD, **change})
+    assert isinstance(caught.value, ValueError)
+    assert "\n" not in str(caught.value)
