@@ -46,9 +46,7 @@ def test_run_plot_info_check(here, capsys):
     assert "learning_rate       2 values: 0.1, 0.5" in said
     assert "parts              16 of 16" in said
     assert main(["plot", "results/small", "-o", "elsewhere"]) == 0
-    assert {p.name for p in (here / "elsewhere").iterdir()} == {
-        Path(f).name for f in figures
-    }
+    assert {p.name for p in (here / "elsewhere").iterdir()} == {Path(f).name for f in figures}
     assert main(["check", "results/small"]) == 0
     next((here / "results/small").glob("part-*")).unlink()
     capsys.readouterr()

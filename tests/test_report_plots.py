@@ -1,5 +1,6 @@
 """What the figures show: cells, colours, marks, labels and limits; and how they are written."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -52,6 +53,16 @@ def dataset() -> pads.Dataset:
     return result()
 
 
+@pytest.fixture(scope="module")
+def small() -> pads.Dataset:
+    return result(rates=[0.1, 2.0], num=8)
+
+
+@pytest.fixture(scope="module")
+def heatmaps(dataset: pads.Dataset) -> Figure:
+    return heatmap(epochs_by_start(dataset))
+
+
 def panels(figure: Figure) -> list[Axes]:
     return [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
 
@@ -93,9 +104,9 @@ def square(table: pd.DataFrame, cost: str, rate: float, value: str) -> np.ndarra
     return part.pivot_table(index="b0", columns="w0", values=value).to_numpy()
 
 
-def test_heatmap_paints_each_cell(dataset: pads.Dataset) -> None:
+def test_heatmap_paints_each_cell(dataset: pads.Dataset, heatmaps: Figure) -> None:
     table = epochs_by_start(dataset)
-    figure = heatmap(table)
+    figure = heatmaps
     assert len(panels(figure)) == 6
     finite = table.epochs[np.isfinite(table.epochs) & (table.epochs > 0)]
     for ax, (cost, rate) in zip(
@@ -112,33 +123,33 @@ def test_heatmap_paints_each_cell(dataset: pads.Dataset) -> None:
     assert np.isinf(square(table, "quadratic", 0.1, "epochs")).any()
 
 
-def test_heatmap_says_what_is_what(dataset: pads.Dataset) -> None:
-    figure = heatmap(epochs_by_start(dataset))
-    axes = panels(figure)
+def test_heatmap_says_what_is_what(heatmaps: Figure) -> None:
+    axes = panels(heatmaps)
     assert [ax.get_title() for ax in axes[:3]] == [f"learning rate {rate:g}" for rate in RATES]
     assert axes[0].get_ylabel() == "quadratic\ninitial bias b₀"
     assert axes[3].get_ylabel() == "cross-entropy\ninitial bias b₀"
     assert axes[4].get_xlabel() == "initial weight w₀"
     assert [text.get_text() for text in axes[3].get_xticklabels()] == ["−5", "0", "5"]
     np.testing.assert_allclose(axes[3].get_xticks(), [0.5, 8, 15.5])
-    assert legend(figure) == [
+    assert legend(heatmaps) == [
         "0 epochs: within tolerance at the start",
         "not reached within 1,000 epochs",
         "lines of equal initial error",
     ]
-    (bar,) = bars(figure)
+    (bar,) = bars(heatmaps)
     assert bar.get_ylabel() == "epochs to converge"
     assert bar.get_yscale() == "log"
 
 
-def test_heatmap_contours_follow_the_initial_error(dataset: pads.Dataset) -> None:
-    figure = heatmap(epochs_by_start(dataset))
-    (lines,) = (c for c in panels(figure)[0].collections if isinstance(c, QuadContourSet))
+def test_heatmap_contours_follow_the_initial_error(heatmaps: Figure) -> None:
+    (lines,) = (c for c in panels(heatmaps)[0].collections if isinstance(c, QuadContourSet))
     assert list(lines.levels) == [0.1, 0.5, 0.9, 0.99]
     assert sorted(text.get_text() for text in lines.labelTexts) == ["0.1", "0.5", "0.9", "0.99"]
     half = lines.get_paths()[1].vertices - 0.5  # w0 + b0 = 0, in steps of the grid from -5
-    # The labels leave gaps in the lines, not other places.
     np.testing.assert_allclose(half.sum(axis=1), 15, atol=0.05)
+    for text in lines.labelTexts:  # in the middle of its line
+        x, y = text.get_position()
+        assert abs(x - y) < 2
 
 
 def test_error_paints_medians_and_their_ratio(dataset: pads.Dataset) -> None:
@@ -146,8 +157,11 @@ def test_error_paints_medians_and_their_ratio(dataset: pads.Dataset) -> None:
     figure = error(table)
     quadratic, cross_entropy, ratio = panels(figure)
     shown = table[table.error_low >= 0.1]  # what was within the tolerance has nothing to show
+    bins = range(shown.bin.min(), shown.bin.max() + 1)
     medians = {
-        cost: part.pivot_table(index="bin", columns="learning_rate", values="median").to_numpy()
+        cost: part.pivot_table(index="bin", columns="learning_rate", values="median")
+        .reindex(bins)
+        .to_numpy()
         for cost, part in shown.groupby("cost", observed=True)
     }
     for ax, cost in ((quadratic, COSTS[0]), (cross_entropy, COSTS[1])):
@@ -171,11 +185,25 @@ def test_error_paints_medians_and_their_ratio(dataset: pads.Dataset) -> None:
     ]
 
 
+def test_a_ratio_to_what_was_not_reached_is_no_number(dataset: pads.Dataset) -> None:
+    rows = dataset.to_table().to_pandas()
+    rows["cost"] = rows["cost"].map({"quadratic": "cross_entropy", "cross_entropy": "quadratic"})
+    figure = error(epochs_by_error(pads.dataset(pa.Table.from_pandas(rows, preserve_index=False))))
+    _, cross_entropy, ratio = panels(figure)
+    shape = painted(ratio).shape
+    never = marked(cross_entropy, "not reached", shape)
+    assert never.any()
+    np.testing.assert_array_equal(marked(ratio, "not reached", shape), never)
+    assert np.nanmax(painted(ratio)) <= 1
+
+
 def test_error_axes(dataset: pads.Dataset) -> None:
     figure = error(epochs_by_error(dataset))
     first = panels(figure)[0]
     figure.canvas.draw()
-    labels = {t.get_text(): y for t, y in zip(first.get_yticklabels(), first.get_yticks())}
+    labels = {
+        t.get_text(): y for t, y in zip(first.get_yticklabels(), first.get_yticks(), strict=True)
+    }
     assert labels["0.1"] == 0  # bins are quarters of a factor 9 in the odds
     assert labels["0.5"] == pytest.approx(4)
     assert labels["0.9"] == pytest.approx(8)
@@ -184,8 +212,8 @@ def test_error_axes(dataset: pads.Dataset) -> None:
     assert first.get_ylabel() == "initial error (log-odds scale)"
 
 
-def test_error_tells_no_start_from_not_reached(dataset: pads.Dataset) -> None:
-    table = epochs_by_error(dataset)
+def test_error_tells_no_start_from_not_reached() -> None:
+    table = epochs_by_error(result(num=40))
     hole = (table.cost == "quadratic") & (table.learning_rate == 2) & (table.error_low == 0.5)
     attrs = table.attrs
     table = table[~hole]
@@ -201,6 +229,7 @@ def test_error_tells_no_start_from_not_reached(dataset: pads.Dataset) -> None:
 
 def test_slowdown_draws_medians_and_marks_the_end(dataset: pads.Dataset) -> None:
     table = epochs_by_error(dataset)
+    table_first = table[table.error_low >= 0.1].bin.min()
     figure = slowdown(table)
     axes = panels(figure)
     assert [ax.get_title() for ax in axes] == [f"learning rate {rate:g}" for rate in RATES]
@@ -214,7 +243,7 @@ def test_slowdown_draws_medians_and_marks_the_end(dataset: pads.Dataset) -> None
             never = np.isinf(part["median"]).to_numpy()
             expected = part["median"].where(~never).to_numpy()
             np.testing.assert_array_equal(line.get_ydata(), expected)
-            np.testing.assert_array_equal(line.get_xdata(), np.arange(len(part)) + 0.5)
+            np.testing.assert_array_equal(line.get_xdata(), part.bin - table_first + 0.5)
             marks = [
                 mark
                 for mark in ax.lines
@@ -236,7 +265,7 @@ def test_slowdown_draws_medians_and_marks_the_end(dataset: pads.Dataset) -> None
         (COSTS, [0.2], 2, 3, 1),
         (["quadratic"], RATES, 3, 1, 3),
         (["cross_entropy"], [1.0], 1, 1, 1),
-        (COSTS, np.geomspace(0.01, 3, 12).tolist(), 12, 3, 6),
+        (COSTS, np.geomspace(0.01, 3, 12).tolist(), 12, 3, 6),  # six of the twelve rates
     ],
 )
 def test_panels_fit_the_result(
@@ -263,18 +292,18 @@ def within_the_page(figure: Figure) -> None:
         for axis in (ax.xaxis, ax.yaxis):
             boxes = [text.get_window_extent() for text in axis.get_ticklabels() if text.get_text()]
             boxes = [box for box in boxes if box.width > 0]
-            assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:]))
+            assert not any(a.overlaps(b) for a, b in pairwise(boxes))
 
 
 def test_pooled_axes_are_named() -> None:
-    dataset = result(num=6, tolerance=[0.1, 0.2])
+    dataset = result(rates=[0.5], num=6, tolerance=[0.1, 0.2])
     for kind in FIGURES.values():
         figure = kind.plot(kind.reduce(dataset))
         assert "(all values of tolerance pooled)" in figure.get_suptitle()
 
 
 def test_nothing_converged_and_nothing_to_learn() -> None:
-    rows = result(num=6).to_table().to_pandas()
+    rows = result(rates=[0.5], num=6).to_table().to_pandas()
     never = rows.assign(status="max_epochs", epochs=10)
     never.loc[:50, ["status", "epochs"]] = ["non_finite", 3]
     for changed in (never, rows.assign(status="converged", epochs=0)):
@@ -284,26 +313,25 @@ def test_nothing_converged_and_nothing_to_learn() -> None:
             figure.savefig("/dev/null", format="png", dpi=40)
 
 
-def test_draw_writes_what_was_asked(dataset: pads.Dataset, tmp_path: Path) -> None:
+def test_draw_writes_what_was_asked(small: pads.Dataset, tmp_path: Path) -> None:
     settings = dict(mpl.rcParams)
-    paths = draw(dataset, tmp_path / "new" / "figures", dpi=40)
+    paths = draw(small, tmp_path / "new" / "figures", dpi=40)
     assert [path.name for path in paths] == ["heatmap.png", "error.png", "slowdown.png"]
     assert sorted(paths) == sorted((tmp_path / "new" / "figures").iterdir())
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     assert plt.get_fignums() == []
     assert dict(mpl.rcParams) == settings
-    assert draw(dataset, tmp_path, ["error"], format="svg") == [tmp_path / "error.svg"]
+    assert draw(small, tmp_path, ["error"], format="svg") == [tmp_path / "error.svg"]
     assert "cross-entropy" in (tmp_path / "error.svg").read_text()
-    (pdf,) = draw(dataset, tmp_path, ["heatmap"], format="pdf", dpi=100)
+    (pdf,) = draw(small, tmp_path, ["heatmap"], format="pdf", dpi=100)
     assert pdf.read_bytes().startswith(b"%PDF")
     assert pdf.stat().st_size < 2e6
 
 
-def test_a_figure_is_the_same_bytes_each_time(dataset: pads.Dataset, tmp_path: Path) -> None:
-    for format in ("svg", "pdf"):
-        (first,) = draw(dataset, tmp_path / "a", ["slowdown"], format=format)
-        (second,) = draw(dataset, tmp_path / "b", ["slowdown"], format=format)
-        assert first.read_bytes() == second.read_bytes()
+def test_a_figure_is_the_same_bytes_each_time(small: pads.Dataset, tmp_path: Path) -> None:
+    (first,) = draw(small, tmp_path / "a", ["slowdown"], format="svg")
+    (second,) = draw(small, tmp_path / "b", ["slowdown"], format="svg")
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_draw_leaves_out_what_the_result_cannot_give(tmp_path: Path) -> None:
@@ -311,29 +339,29 @@ def test_draw_leaves_out_what_the_result_cannot_give(tmp_path: Path) -> None:
     dataset = pads.dataset(pa.Table.from_pandas(line, preserve_index=False))
     names = [path.stem for path in draw(dataset, tmp_path, dpi=40)]
     assert names == ["error", "slowdown"]
-    with pytest.raises(SpecError, match="figure heatmap: .* two start axes"):
+    with pytest.raises(SpecError, match=r"figure heatmap: .* two start axes"):
         draw(dataset, tmp_path, ["heatmap"])
 
 
-def test_draw_refuses(dataset: pads.Dataset, tmp_path: Path) -> None:
+def test_draw_refuses(small: pads.Dataset, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="'histogram' is unknown; choose from heatmap, error, slow"):
-        draw(dataset, tmp_path, ["error", "histogram"])
+        draw(small, tmp_path, ["error", "histogram"])
     with pytest.raises(SpecError, match="format: 'gif' is unknown; choose from png, svg, pdf"):
-        draw(dataset, tmp_path, format="gif")
+        draw(small, tmp_path, format="gif")
     with pytest.raises(SpecError, match="dpi: 0 is not within"):
-        draw(dataset, tmp_path, dpi=0)
+        draw(small, tmp_path, dpi=0)
     with pytest.raises(SpecError, match="no rows"):
-        draw(dataset.filter(pads.field("cost") == "none"), tmp_path)
+        draw(small.filter(pads.field("cost") == "none"), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_draw_to_where_it_cannot_write(dataset: pads.Dataset, tmp_path: Path) -> None:
+def test_draw_to_where_it_cannot_write(small: pads.Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SweepError, match=r"cannot write .*file/error\.png"):
-        draw(dataset, tmp_path / "file", ["error"])
+        draw(small, tmp_path / "file", ["error"])
     (tmp_path / "error.png").mkdir()
     with pytest.raises(SweepError, match=r"cannot write .*error\.png"):
-        draw(dataset, tmp_path, ["error"])
+        draw(small, tmp_path, ["error"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["error.png", "file"]
 
 

@@ -35,7 +35,7 @@ __all__ = ["WIDTH", "block_kernel"]
 
 LANES = 64
 INTERVAL = 16
-EVERY_LANE = (1 << WIDTH) - 1
+EVERY_LANE = np.uint64((1 << WIDTH) - 1)
 
 
 def _advance(pair, samples, start, rate, total, count, error, x, y, limit, columns, epochs):
@@ -104,10 +104,10 @@ def _copy_column(source, i, target, k):
 
 @register_jitable
 def _all_wrong(error, limit, columns):
+    wrong = EVERY_LANE
     for c in range(0, columns, WIDTH):
-        if bits_of(load(error, 0, c) > limit) != EVERY_LANE:
-            return False
-    return True
+        wrong &= bits_of(load(error, 0, c) > limit)
+    return wrong == EVERY_LANE
 
 
 @cache

@@ -65,6 +65,8 @@ def paint(
         shown,
         mask=~number,
         norm=norm,
+        vmin=norm.vmin,  # or seaborn looks for them among the numbers, of which there may be none
+        vmax=norm.vmax,
         cmap=cmap,
         ax=ax,
         cbar=False,
@@ -122,9 +124,11 @@ def not_reached(table: pd.DataFrame) -> str:
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Put a legend below the panels, as wide as the figure allows."""
+    """Put a legend below the panels, in as many columns as the figure is wide."""
     if handles:
-        columns = max(1, min(len(handles), int(figure.get_figwidth() / 2.1)))
+        widest = max(len(str(handle.get_label())) for handle in handles)
+        fit = int(figure.get_figwidth() / (0.65 + 0.06 * widest))  # inches: swatch, letters
+        columns = min(max(fit, 1), len(handles))
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
 

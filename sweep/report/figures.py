@@ -119,7 +119,7 @@ def error(table: pd.DataFrame) -> Figure:
         if compared:
             over, under = (medians[cost] for cost in scales.COST_COLOURS)
             with np.errstate(invalid="ignore", divide="ignore"):
-                ratio = np.where(np.isinf(over) | np.isinf(under), np.inf, over / under)
+                ratio = np.where(np.isinf(under), np.inf, over / under)
             ratio[np.isnan(over) | np.isnan(under)] = np.nan
             far = scales.ratio_norm(ratio)
             zero = (over == 0) & (under == 0)
@@ -196,7 +196,12 @@ def slowdown(table: pd.DataFrame) -> Figure:
         ]
         handles.append(Patch(facecolor="#999999", alpha=0.4, label="middle 80 % of starts"))
         if stopped:
-            mark = {"color": "#777777", "marker": "^", "markersize": 4, "linestyle": ""}
+            mark: dict[str, Any] = {
+                "color": "#777777",
+                "marker": "^",
+                "markersize": 4,
+                "linestyle": "",
+            }
             handles.append(Line2D([], [], label=cells.not_reached(table), **mark))
         if len(rates) < panels.size:
             panels.flat[-1].legend(handles=handles, loc="center", frameon=False)
@@ -216,8 +221,8 @@ def _bins(table: pd.DataFrame) -> tuple[Floats, int, int]:
 
 def _line(ax: Axes, part: pd.DataFrame, cost: str, first: int, last: int, ceiling: float) -> bool:
     """Draw one cost's median and band; return whether some median was not reached."""
-    part = part.set_index("bin").reindex(range(first, last + 1))
-    middle = part.index.to_numpy() - first + 0.5
+    part = part[part["bin"].between(first, last)]
+    middle = part["bin"].to_numpy() - first + 0.5
     median, low, high = (part[name].to_numpy() for name in ("median", "q10", "q90"))
     colour = scales.cost_colour(cost)
     reached = np.where(np.isfinite(median) & (median > 0), median, np.nan)

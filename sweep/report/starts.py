@@ -24,7 +24,7 @@ from sweep.report.columns import (
 from sweep.report.stream import batches, pooled
 
 
-def epochs_by_start(dataset: ds.Dataset, *, cells: int = 512) -> pd.DataFrame:
+def epochs_by_start(dataset: ds.Dataset, *, cells: int | None = None) -> pd.DataFrame:
     """Tabulate the epochs to converge over the plane of starts, at a picture's resolution.
 
     The plane is that of the first two start axes (w0 …, b0) that vary. On a grid each value has a
@@ -36,7 +36,8 @@ def epochs_by_start(dataset: ds.Dataset, *, cells: int = 512) -> pd.DataFrame:
     dataset
         A result, pooled over every axis but the cost, the learning rate and the plane.
     cells
-        The most cells along each axis.
+        The most cells along each axis. 512 if None, but 256 for more than 4 pairs of cost and
+        learning rate, whose panels are small.
 
     Returns
     -------
@@ -57,6 +58,7 @@ def epochs_by_start(dataset: ds.Dataset, *, cells: int = 512) -> pd.DataFrame:
     """
     axes = axes_of(dataset, ("cost", "learning_rate"))
     groups = int(np.prod([len(values) for values in axes.values()]))
+    cells = cells or (512 if groups <= 4 else 256)
     (first, (rows, row_edges)), (second, (columns, column_edges)) = _plane(dataset, groups, cells)
     shape = (*(len(values) for values in axes.values()), len(rows), len(columns))
 
