@@ -15,8 +15,8 @@ from tqdm import tqdm
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
-from sweep.kernels.threads import check_threads, run_blocks
-from sweep.kernels.training import BLOCK, Trained, train_into, untrained
+from sweep.kernels.threads import LARGEST_BLOCK, check_threads, run_blocks
+from sweep.kernels.training import Trained, train_into, untrained
 from sweep.store.dataset import prepare, standing_parts, write_part
 from sweep.store.schema import table
 
@@ -61,8 +61,8 @@ def compute_part(
     row = 0
     for segment in grid.segments(cells):
         ask, learning_rate = grid.ask(segment.outer)
-        for first in range(segment.first, segment.last, BLOCK):
-            starts = grid.starts(first, min(first + BLOCK, segment.last))
+        for first in range(segment.first, segment.last, LARGEST_BLOCK):
+            starts = grid.starts(first, min(first + LARGEST_BLOCK, segment.last))
             here = slice(row, row + len(starts))
             view = Trained(*(getattr(out, field.name)[here] for field in fields(out)))
             rates = np.full(len(starts), learning_rate)

@@ -34,7 +34,7 @@ def test_forward_has_full_precision_also_where_saturated(name, z):
     value, slope = EXACT[name]
     with mp.workdps(800):
         for y in targets(name):
-            got_residual, got_slope = ACTIVATIONS[name].forward(float(z), y)
+            got_residual, got_slope = ACTIVATIONS[name].residual_and_slope(float(z), y)
             residual = value(mpf(z)) - mpf(y)
             # Against hard targets to the last digits; a soft one may cancel against the output.
             room = 5e-16 * (abs(residual) if y in (0.0, 1.0, -1.0) else 1) + 2e-307
@@ -66,7 +66,9 @@ def test_delta_is_the_derivative_of_the_cost_by_finite_differences(cost, activat
             mp_cost(cost, value(mpf(z) + sign * h), mpf(y)) for sign in (1, -1)
         ]  # fmt: skip
         expected = (textbook[0] - textbook[1]) / (2 * h)
-    assert pair.delta(*act.forward(z, y)) == pytest.approx(float(expected), rel=1e-9, abs=1e-15)
+    assert pair.delta(*act.residual_and_slope(z, y)) == pytest.approx(
+        float(expected), rel=1e-9, abs=1e-15
+    )
 
 
 def mp_cost(cost, a, y):
@@ -80,7 +82,7 @@ def mp_cost(cost, a, y):
 def test_the_stable_cost_equals_the_textbook_cost(cost, activation, z, share):
     act = ACTIVATIONS[activation]
     y = act.low + share * (act.high - act.low)
-    stable = fused(cost, activation).value(z, act.forward(z, y)[0], y)
+    stable = fused(cost, activation).value(z, act.residual_and_slope(z, y)[0], y)
     assert stable == pytest.approx(COSTS[cost].value(act.value(z), y), rel=1e-9, abs=1e-12)
 
 
@@ -90,7 +92,7 @@ def test_the_chain_rule_joins_both_derivatives_to_delta(cost, activation, z, sha
     act = ACTIVATIONS[activation]
     y = act.low + share * (act.high - act.low)
     chained = COSTS[cost].derivative(act.value(z), y) * act.derivative(z)
-    delta = fused(cost, activation).delta(*act.forward(z, y))
+    delta = fused(cost, activation).delta(*act.residual_and_slope(z, y))
     assert delta == pytest.approx(chained, rel=1e-8, abs=1e-14)
 
 
@@ -99,7 +101,7 @@ def test_the_chain_rule_joins_both_derivatives_to_delta(cost, activation, z, sha
 def test_nothing_breaks_at_800(cost, activation, z):
     act, pair = ACTIVATIONS[activation], fused(cost, activation)
     for y in targets(activation):
-        residual, slope = act.forward(z, y)
+        residual, slope = act.residual_and_slope(z, y)
         assert all(map(math.isfinite, (residual, slope, pair.delta(residual, slope))))
         assert math.isfinite(pair.value(z, residual, y))
     if cost == "cross_entropy":
@@ -109,8 +111,8 @@ def test_nothing_breaks_at_800(cost, activation, z):
 
 @given(z=st.floats(-700, 700), y=st.floats(0, 1))
 def test_symmetry_of_the_sigmoid(z, y):
-    residual, slope = ACTIVATIONS["sigmoid"].forward(z, y)
-    mirrored, mirrored_slope = ACTIVATIONS["sigmoid"].forward(-z, 1 - y)
+    residual, slope = ACTIVATIONS["sigmoid"].residual_and_slope(z, y)
+    mirrored, mirrored_slope = ACTIVATIONS["sigmoid"].residual_and_slope(-z, 1 - y)
     assert mirrored == pytest.approx(-residual, rel=1e-14, abs=1e-15)
     assert mirrored_slope == pytest.approx(slope, rel=1e-14)
 

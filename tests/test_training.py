@@ -1,12 +1,22 @@
 """`sweep.train` against the reference loop, 50 digits, published numbers, and laws."""
 
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sweep
-from sweep.kernels import training
+from sweep.kernels import lanes, training
+from sweep.kernels import threads as threads_
 from sweep.neuron.costs import COSTS
 from sweep.neuron.problem import problem
 from sweep.neuron.reference import train_one
@@ -177,7 +187,8 @@ def test_bits_do_not_depend_on_threads_or_blocks(n, monkeypatch):
     expected = sweep.train(w, b, learning_rate=rates, **asked, threads=1)
     for threads in (2, 3):
         for block in (1, 7, 64, 500):
-            monkeypatch.setattr(training, "BLOCK", block)
+            monkeypatch.setattr(threads_, "LARGEST_BLOCK", block)
+            monkeypatch.setattr(threads_, "SMALLEST_BLOCK", block)
             again = sweep.train(w, b, learning_rate=rates, **asked, threads=threads)
             assert same_bits(again, expected)
     alone = sweep.train(w[1700:1701], b[1700:1701], learning_rate=rates[1700], **asked)
@@ -270,3 +281,101 @@ def test_bad_input_names_field_value_and_what_is_allowed(change, message):
         sweep.train(**{**GOOD, **change})
     assert isinstance(caught.value, ValueError)
     assert "\n" not in str(caught.value)
+
+
+# --- the code itself -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("samples", ["one", "many"])
+def test_the_hot_loop_is_packed_and_calls_no_exp(samples, dtype, monkeypatch):
+    built = []
+
+    def uncached(signature):
+        def decorate(function):
+            jitted = numba.njit(signature, nogil=True, error_model="numpy")(function)
+            built.append(jitted)
+            return jitted
+
+        return decorate
+
+    monkeypatch.setattr(lanes, "compiled", uncached)
+    lanes.kernels.__wrapped__("quadratic", "sigmoid", samples, dtype)
+    for jitted in built:
+        (code,) = jitted.inspect_llvm().values()
+        (assembly,) = jitted.inspect_asm().values()
+        element = "double" if dtype == "float64" else "float"
+        assert re.search(rf"fdiv <\d+ x {element}>", code)
+        assert not re.search(rf"call {element} @(exp|llvm\.exp)", code)
+        if platform.machine() in ("x86_64", "AMD64"):
+            last = "d" if dtype == "float64" else "s"
+            # On a CPU that can: fused, on whole registers, and nothing left scalar.
+            assert len(re.findall(rf"vfn?m(?:add|sub)\d+p{last}\s.*[yz]mm", assembly)) >= 15
+            assert not re.search(rf"vfn?m(?:add|sub)\d+s{last}", assembly)
+            assert not re.search(rf"\bv?divs{last}", assembly)
+
+
+def test_bits_do_not_depend_on_the_cpu():
+    code = (
+        "import hashlib, numpy as np, sweep; rng = np.random.default_rng(7)\n"
+        "digest = hashlib.sha256()\n"
+        "for n in (1, 3):\n"
+        "    w, b, y = rng.normal(0, 4, (300, 2)), rng.normal(0, 4, 300), rng.uniform(0, 1, n)\n"
+        "    trained = sweep.train(w, b, learning_rate=0.3, cost='quadratic', y=y,\n"
+        "                          x=rng.normal(0, 1, (n, 2)), tolerance=0.2, max_epochs=40)\n"
+        "    for name in ('epochs', 'initial_error', 'final_error', 'w', 'b'):\n"
+        "        digest.update(getattr(trained, name).tobytes())\n"
+        "print(digest.hexdigest())"
+    )
+    said = set()
+    # No FMA and 128 bits, FMA and 256 bits, and whatever this machine has.
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    for cpu in ("generic", "haswell" if x86 else "generic", None):
+        environment = dict(os.environ)
+        if cpu:
+            environment |= {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said.add(run.stdout)
+    assert len(said) == 1
+
+
+def test_ctrl_c_stops_train_within_a_second():
+    code = (
+        "import sweep; print('ready', flush=True)\n"
+        "sweep.train(0.5, 0.5, learning_rate=1e-9, cost='quadratic', x=1, y=0, tolerance=1e-9,\n"
+        "            max_epochs=2_000_000_000)"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert run.stdout.readline() == "ready\n"
+    time.sleep(3)
+    assert run.poll() is None
+    began = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in run.communicate(timeout=30)[1]
+    assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize(("cost", "activation"), PAIRS)
+@pytest.mark.parametrize("n", [1, 3])
+def test_float32_is_as_close_as_float32_can_be(cost, activation, n):
+    rng = np.random.default_rng(11)
+    w, b = rng.normal(0, 3, (500, 2)), rng.normal(0, 3, 500)
+    asked = {
+        "learning_rate": 0.1, "x": rng.normal(0, 1, (n, 2)), "y": np.arange(n) % 2 * 1.0,
+        "cost": cost, "activation": activation, "tolerance": 0.2, "max_epochs": 200,
+    }  # fmt: skip
+    double, single = (sweep.train(w, b, **asked, dtype=d) for d in ("float64", "float32"))
+    assert single.final_error.dtype == single.w.dtype == np.float32
+    assert (abs(double.epochs - single.epochs) <= 1).all()
+    assert (double.epochs != single.epochs).mean() < 0.02
+    same = double.epochs == single.epochs
+    assert single.final_error[same] == pytest.approx(double.final_error[same], abs=2e-5)
+    assert single.w[same] == pytest.approx(double.w[same], abs=1e-4)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sweep.errors import SpecError
-from sweep.kernels.lanes import WIDTH, block_kernel
-from sweep.kernels.threads import check_threads, run_blocks
+from sweep.kernels.lanes import COLUMNS, kernels
+from sweep.kernels.threads import blocks, check_threads, run_blocks
 from sweep.neuron.problem import (
     DTYPES,
     METHODS,
@@ -22,10 +22,6 @@ from sweep.neuron.problem import (
 )
 
 __all__ = ["Trained", "train", "train_into", "untrained"]
-
-# Neurons that a thread takes at a time: enough that refilling keeps the lanes busy (a block's
-# last neurons train with lanes empty), few enough that threads finish together.
-BLOCK = 8192
 
 
 @dataclass(frozen=True)
@@ -66,18 +62,22 @@ def untrained(count: int, inputs: int, dtype: str = "float64") -> Trained:
     )
 
 
-def _largest_sum(mean: float, n: int) -> float:
-    """Return the largest float whose n-th part is at most mean, so that Σ|a−y|/n needs no test."""
-    total = np.float64(mean) * n
-    while total / n > mean:
-        total = np.nextafter(total, -np.inf)
-    while np.nextafter(total, np.inf) / n <= mean:
-        total = np.nextafter(total, np.inf)
-    return float(total)
+def _largest_sum(mean: float, n: int, dtype: np.dtype[Any]) -> Any:
+    """Return the largest float whose n-th part is at most mean: the bound for Σ|a − y|."""
+    number = dtype.type
+    total = number(mean) * number(n)
+    while total / number(n) > mean:
+        total = np.nextafter(total, number(-np.inf))
+    while np.nextafter(total, number(np.inf)) / number(n) <= mean:
+        total = np.nextafter(total, number(np.inf))
+    return total
 
 
-def _padded(rows: int, count: int, dtype: Any) -> NDArray[Any]:
-    return np.zeros((rows, -(-count // WIDTH) * WIDTH), dtype)
+def _oriented(ask: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return signs (n,) of z and targets (n,) so that no target lies in the upper half."""
+    act = ask.act
+    mirrored = np.array([act.mirrors(y) for y in ask.y])
+    return np.where(mirrored, -1.0, 1.0), np.where(mirrored, act.low + act.high - ask.y, ask.y)
 
 
 def train_into(
@@ -87,7 +87,7 @@ def train_into(
     learning_rate: NDArray[np.float64],
     ask: Problem,
     stop: NDArray[np.uint8],
-) -> None:
+) -> int:
     """Train one block of neurons on this thread and write the results into `out`.
 
     Parameters
@@ -97,45 +97,69 @@ def train_into(
     w, b, learning_rate : (N, d), (N,) and (N,) arrays
     stop : (1,) uint8 array
         The work is abandoned soon after it becomes 1.
+
+    Returns
+    -------
+    int
+        Lane-epochs walked, those of lanes without work too.
     """
     size, dtype = len(b), out.b.dtype
     n, d = ask.x.shape
+    sign, y = _oriented(ask)
+    padded = -(-size // COLUMNS) * COLUMNS
+    p = 1 if n == 1 else d + 1
+    start, total = np.zeros((p, padded), dtype), np.zeros((p, padded), dtype)
+    rate, error = np.zeros((1, padded), dtype), np.zeros((1, padded), dtype)
+    count = np.zeros((1, padded), np.int64 if dtype == np.float64 else np.int32)
     with np.errstate(over="ignore", invalid="ignore"):  # such starts get status non_finite
         if n == 1:
             # Summed in this order and no other: BLAS picks one by shape and CPU.
-            z = b
-            for j in range(d):
-                z = z + w[:, j] * ask.x[0, j]
-            step = learning_rate * (sum(v * v for v in ask.x[0]) + 1.0)
-            parameters = z[None]
+            z = w[:, 0] * ask.x[0, 0]
+            for j in range(1, d):
+                z += w[:, j] * ask.x[0, j]
+            z += b
+            start[0, :size] = z if sign[0] > 0 else -z
+            rate[0, :size] = learning_rate * (sum(v * v for v in ask.x[0]) + 1.0)
             features = np.ones((1, 1), dtype)
+            finite: NDArray[np.bool_] = np.isfinite(start[0, :size])
         else:
-            step = learning_rate / n
-            parameters = np.vstack([w.T, b[None]])
-            features = np.hstack([ask.x, np.ones((n, 1))])
-            z = features @ parameters
-        finite = np.isfinite(np.atleast_2d(z)).all(axis=0)
-    start, total = (_padded(len(parameters), size, dtype) for _ in range(2))
-    rate, initial, final = (_padded(1, size, dtype) for _ in range(3))
-    count = _padded(1, size, np.int64)
-    start[:, :size], rate[0, :size] = np.where(finite, parameters, 0.0), step
-    block_kernel(ask.cost, ask.activation, "one" if n == 1 else "many", str(dtype))(
-        *(start, rate, total, count, initial, final, (~finite).view(np.uint8)),
-        *(features, ask.y, _largest_sum(ask.tolerance, n), ask.max_epochs, size, stop),
-    )
+            start[:-1, :size], start[-1, :size] = w.T, b
+            rate[0, :size] = learning_rate / n
+            features = (np.hstack([ask.x, np.ones((n, 1))]) * sign[:, None]).astype(dtype)
+            finite = np.all(np.isfinite(features @ start[:, :size]), axis=0)
+    everywhere = bool(finite.all())
+    if not everywhere:
+        start[:, :size][:, ~finite] = 0.0
+    limit = _largest_sum(ask.tolerance, n, dtype)
+    one_or_many = "one" if n == 1 else "many"
+    measure, train = kernels(ask.cost, ask.activation, one_or_many, str(dtype))
+    y = y.astype(dtype)
+    walked = 0
+    measure(start, rate, total, features, y, error)
+    np.divide(error[0, :size], n, out=out.initial_error)
+    if ask.max_epochs > 0:
+        queue = np.flatnonzero((error[0, :size] > limit) & finite).view(np.uint64)
+        walked = train(
+            *(start, rate, queue, total, count, features, y, limit, ask.max_epochs, stop)
+        )
+        measure(start, rate, total, features, y, error)
+    np.divide(error[0, :size], n, out=out.final_error)
     out.epochs[:] = count[0, :size]
-    out.initial_error[:] = np.where(finite, initial[0, :size] / n, np.nan)
-    out.final_error[:] = np.where(finite, final[0, :size] / n, np.nan)
-    out.status[:] = np.where(out.final_error <= ask.tolerance, Status.converged, Status.max_epochs)
-    out.status[~finite] = Status.non_finite
+    np.multiply(error[0, :size] > limit, Status.max_epochs, out=out.status, casting="unsafe")
     if n == 1:
+        total[0] *= sign[0]
         moved = learning_rate * total[0, :size]
-        out.w[:] = w - moved[:, None] * ask.x[0]
-        out.b[:] = b - moved
+        for j in range(d):
+            np.subtract(w[:, j], moved * ask.x[0, j], out=out.w[:, j])
+        np.subtract(b, moved, out=out.b)
     else:
-        moved = step * total[:, :size]
-        out.w[:] = w - moved[:-1].T
-        out.b[:] = b - moved[-1]
+        moved = rate[0, :size] * total[:, :size]
+        np.subtract(w, moved[:-1].T, out=out.w)
+        np.subtract(b, moved[-1], out=out.b)
+    if not everywhere:
+        out.status[~finite] = Status.non_finite
+        out.initial_error[~finite] = out.final_error[~finite] = np.nan
+    return walked
 
 
 def _starts(field: str, value: ArrayLike) -> NDArray[np.float64]:
@@ -234,6 +258,5 @@ def train(
         part = Trained(*(getattr(out, name)[here] for name in Trained.__dataclass_fields__))
         train_into(part, weights[here], biases[here], rates[here], ask, stop)
 
-    cuts = range(0, len(biases), BLOCK)
-    run_blocks(block, [(i, min(i + BLOCK, len(biases))) for i in cuts], threads)
+    run_blocks(block, blocks(len(biases), threads), threads)
     return Trained(**{**vars(out), "w": out.w[:, 0]}) if flat else out

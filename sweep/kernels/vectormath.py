@@ -17,6 +17,7 @@ import operator
 from math import exp
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
 from numba.core.typeconv import Conversion
@@ -33,10 +34,25 @@ from numba.extending import (
 from sweep.neuron import arithmetic
 from sweep.neuron.arithmetic import fma
 
-__all__ = ["WIDTH", "bits_of", "count_up", "load", "select", "store", "zero"]
+__all__ = [
+    "bits_of",
+    "count_up",
+    "load",
+    "lowest",
+    "select",
+    "store",
+    "width_of",
+    "zero",
+]
 
-# Lanes in a value.
-WIDTH = 16
+# Lanes in a value: four registers' worth, whose chains of operations hide one another's latency
+# (AVX-512, million neuron-epochs a second: 820 with one register, 870 with two, 1000 with four).
+_REGISTER_BYTES = 64 if get_host_cpu_features().get("avx512f") else 32
+
+
+def width_of(dtype: types.Type) -> int:
+    """Return how many numbers of a type stand side by side in lanes."""
+    return 4 * _REGISTER_BYTES // (dtype.bitwidth // 8)
 
 
 class Lanes(types.Type):
@@ -112,12 +128,18 @@ def _mask(t: Lanes) -> Lanes:
     return Lanes(types.boolean, t.width)
 
 
-_register_binary(operator.add, lambda builder, a, b: builder.fadd(a, b))
+def _add(builder, a, b):
+    integers = isinstance(a.type.element, ir.IntType)
+    return builder.add(a, b) if integers else builder.fadd(a, b)
+
+
+_register_binary(operator.add, _add)
 _register_binary(operator.sub, lambda builder, a, b: builder.fsub(a, b))
 _register_binary(operator.mul, lambda builder, a, b: builder.fmul(a, b))
 _register_binary(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
 # Ordered: a comparison with NaN is False.
 _register_binary(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), _mask)
+_register_binary(operator.ne, lambda builder, a, b: builder.icmp_signed("!=", a, b), _mask)
 
 
 def _register_unary(op, emit):
@@ -194,10 +216,10 @@ def _scale(typingctx, p, shifted):
 
 @overload(exp)
 def _overload_exp(t):
-    if not (_is_float_lanes(t) and t.dtype is types.float64):
+    if not _is_float_lanes(t):
         return None
 
-    def impl(t):
+    def double(t):
         shifted = fma(t, 1.4426950408889634, 6755399441055744.0)
         n = shifted - 6755399441055744.0
         r = fma(n, -0.693147180559663, t)
@@ -215,14 +237,27 @@ def _overload_exp(t):
         p = fma(p, r, 1.0)
         return _scale(p, shifted)
 
-    return impl
+    def single(t):
+        shifted = fma(t, 1.4426950216293335, 12582912.0)
+        n = shifted - 12582912.0
+        r = fma(n, -0.693145751953125, t)
+        r = fma(n, -1.428606765330187e-06, r)
+        p = fma(0.0013814598646664034, r, 0.00836871687972814)
+        p = fma(p, r, 0.041668388045313996)
+        p = fma(p, r, 0.16666520631709497)
+        p = fma(p, r, 0.49999993447796487)
+        p = fma(p, r, 1.0)
+        p = fma(p, r, 1.0)
+        return _scale(p, shifted)
+
+    return double if t.dtype is types.float64 else single
 
 
 @overload(arithmetic.clamp)
 def _overload_clamp(z):
     if not _is_float_lanes(z):
         return None
-    limit = arithmetic.EXP_LIMIT
+    limit = arithmetic.EXP_LIMIT if z.dtype is types.float64 else arithmetic.EXP_LIMIT_32
 
     def impl(z):
         z = select(z > limit, limit, z)
@@ -243,7 +278,7 @@ def _pointer(context, builder, array_type, array, indices, vector):
 def _memory_signature(array, row, column, *value):
     if not (isinstance(array, types.Array) and array.ndim == 2 and array.layout == "C"):
         raise TypingError("lanes are loaded from and stored to rows of a C-ordered matrix")
-    result = types.none if value else Lanes(array.dtype, WIDTH)
+    result = types.none if value else Lanes(array.dtype, width_of(array.dtype))
     return result(array, row, column, *value)
 
 
@@ -254,7 +289,7 @@ def load(typingctx, array, row, column):
     def codegen(context, builder, sig, args):
         vector = context.get_value_type(sig.return_type)
         pointer = _pointer(context, builder, sig.args[0], args[0], args[1:], vector)
-        return builder.load(pointer, align=8)
+        return builder.load(pointer, align=4)
 
     return _memory_signature(array, row, column), codegen
 
@@ -265,7 +300,7 @@ def store(typingctx, array, row, column, value):
 
     def codegen(context, builder, sig, args):
         pointer = _pointer(context, builder, sig.args[0], args[0], args[1:3], args[3].type)
-        builder.store(args[3], pointer, align=8)
+        builder.store(args[3], pointer, align=4)
         return context.get_dummy_value()
 
     return _memory_signature(array, row, column, value), codegen
@@ -278,7 +313,7 @@ def zero(typingctx, array):
     def codegen(context, builder, sig, args):
         return ir.Constant(context.get_value_type(sig.return_type), None)
 
-    return Lanes(array.dtype, WIDTH)(array), codegen
+    return Lanes(array.dtype, width_of(array.dtype))(array), codegen
 
 
 @intrinsic
@@ -300,3 +335,13 @@ def bits_of(typingctx, mask):
         return builder.zext(bits, ir.IntType(64))
 
     return types.uint64(mask), codegen
+
+
+@intrinsic
+def lowest(typingctx, bits):
+    """Return the position of the lowest bit that is set in a uint64 other than 0."""
+
+    def codegen(context, builder, sig, args):
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return types.int64(types.uint64), codegen

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from math import tanh
 from types import MappingProxyType
 
-from sweep.neuron.arithmetic import clamp, exp, fma
+from sweep.neuron.arithmetic import clamp, exp
 
 __all__ = ["ACTIVATIONS", "Activation"]
 
 
 @dataclass(frozen=True)
 class Activation:
-    """An output function a = act(z).
+    """An output function a = act(z), symmetric about z = 0: act(−z) = low + high − act(z).
 
-    `forward(z, y)` returns the pair (a − y, da/dz), both to full relative precision also where
-    the neuron is saturated; it may use only arithmetic and the functions of
-    `sweep.neuron.arithmetic`, since the kernels compile it for SIMD lanes as it stands.
+    `forward(z, y)` returns the pair (a − y, da/dz) for targets in the lower half of the range,
+    both to full relative precision also where the neuron is saturated. It may use only arithmetic
+    and the functions of `sweep.neuron.arithmetic`: kernels compile it for SIMD lanes as it stands.
+    Targets in the upper half are mirrored, see `residual_and_slope`.
     """
 
     name: str
@@ -28,13 +29,25 @@ class Activation:
     derivative: Callable[[float], float]
     forward: Callable[[float, float], tuple[float, float]]
 
+    def mirrors(self, y: float) -> bool:
+        """Say whether −z and the mirrored target stand in for z and y."""
+        return y > (self.low + self.high) / 2
+
+    def residual_and_slope(self, z: float, y: float) -> tuple[float, float]:
+        """Return (a − y, da/dz) for any target."""
+        if not self.mirrors(y):
+            return self.forward(z, y)
+        residual, slope = self.forward(-z, self.low + self.high - y)
+        return -residual, slope
+
 
 # With E = e^(−z): a = 1/(1+E), 1−a = E·a, σ'(z) = E·a². The textbook a·(1−a) is exactly 0 in
-# float64 from z = 36.8 on, where the neuron is slow but does learn.
+# float64 from z = 36.8 on, where the neuron is slow but does learn; so is a − y for y = 1, which
+# is why targets above ½ are mirrored.
 
 
 def _sigmoid(z: float) -> float:
-    return 1.0 / (1.0 + exp(-clamp(z)))
+    return 1.0 / (1.0 + exp(clamp(-z)))
 
 
 def _sigmoid_derivative(z: float) -> float:
@@ -42,12 +55,12 @@ def _sigmoid_derivative(z: float) -> float:
 
 
 def _sigmoid_forward(z: float, y: float) -> tuple[float, float]:
-    e = exp(-clamp(z))
+    e = exp(clamp(-z))
     a = 1.0 / (1.0 + e)
-    return a * fma(-y, e, 1.0 - y), e * a * a
+    return a - y, e * a * a
 
 
-# tanh z = (1−E)/(1+E) with E = e^(−2z), so tanh'(z) = 4E/(1+E)².
+# tanh z = (1−E)/(1+E) = 2/(1+E) − 1 with E = e^(−2z), so tanh'(z) = 4E/(1+E)².
 
 
 def _tanh_derivative(z: float) -> float:
@@ -55,9 +68,9 @@ def _tanh_derivative(z: float) -> float:
 
 
 def _tanh_forward(z: float, y: float) -> tuple[float, float]:
-    e = exp(-clamp(2.0 * z))
-    r = 1.0 / (1.0 + e)
-    return r * fma(-1.0 - y, e, 1.0 - y), 4.0 * e * r * r
+    e = exp(clamp(-2.0 * z))
+    r = 2.0 / (1.0 + e)
+    return r - (1.0 + y), e * r * r
 
 
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(

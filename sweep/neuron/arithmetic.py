@@ -2,11 +2,12 @@
 
 from math import exp
 
-__all__ = ["EXP_LIMIT", "clamp", "exp", "fma"]
+__all__ = ["EXP_LIMIT", "EXP_LIMIT_32", "clamp", "exp", "fma"]
 
 # exp(±708) and its reciprocal are both normal float64 numbers, so 1/(1 + E) and E/(1 + E)
 # stay finite; beyond it the gradients differ from their clamped values by less than 2e-307.
 EXP_LIMIT = 708.0
+EXP_LIMIT_32 = 87.0  # the same for float32
 
 
 def fma(a: float, b: float, c: float) -> float:

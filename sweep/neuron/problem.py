@@ -26,7 +26,7 @@ __all__ = [
     "problem",
 ]
 
-DTYPES = ("float64",)
+DTYPES = ("float64", "float32")
 METHODS = ("auto", "train")
 
 

@@ -43,7 +43,7 @@ def descend(w0: Sequence[float], b0: float, learning_rate: float, ask: Problem) 
         z = [sum(w[j] * x[j] for j in inputs) + b for x in xs]
         error, cost, grad_w, grad_b = 0.0, 0.0, [0.0 for _ in inputs], 0.0
         for x, y, z_i in zip(xs, ys, z, strict=True):
-            residual, slope = ask.act.forward(z_i, y)
+            residual, slope = ask.act.residual_and_slope(z_i, y)
             delta = ask.fused.delta(residual, slope)
             error += abs(residual)
             cost += ask.fused.value(z_i, residual, y)
