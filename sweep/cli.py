@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--out", metavar="DIR", help="folder of the result (default: results/NAME)"
     )
     run.add_argument("--threads", type=int, metavar="N", help="default: the CPUs you may use")
-    run.add_argument("--method", choices=("auto", "train"), help="overrules the spec's method")
+    run.add_argument(
+        "--method", choices=("auto", "train", "orbit"), help="overrules the spec's method"
+    )
     run.add_argument(
         "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N slices"
     )

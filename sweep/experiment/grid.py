@@ -125,6 +125,22 @@ class Grid:
         indices = self.start_indices(first, last)
         return np.column_stack([self.values[name][index] for name, index in indices.items()])
 
+    def reach(self, x: NDArray[np.float64]) -> tuple[float, float]:
+        """Return the least and the greatest z₀ = w·x + b of all starts, for one sample x (d,).
+
+        For normal draws, six standard deviations.
+        """
+        size = np.append(abs(x), 1.0)
+        if self.spec.start is not None:
+            spread = 6.0 if self.spec.start.random == "normal" else 1.0
+            far = float(spread * self.spec.start.scale * size.sum())
+            return -far, far
+        ends = [
+            factor * np.array([self.values[name].min(), self.values[name].max()])
+            for name, factor in zip(self.start_names, np.append(x, 1.0), strict=True)
+        ]
+        return float(sum(e.min() for e in ends)), float(sum(e.max() for e in ends))
+
     def ask(self, outer: dict[str, int]) -> tuple[Problem, float]:
         """Return what the neurons of a segment are asked, and their learning rate."""
         spec = self.spec

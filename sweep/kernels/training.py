@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sweep.errors import SpecError
 from sweep.kernels.lanes import COLUMNS, kernels
+from sweep.kernels.orbit import Staircase, answer, both_sides, choose_orbit
 from sweep.kernels.threads import blocks, check_threads, run_blocks
 from sweep.neuron.problem import (
     DTYPES,
@@ -80,6 +81,17 @@ def _oriented(ask: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.where(mirrored, -1.0, 1.0), np.where(mirrored, act.low + act.high - ask.y, ask.y)
 
 
+def _weighted(
+    w: NDArray[np.float64], b: NDArray[np.float64], x: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return w·x + b, summed in this order and no other: BLAS picks one by shape and CPU."""
+    z: NDArray[np.float64] = w[:, 0] * x[0]
+    for j in range(1, len(x)):
+        z += w[:, j] * x[j]
+    z += b
+    return z
+
+
 def train_into(
     out: Trained,
     w: NDArray[np.float64],
@@ -87,6 +99,7 @@ def train_into(
     learning_rate: NDArray[np.float64],
     ask: Problem,
     stop: NDArray[np.uint8],
+    stairs: list[Staircase] | None = None,
 ) -> int:
     """Train one block of neurons on this thread and write the results into `out`.
 
@@ -97,6 +110,8 @@ def train_into(
     w, b, learning_rate : (N, d), (N,) and (N,) arrays
     stop : (1,) uint8 array
         The work is abandoned soon after it becomes 1.
+    stairs : list of Staircase, optional
+        Made for the one learning rate of all these neurons: what they decide is not trained.
 
     Returns
     -------
@@ -113,12 +128,7 @@ def train_into(
     count = np.zeros((1, padded), np.int64 if dtype == np.float64 else np.int32)
     with np.errstate(over="ignore", invalid="ignore"):  # such starts get status non_finite
         if n == 1:
-            # Summed in this order and no other: BLAS picks one by shape and CPU.
-            z = w[:, 0] * ask.x[0, 0]
-            for j in range(1, d):
-                z += w[:, j] * ask.x[0, j]
-            z += b
-            start[0, :size] = z if sign[0] > 0 else -z
+            start[0, :size] = sign[0] * _weighted(w, b, ask.x[0])
             rate[0, :size] = learning_rate * (sum(v * v for v in ask.x[0]) + 1.0)
             features = np.ones((1, 1), dtype)
             finite: NDArray[np.bool_] = np.isfinite(start[0, :size])
@@ -139,6 +149,8 @@ def train_into(
     np.divide(error[0, :size], n, out=out.initial_error)
     if ask.max_epochs > 0:
         queue = np.flatnonzero((error[0, :size] > limit) & finite).view(np.uint64)
+        if stairs is not None:
+            queue = answer(stairs, start, queue, total, count, rate[0, 0], ask.max_epochs)
         walked = train(
             *(start, rate, queue, total, count, features, y, limit, ask.max_epochs, stop)
         )
@@ -205,9 +217,11 @@ def train(
     max_epochs : int
         Updates after which a neuron is given up.
     activation : "sigmoid" or "tanh"
-    dtype : "float64"
-    method : "auto" or "train"
-        "train" walks every epoch.
+    dtype : "float64" or "float32"
+    method : "auto", "train" or "orbit"
+        "train" walks every epoch. "orbit" gives the same epochs, and the rest to 1e-9, from one
+        backward orbit; it needs one sample, one learning rate, float64 and a map that does not
+        fold. "auto" takes the orbit where that holds and there are at least 1000 neurons.
     threads : int, optional
         Default: the CPUs that this process may use. The results do not depend on it.
 
@@ -250,13 +264,19 @@ def train(
             f"{len(biases)} neurons"
         )
     check_step(rates, ask.x)
-    rates = np.broadcast_to(rates, biases.shape)
     out = untrained(len(biases), weights.shape[1], dtype)
+    stairs = None
+    if choose_orbit(method, ask, rates, len(biases), dtype):
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = _weighted(weights, biases, ask.x[0])
+        z = z[np.isfinite(z)]
+        stairs = both_sides(ask, float(rates[0]), float(z.min(initial=0)), float(z.max(initial=0)))
+    rates = np.broadcast_to(rates, biases.shape)
 
     def block(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         here = slice(first, last)
         part = Trained(*(getattr(out, name)[here] for name in Trained.__dataclass_fields__))
-        train_into(part, weights[here], biases[here], rates[here], ask, stop)
+        train_into(part, weights[here], biases[here], rates[here], ask, stop, stairs)
 
     run_blocks(block, blocks(len(biases), threads), threads)
     return Trained(**{**vars(out), "w": out.w[:, 0]}) if flat else out

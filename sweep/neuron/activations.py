@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import tanh
+from math import pi, tanh
 from types import MappingProxyType
 
 from sweep.neuron.arithmetic import clamp, exp
@@ -19,7 +19,9 @@ class Activation:
     `forward(z, y)` returns the pair (a − y, da/dz) for targets in the lower half of the range,
     both to full relative precision also where the neuron is saturated. It may use only arithmetic
     and the functions of `sweep.neuron.arithmetic`: kernels compile it for SIMD lanes as it stands.
-    Targets in the upper half are mirrored, see `residual_and_slope`.
+    Targets in the upper half are mirrored, see `residual_and_slope`. `bend(a, slope)` is d²a/dz²,
+    from a and da/dz, under the same rules. `pole` is how far from the real axis act(z) first
+    ceases to be analytic, 0 if it is not smooth.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Activation:
     value: Callable[[float], float]
     derivative: Callable[[float], float]
     forward: Callable[[float, float], tuple[float, float]]
+    bend: Callable[[float, float], float]
+    pole: float
 
     def mirrors(self, y: float) -> bool:
         """Say whether −z and the mirrored target stand in for z and y."""
@@ -60,6 +64,10 @@ def _sigmoid_forward(z: float, y: float) -> tuple[float, float]:
     return a - y, e * a * a
 
 
+def _sigmoid_bend(a: float, slope: float) -> float:
+    return slope * (1.0 - 2.0 * a)
+
+
 # tanh z = (1−E)/(1+E) = 2/(1+E) − 1 with E = e^(−2z), so tanh'(z) = 4E/(1+E)².
 
 
@@ -73,6 +81,10 @@ def _tanh_forward(z: float, y: float) -> tuple[float, float]:
     return r - (1.0 + y), e * r * r
 
 
+def _tanh_bend(a: float, slope: float) -> float:
+    return -2.0 * a * slope
+
+
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
     {
         activation.name: activation
@@ -84,6 +96,8 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
                 value=_sigmoid,
                 derivative=_sigmoid_derivative,
                 forward=_sigmoid_forward,
+                bend=_sigmoid_bend,
+                pole=pi,
             ),
             Activation(
                 name="tanh",
@@ -92,6 +106,8 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
                 value=tanh,
                 derivative=_tanh_derivative,
                 forward=_tanh_forward,
+                bend=_tanh_bend,
+                pole=pi / 2,
             ),
         )
     }

@@ -17,11 +17,13 @@ class Fused:
     """A cost joined with one activation, so that what cancels is never computed.
 
     `delta(residual, slope)` is ∂C/∂z of one sample from residual = a − y and slope = da/dz; the
-    kernels compile it as it stands. `value(z, residual, y)` is the cost of one sample, finite
-    for every finite z.
+    kernels compile it as it stands, and `delta_slope(residual, slope, bend)`, its derivative in z,
+    too (bend = d²a/dz²). `value(z, residual, y)` is the cost of one sample, finite for every
+    finite z.
     """
 
     delta: Callable[[float, float], float]
+    delta_slope: Callable[[float, float, float], float]
     value: Callable[[float, float, float], float]
 
 
@@ -52,6 +54,10 @@ def _residual_times_slope(residual: float, slope: float) -> float:
     return residual * slope
 
 
+def _residual_times_slope_slope(residual: float, slope: float, bend: float) -> float:
+    return slope * slope + residual * bend
+
+
 def _cross_entropy(a: float, y: float) -> float:
     return -sum(p * log(q) for p, q in ((y, a), (1.0 - y, 1.0 - a)) if p != 0.0)
 
@@ -71,7 +77,13 @@ def _residual(residual: float, slope: float) -> float:
     return residual  # σ'(z) of the chain rule cancels against ∂C/∂a's denominator a(1−a)
 
 
-_square = Fused(delta=_residual_times_slope, value=_half_square)
+def _slope(residual: float, slope: float, bend: float) -> float:
+    return slope
+
+
+_square = Fused(
+    delta=_residual_times_slope, delta_slope=_residual_times_slope_slope, value=_half_square
+)
 
 COSTS: Mapping[str, Cost] = MappingProxyType(
     {
@@ -88,7 +100,9 @@ COSTS: Mapping[str, Cost] = MappingProxyType(
                 name="cross_entropy",
                 value=_cross_entropy,
                 derivative=_cross_entropy_derivative,
-                pairs={"sigmoid": Fused(delta=_residual, value=_softplus_minus_yz)},
+                pairs={
+                    "sigmoid": Fused(delta=_residual, delta_slope=_slope, value=_softplus_minus_yz)
+                },
                 needs="outputs between 0 and 1, for it takes ln a and ln(1 - a)",
             ),
         )

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 DTYPES = ("float64", "float32")
-METHODS = ("auto", "train")
+METHODS = ("auto", "train", "orbit")
 
 
 MAX_EPOCHS = int(np.iinfo(np.int32).max)

@@ -1,0 +1,1 @@
+"""Speed and truth, measured: benchmarks, and the hunt for a start that the orbit gets wrong."""

@@ -1,0 +1,154 @@
+"""The orbit against training: the same epochs in every cell, and only where that is proven."""
+
+import numpy as np
+import pytest
+
+import sweep
+from sweep.bench.hunt import compare, draw, starts
+from sweep.kernels import orbit
+from sweep.neuron.activations import ACTIVATIONS
+from sweep.neuron.costs import COSTS, fused
+from sweep.neuron.problem import problem
+
+SMOOTH = [(cost, act) for cost in COSTS for act in COSTS[cost].pairs if ACTIVATIONS[act].pole > 0]
+ARTICLE = {"learning_rate": 0.15, "x": 1.0, "y": 0.0, "tolerance": 0.1, "max_epochs": 2000}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_hunt_finds_no_difference(seed):
+    rng = np.random.default_rng([17, seed])
+    met = 0
+    while met < 15:
+        asked = draw(rng, 2e3)
+        if asked is not None:
+            found = compare(asked, starts(rng, asked, 4000), rng)
+            assert (found.epochs_differ, found.status_differ) == (0, 0), asked
+            assert found.error_apart < 1e-9, asked
+            assert found.weights_apart < 1e-9, asked
+            met += 1
+
+
+@pytest.mark.parametrize("cost", ["quadratic", "cross_entropy"])
+def test_a_grid_has_the_same_columns(cost):
+    w, b = (a.ravel() for a in np.meshgrid(*[np.linspace(-5, 5, 201)] * 2))
+    walked, told = (
+        sweep.train(w, b, **{**ARTICLE, "x": 1.3}, cost=cost, method=m) for m in ("train", "orbit")
+    )
+    assert (walked.epochs == told.epochs).all()
+    assert (walked.status == told.status).all()
+    assert set(told.status.tolist()) >= {sweep.Status.converged}
+    assert (walked.initial_error == told.initial_error).all()
+    for name in ("final_error", "w", "b"):
+        assert getattr(told, name) == pytest.approx(getattr(walked, name), rel=1e-9, abs=1e-11)
+    converged = told.status == sweep.Status.converged
+    assert (told.final_error[converged] <= 0.1).all()
+    assert (told.final_error[~converged] > 0.1).all()
+
+
+def test_nearly_all_starts_are_told_and_not_trained():
+    # The guarantee would hold too if everything were trained; it must not come to that.
+    ask = problem(x=1.3, y=0.0, cost="quadratic", tolerance=0.1, max_epochs=20_000)
+    stairs = orbit.both_sides(ask, 0.15, -11.5, 11.5)
+    assert len(stairs) == 1  # nothing is too small for the target 0
+    assert len(stairs[0].rows) == 20_001
+    start = np.linspace(-2, 11.5, 65536)[None]
+    queue = np.flatnonzero(start[0] > stairs[0].rows[0, 0]).astype(np.uint64)
+    total, count = np.zeros_like(start), np.zeros(start.shape, np.int64)
+    left = orbit.answer(stairs, start, queue, total, count, 0.15 * 2.69, 20_000)
+    assert len(left) < 0.001 * start.size
+
+
+def test_a_start_s_result_does_not_depend_on_its_company():
+    w = np.linspace(-3, 9, 4001)
+    asked = {**ARTICLE, "cost": "quadratic", "method": "orbit"}
+    all_, some = sweep.train(w, w, **asked), sweep.train(w[:3000:7], w[:3000:7], **asked)
+    for name in ("epochs", "final_error", "w", "b"):
+        assert (getattr(all_, name)[:3000:7] == getattr(some, name)).all()
+    again = sweep.train(w[::-1], w[::-1], **asked, threads=3)
+    assert (again.final_error[::-1] == all_.final_error).all()
+
+
+@pytest.mark.parametrize(("cost", "activation"), SMOOTH)
+def test_no_pair_bends_more_than_the_condition_allows_for(cost, activation):
+    act, pair = ACTIVATIONS[activation], fused(cost, activation)
+    z = np.linspace(-20, 20, 20_001)
+    for y in np.linspace(act.low, (act.low + act.high) / 2, 5):
+        steep = []
+        for v in z.tolist():
+            residual, slope = act.forward(v, y)
+            steep.append(pair.delta_slope(residual, slope, act.bend(residual + y, slope)))
+        assert abs(np.diff(steep)).max() / (z[1] - z[0]) < orbit.STEEPEST_BEND
+
+
+@pytest.mark.parametrize(("cost", "activation"), SMOOTH)
+def test_delta_slope_is_the_derivative_of_delta(cost, activation):
+    act, pair = ACTIVATIONS[activation], fused(cost, activation)
+    for y in (act.low, act.low + 0.3 * (act.high - act.low)):
+        for z in np.linspace(-8, 8, 33).tolist():
+            residual, slope = act.forward(z, y)
+            h = 1e-5
+            ahead, behind = (pair.delta(*act.forward(z + sign * h, y)) for sign in (1, -1))
+            steep = pair.delta_slope(residual, slope, act.bend(residual + y, slope))
+            assert steep == pytest.approx((ahead - behind) / (2 * h), rel=1e-6, abs=1e-9)
+
+
+def test_auto_takes_the_orbit_only_where_it_pays_and_holds():
+    def chosen(starts=5000, dtype="float64", rates=(0.1,), **change):
+        asked = {"x": 1.0, "y": 0.0, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 9}
+        return orbit.choose_orbit(
+            "auto", problem(**{**asked, **change}), np.array(rates), starts, dtype
+        )
+
+    assert chosen()
+    assert not chosen(starts=10)
+    assert not chosen(dtype="float32")
+    assert not chosen(rates=(0.1, 0.2))
+    assert not chosen(rates=(50.0,))
+    assert not chosen(x=[1.0, 2.0], y=[0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": [1.0, 2.0], "y": [0.0, 1.0]}, "needs one sample; there are 2"),
+        ({"dtype": "float32"}, "bounds are for float64"),
+        ({"learning_rate": [0.1, 0.2]}, "needs one learning rate"),
+        ({"learning_rate": 10.0}, r"the map folds: .* = 20 must be below"),
+    ],
+)
+def test_orbit_by_name_says_which_condition_failed(change, message):
+    asked = {**ARTICLE, "cost": "quadratic", "method": "orbit", **change}
+    with pytest.raises(sweep.SpecError, match=f"method = 'orbit': .*{message}"):
+        sweep.train([1.0, 2.0], [1.0, 2.0], **asked)
+
+
+def test_far_starts_nan_and_tiny_tolerances_are_trained():
+    far = [900.0, 5e3, -1e300, np.nan, 1.0, -2.0]
+    for tolerance in (0.1, 1e-12):
+        asked = {**ARTICLE, "tolerance": tolerance, "max_epochs": 50, "cost": "cross_entropy"}
+        walked, told = (
+            sweep.train(far, np.zeros(6), **asked, method=m) for m in ("train", "orbit")
+        )
+        assert (walked.epochs == told.epochs).all()
+        assert (walked.status == told.status).all()
+
+
+def test_a_sweep_says_which_method_made_it(tmp_path):
+    axes = {
+        "w": {"start": -5.0, "stop": 5.0, "num": 60},
+        "b": {"start": -5.0, "stop": 5.0, "num": 50},
+        "learning_rate": [0.1, 40.0],
+    }
+    stop = {"max_epochs": 300}
+    ran = sweep.run(sweep.Spec(axes=axes, stop=stop), tmp_path / "auto")
+    assert ran.method == "orbit and train"
+    walked = sweep.run(sweep.Spec(axes=axes, stop=stop, method="train"), tmp_path / "train")
+    assert walked.method == "train"
+    told, trained = (sweep.load(tmp_path / name) for name in ("auto", "train"))
+    assert (told.epochs == trained.epochs).all()
+    assert (told.status == trained.status).all()
+    with pytest.raises(sweep.SpecError, match="the map folds"):
+        sweep.run(sweep.Spec(axes=axes, method="orbit"), tmp_path / "orbit")
+    assert not (tmp_path / "orbit").exists()
+    sweep.run(sweep.Spec(axes=axes, stop=stop, part_rows=777), tmp_path / "cut")
+    assert (sweep.load(tmp_path / "cut").final_error == told.final_error).all()
