@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import tanh
 from types import MappingProxyType
 
-from sweep.neuron.arithmetic import clamp, exp
+from sweep.neuron.arithmetic import clamp, exp, fma
 
 __all__ = ["ACTIVATIONS", "Activation"]
 
@@ -73,6 +73,24 @@ def _tanh_forward(z: float, y: float) -> tuple[float, float]:
     return r - (1.0 + y), e * r * r
 
 
+# softsign z = z/(1+|z|), so that its slope is 1/(1+|z|)²: tails that fall as a power of z, not
+# exponentially. For y = ±1 the larger terms of z − y|z| − y cancel exactly, whatever z is.
+
+
+def _softsign(z: float) -> float:
+    return z / (1.0 + abs(z))
+
+
+def _softsign_derivative(z: float) -> float:
+    return _softsign_forward(z, 0.0)[1]
+
+
+def _softsign_forward(z: float, y: float) -> tuple[float, float]:
+    size = abs(z)
+    r = 1.0 / (1.0 + size)
+    return r * (fma(-y, size, z) - y), r * r
+
+
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
     {
         activation.name: activation
@@ -92,6 +110,14 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
                 value=tanh,
                 derivative=_tanh_derivative,
                 forward=_tanh_forward,
+            ),
+            Activation(
+                name="softsign",
+                low=-1.0,
+                high=1.0,
+                value=_softsign,
+                derivative=_softsign_derivative,
+                forward=_softsign_forward,
             ),
         )
     }
