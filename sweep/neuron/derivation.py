@@ -73,7 +73,7 @@ _LATEX = {
 def _line(says: str, left: Any, right: Any, proven: bool = True) -> Line:
     """Print left = right, the terms in the order in which they were written."""
     with sp.evaluate(False):
-        formula = sp.Eq(left, right).replace(sp.log, sp.Function("ln"))
+        formula = sp.Eq(left, right)
     names = {sp.Symbol(name): latex for name, latex in _LATEX.items()}
     latex = sp.latex(formula, order="none", symbol_names=names)
     # Bars that stretch are too small in Matplotlib, fractions within a line too.
@@ -81,6 +81,11 @@ def _line(says: str, left: Any, right: Any, proven: bool = True) -> Line:
         latex = latex.replace(made, wanted)
     text = sp.pretty(formula, use_unicode=True, wrap_line=False, order="none")
     return Line(says, text, latex, proven)
+
+
+def _value(formula: Any) -> Any:
+    """Return a formula that was written to be printed as one that SymPy computes with."""
+    return formula.replace(_ln, sp.log).doit()
 
 
 def _same(left: Any, right: Any) -> bool:
@@ -92,7 +97,8 @@ def _same(left: Any, right: Any) -> bool:
 _a = sp.Symbol("a", positive=True)
 _y, _z = sp.symbols("y z", real=True)
 _C, _const = sp.symbols("C const")
-_dC_da, _dC_db, _sigma, _prime = sp.symbols("∂C/∂a ∂C/∂b σ(z) σ′(z)")
+_ln = sp.Function("ln")  # what is printed; SymPy's own logarithm is printed as log
+_by_a, _by_b, _sigma, _prime = sp.symbols("∂C/∂a ∂C/∂b σ(z) σ′(z)")
 _sigmoid = 1 / (1 + sp.exp(-_z))
 
 
@@ -105,7 +111,7 @@ def slope() -> list[Line]:
         inserted, product = (1 / _sigma - 1) * _sigma**2, _sigma * (1 - _sigma)
 
     def proven(formula: Any) -> bool:
-        return _same(derived, formula.subs(_sigma, _sigmoid).doit())
+        return _same(derived, _value(formula.subs(_sigma, _sigmoid)))
 
     (best,) = sp.solve(sp.diff(_a * (1 - _a), _a), _a)
     # A parabola that opens downwards has one top, and σ(0) is there.
@@ -131,28 +137,33 @@ def gradients() -> list[Line]:
     a_i, y_i, x_ij, prime_i, over_n = sp.symbols("aᵢ yᵢ xᵢⱼ σ′(zᵢ) 1/n")
     with sp.evaluate(False):
         costs = (
-            ("quadratic", (y_i - a_i) ** 2 / 2, (a_i - y_i) * prime_i, x_ij * (a_i - y_i) * prime_i),
-            ("cross-entropy", -(y_i * sp.log(a_i) + (1 - y_i) * sp.log(1 - a_i)), a_i - y_i,
+            ("quadratic", 1, (y_i - a_i) ** 2 / 2, (a_i - y_i) * prime_i,
+             x_ij * (a_i - y_i) * prime_i),
+            ("cross-entropy", -1, y_i * _ln(a_i) + (1 - y_i) * _ln(1 - a_i), a_i - y_i,
              x_ij * (a_i - y_i)),
         )  # fmt: skip
 
-    def over_samples(term: Any) -> Any:
-        return sp.Mul(over_n, sp.Sum(term, (i, 1, n)), evaluate=False)
+    def over_samples(term: Any, sign: int = 1) -> Any:
+        whole = sp.Mul(over_n, sp.Sum(term, (i, 1, n)), evaluate=False)
+        return whole if sign > 0 else sp.Mul(-1, whole, evaluate=False)
 
     def has_term(derived: Any, variable: Any, shown: Any) -> bool:
-        term = shown.subs({a_i: a, y_i: y[i], prime_i: a * (1 - a), x_ij: x[i, variable]}).doit()
-        sign, sums = (n * derived).as_coeff_Mul()
-        return isinstance(sums, sp.Sum) and _same(sign * sums.function, term)
+        known = {a_i: a, y_i: y[i], prime_i: a * (1 - a), x_ij: x[i, variable]}
+        term = _value(shown.subs(known))
+        factor, sums = (n * derived).as_coeff_Mul()
+        return isinstance(sums, sp.Sum) and _same(factor * sums.function, term)
 
     lines = []
-    for name, value, by_bias, by_weight in costs:
-        cost = sp.Sum(value.subs({a_i: a, y_i: y[i]}).doit(), (i, 1, n)) / n
+    for name, sign, value, by_bias, by_weight in costs:
+        cost = sign * sp.Sum(_value(value.subs({a_i: a, y_i: y[i]})), (i, 1, n)) / n
         weights = all(has_term(sp.diff(cost, w[k]), k, by_weight) for k in range(3))
         bias = has_term(sp.diff(cost, b), 0, by_bias)
         lines += [
-            _line(f"The {name} cost", _C, over_samples(value)),
-            _line("by a weight", sp.Symbol("∂C/∂wⱼ"), over_samples(by_weight), weights),
-            _line("by the bias", _dC_db, over_samples(by_bias), bias),
+            _line(f"The {name} cost", _C, over_samples(value, sign)),
+            _line(
+                "Its derivative by a weight", sp.Symbol("∂C/∂wⱼ"), over_samples(by_weight), weights
+            ),
+            _line("Its derivative by the bias", _by_b, over_samples(by_bias), bias),
         ]
     return lines
 
@@ -163,14 +174,14 @@ def cross_entropy() -> list[Line]:
     closed = _ACTIVATIONS["sigmoid"][3]
     with sp.evaluate(False):
         fractions = (1 - _y) / (1 - _a) - _y / _a
-        chain, cleared = _dC_da * _prime, _dC_da * (_a * (1 - _a))
+        chain, cleared = _by_a * _prime, _by_a * (_a * (1 - _a))
         whole = closed + _const
     return [
-        _line("The wish: the larger the error, the faster it learns", _dC_db, wish),
-        _line("The chain rule, for z = wx + b", _dC_db, chain),
+        _line("The wish: the larger the error, the faster it learns", _by_b, wish),
+        _line("The chain rule, for z = wx + b", _by_b, chain),
         _line("Both together, with the slope a(1 − a)", cleared, wish),
-        _line("Divided by the slope", _dC_da, by_a),
-        _line("In partial fractions", _dC_da, fractions, _same(fractions.doit(), by_a)),
+        _line("Divided by the slope", _by_a, by_a),
+        _line("In partial fractions", _by_a, fractions, _same(_value(fractions), by_a)),
         _line("Integrated over a: the cross-entropy", _C, whole, _integrates(by_a, closed)),
     ]
 
@@ -183,15 +194,15 @@ with sp.evaluate(False):
     _ACTIVATIONS = {
         "sigmoid": (
             _sigmoid, _sigmoid, _a * (1 - _a),
-            -(_y * sp.log(_a) + (1 - _y) * sp.log(1 - _a)),
+            -(_y * _ln(_a) + (1 - _y) * _ln(1 - _a)),
         ),
         "tanh": (
             sp.tanh(_z).rewrite(sp.exp), sp.tanh(_z), 1 - _any**2,
-            -((1 + _y) * sp.log(1 + _any) + (1 - _y) * sp.log(1 - _any)) / 2,
+            -((1 + _y) * _ln(1 + _any) + (1 - _y) * _ln(1 - _any)) / 2,
         ),
         "softsign": (
             _up / (1 + _up), _z / (1 + sp.Abs(_z)), (1 - sp.Abs(_any)) ** 2,
-            (sp.Abs(_any) - _any * _y) / (1 - sp.Abs(_any)) + sp.log(1 - sp.Abs(_any)),
+            (sp.Abs(_any) - _any * _y) / (1 - sp.Abs(_any)) + _ln(1 - sp.Abs(_any)),
         ),
     }  # fmt: skip
 
@@ -204,7 +215,7 @@ def matching(activation: str) -> Matching:
     activation : {"sigmoid", "tanh", "softsign"}
     """
     act, shown, slope, cost = _ACTIVATIONS[activation]
-    act = act.doit()
+    act = _value(act)
     (z,) = act.free_symbols
     inverse = next(v for v in sp.solve(sp.Eq(_a, act), z) if sp.N(v.subs(_a, 0.6)).is_real)
     derived = sp.simplify(sp.diff(act, z).subs(z, inverse))
@@ -216,18 +227,18 @@ def matching(activation: str) -> Matching:
         lines=[
             _line("The activation", sp.Symbol("a"), shown),
             _line("Its slope, from the output", sp.Symbol("da/dz"), slope, right),
-            _line("The wish a − y, divided by the slope", _dC_da, by_a, right),
+            _line("The wish a − y, divided by the slope", _by_a, by_a, right),
             _line("Integrated over a", _C, whole,
                   _integrates((_a - _y) / derived, _upper(cost))),
         ],
-        slope=sp.lambdify(sorted(slope.free_symbols, key=str), slope.doit(), "math"),
-        cost=sp.lambdify(sorted(cost.free_symbols, key=str), cost.doit(), "math"),
+        slope=sp.lambdify(sorted(slope.free_symbols, key=str), _value(slope), "math"),
+        cost=sp.lambdify(sorted(cost.free_symbols, key=str), _value(cost), "math"),
     )  # fmt: skip
 
 
 def _upper(formula: Any) -> Any:
     """Return a formula in a for outputs a > 0."""
-    return formula.subs(_any, _a).doit()
+    return _value(formula.subs(_any, _a))
 
 
 def _integrates(integrand: Any, closed: Any) -> bool:
@@ -235,7 +246,7 @@ def _integrates(integrand: Any, closed: Any) -> bool:
     rest = sp.simplify(integrand.subs(_y, 0))
     by_y = sp.simplify(integrand.subs(_y, 1) - rest)  # the integrand is linear in y
     found = sp.integrate(rest, _a) + _y * sp.integrate(by_y, _a)
-    return not found.has(sp.Integral) and _same(sp.diff(found - closed.doit(), _a), 0)
+    return not found.has(sp.Integral) and _same(sp.diff(found - _value(closed), _a), 0)
 
 
 def peak(activation: str) -> tuple[float, float, Line]:
@@ -258,4 +269,4 @@ def peak(activation: str) -> tuple[float, float, Line]:
     # Between two zeros, at the ends of the range, there is one more zero of the derivative.
     proven = sp.diff(gradient, _a, 2).subs(_a, best) < 0
     top = gradient.subs(_a, best)
-    return float(best - low), float(top), _line(f"Largest at a = {best}", _dC_db, top, bool(proven))
+    return float(best - low), float(top), _line(f"Largest at a = {best}", _by_b, top, bool(proven))

@@ -90,7 +90,7 @@ def appendix() -> Section:
         "A reader remarks under the article that all depends on the maximum of σ′ being below 1. "
         f"It is {slopes['sigmoid'][best]:g}, so with the quadratic cost no neuron ever learns at "
         "more than a quarter of cross-entropy's speed. But that is a constant factor, which a "
-        "larger learning rate makes up for. What slows the worst neurons down is that σ′ has no "
-        f"lower bound: tanh, whose slope reaches {tanh_top:g}, freezes in the same way (section 5)."
+        "larger learning rate makes up for. What slows the worst neurons down is that σ′ goes to "
+        f"0: tanh, whose slope reaches {tanh_top:g}, freezes in the same way (section 5)."
     )
     return Section("The appendix: the sigmoid's slope", [text, *lines, remark], claims)

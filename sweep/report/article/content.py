@@ -64,10 +64,10 @@ class Section:
 
 
 def number(value: float) -> str:
-    """Return a number for a sentence: five digits, thousands parted, no exponent if it is short."""
+    """Return a number for a sentence: four digits, thousands parted, no exponent if it is short."""
     if value == int(value) and abs(value) < 1e7:
         return f"{value:,.0f}"
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.5g}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def rounded(says: str, expected: str, got: float) -> Claim:

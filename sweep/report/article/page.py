@@ -33,7 +33,7 @@ def text(sections: Sequence[Section]) -> str:
             lines += ["", *_block(block)]
         lines.append("")
         for claim in section.claims:
-            lines += _wrapped(f"{_mark(claim)} {claim.says}: {claim.got}", "    ", "  ")
+            lines += _wrapped(f"{_mark(claim)} {claim.says} — {claim.got}", "    ", "  ")
     lines += ["", "All claims", "----------", ""]
     rows = [
         (str(number), claim.says, claim.expected, claim.got, _word(claim))
@@ -128,7 +128,7 @@ def html(sections: Sequence[Section]) -> str:
         body.append(f'<h2 id="s{number}">{number}. {escape(section.title)}</h2>')
         body += [_element(block) for block in section.blocks]
         items = [
-            f'<li><b class="{_word(c).lower()}">{_mark(c)}</b>{escape(c.says)}: '
+            f'<li><b class="{_word(c).lower()}">{_mark(c)}</b>{escape(c.says)} — '
             f"{escape(c.got)}</li>"
             for c in section.claims
         ]
@@ -177,7 +177,7 @@ def _element(block: object) -> str:
 def _formula(latex: str) -> str:
     """Render a formula by Matplotlib, which looks the same in every browser."""
     figure = Figure((0.01, 0.01))
-    figure.text(0, 0, f"${latex}$", fontsize=13, color="#222222")
+    figure.text(0, 0, f"${latex}$", fontsize=13, math_fontfamily="stix", color="#222222")
     return _address(figure, tight=True)
 
 
@@ -186,7 +186,7 @@ def _address(figure: Figure, tight: bool = False) -> str:
     file = io.BytesIO()
     with scales.style():
         # The date and random names would make the same page a different file each time.
-        mpl.rcParams.update({"svg.fonttype": "path", "mathtext.fontset": "stix"})
+        mpl.rcParams["svg.fonttype"] = "path"
         box = {"bbox_inches": "tight", "pad_inches": 0.02} if tight else {}
         figure.savefig(file, format="svg", transparent=tight, metadata={"Date": None}, **box)
     return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}"

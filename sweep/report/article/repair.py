@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 import sweep
-from sweep.report.article import figures
+from sweep.report.article import figures, many_starts
 from sweep.report.article.content import Picture, Section, Table, compared, number, rounded
 from sweep.report.article.slowdown import curves
 
 __all__ = ["repair"]
 
 
-def repair(folder: str | os.PathLike[str]) -> Section:
+def repair(folder: str | Path) -> Section:
     """Section 4, from the result of the article's sweep in a folder."""
     two = {cost: curves(cost) for cost in ("quadratic", "cross_entropy")}
     better, worse = two["cross_entropy"]
@@ -82,7 +82,7 @@ def repair(folder: str | os.PathLike[str]) -> Section:
         "arrives in the epochs allowed. “The larger the error, the faster it learns” is a "
         "statement about the first step and not about the whole way: with both costs a larger "
         "initial error never means fewer epochs, at no learning rate. What cross-entropy changes "
-        "is how fast they grow: with z and no longer with e^z."
+        "is how fast they grow: with z and no longer with eᶻ (section 7)."
     )
     starts = Picture(
         "repair", figures.repair(two),
@@ -90,14 +90,15 @@ def repair(folder: str | os.PathLike[str]) -> Section:
         "worse start is down after 50 epochs.",
     )  # fmt: skip
     whole = Picture(
-        "grid", figures.grid(cells),
-        "Epochs to converge against the initial error at five learning rates, and their ratio: "
-        "both costs need more epochs for larger errors, the quadratic one without measure.",
+        "grid", many_starts.grid(cells),
+        "Epochs to converge against the initial error, a line for each learning rate: both costs "
+        "need more of them for larger errors, the quadratic one exponentially more, and the ratio "
+        "of the two is the same at every learning rate.",
     )  # fmt: skip
     return Section("Cross-entropy repairs it", [text, starts, grid, table, whole], claims)
 
 
-def _cells(folder: str | os.PathLike[str]) -> pd.DataFrame:
+def _cells(folder: str | Path) -> pd.DataFrame:
     """Return one row for each start and learning rate, with the epochs under each cost.
 
     Epochs are infinite where max_epochs were not enough.

@@ -104,7 +104,7 @@ def why() -> Section:
             rises[0] and not rises[-1] and np.abs(np.diff(rises.astype(int))).sum() == 1,
         ),
         compared(
-            "Quadratic: the peak lies at the error 2/3, and is 4/27 (SymPy; measured at 1999 errors)",
+            "Quadratic: the peak lies at the error 2/3, and is 4/27 (by SymPy and measured)",
             f"{at:.4f}, {top:.6f}", f"{error[best]:.4f}, {measured['quadratic'][best]:.6f}",
             line.proven and abs(error[best] - at) <= 0.0005
             and abs(measured["quadratic"][best] - top) < 1e-6,

@@ -6,7 +6,7 @@ import numpy as np
 
 import sweep
 from sweep.neuron import flow
-from sweep.report.article import figures
+from sweep.report.article import many_starts
 from sweep.report.article.content import Picture, Section, compared, number
 from sweep.report.article.slowdown import RATE
 
@@ -43,13 +43,14 @@ def theory() -> Section:
         for c in _COSTS
     }
     rates = np.geomspace(0.32, 0.0025, 8)  # each half of the one before
-    # Pooled over starts: one neuron's epochs are rounded up, which is as large as what is sought.
+    # A mean over many starts, half an epoch less: one neuron's epochs are rounded up, which is as
+    # large as what is sought.
     from_ = np.linspace(1, 5, 400)
     order = {
         c: (
             rates,
             np.array([
-                np.mean(_epochs(c, from_, r, 0.1) - 0.5 - flow.epochs(c, from_, 0.1, 2 * r))
+                np.mean(flow.epochs(c, from_, 0.1, 2 * r) - _epochs(c, from_, r, 0.1) + 0.5)
                 / np.mean(flow.epochs(c, from_, 0.1, 2 * r))
                 for r in rates
             ]),
@@ -74,7 +75,7 @@ def theory() -> Section:
             for c in _COSTS
         ),
         compared(
-            f"Quadratic: the plateau lasts e^(z₀)/κ epochs; κ·epochs/e^(z₀) at z₀ = {z[-1]:g}",
+            f"Quadratic: the plateau lasts exp(z₀)/κ epochs; κ·epochs/exp(z₀) at z₀ = {z[-1]:g}",
             "1, within 1 %", f"{plateau:.4f}", abs(plateau - 1) < 0.01,
         ),
         compared(
@@ -101,17 +102,19 @@ def theory() -> Section:
     ]  # fmt: skip
     text = (
         "For small learning rates training is a flow, dz/dt = −κδ(z) with κ = η(x² + 1), and its "
-        "time from z₀ to z₁ is (F(z₀) − F(z₁))/κ with F(z) = z − e^(−z) for cross-entropy and "
-        "F(z) = e^z + 3z − 3e^(−z) − ½e^(−2z) for the quadratic cost. The one term e^z is the "
+        "time from z₀ to z₁ is (F(z₀) − F(z₁))/κ with F(z) = z − e⁻ᶻ for cross-entropy and "
+        "F(z) = eᶻ + 3z − 3e⁻ᶻ − ½e⁻²ᶻ for the quadratic cost. The one term eᶻ is the "
         f"slowdown: from z₀ = {z[-1]:g} the quadratic cost needs "
         f"{number(starts['quadratic'][1][-1])} epochs, cross-entropy "
         f"{number(starts['cross_entropy'][1][-1])}. At the other end, towards a small tolerance ε, "
         f"the epochs grow like 1/(2κε²) and 1/(κε): at ε = {tolerances[-1]:g} they are "
         f"{number(tails['quadratic'][1][-1])} and {number(tails['cross_entropy'][1][-1])}. The "
-        "difference between training and the flow halves with the learning rate."
+        f"flow is slower than training by a share that halves with the learning rate: "
+        f"{100 * order['cross_entropy'][1][0]:.1f} % of cross-entropy's epochs at "
+        f"η = {rates[0]:g}, {100 * order['cross_entropy'][1][-1]:.2f} % at η = {rates[-1]:g}."
     )
     picture = Picture(
-        "theory", figures.theory(starts, tails, order, kappa),
+        "theory", many_starts.theory(starts, tails, order, kappa),
         "Theory's lines run through the trained points: epochs against the start, epochs against "
         "the tolerance, and the flow's relative error, which is proportional to η.",
     )  # fmt: skip

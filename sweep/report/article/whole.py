@@ -22,7 +22,7 @@ from sweep.running import run
 __all__ = ["article", "holds", "to_json", "write"]
 
 
-def article(folder: str | os.PathLike[str], threads: int | None = None) -> list[Section]:
+def article(folder: str | Path, threads: int | None = None) -> list[Section]:
     """Make the eight sections; the article's sweep is run into the folder, or stands there."""
     run(Spec.load(ARTICLE), folder, threads=threads)
     return [
@@ -37,7 +37,7 @@ def article(folder: str | os.PathLike[str], threads: int | None = None) -> list[
     ]
 
 
-def write(sections: list[Section], folder: str | os.PathLike[str]) -> list[Path]:
+def write(sections: list[Section], folder: str | Path) -> list[Path]:
     """Write article.html, and each figure as article-NAME.png; return their paths."""
     target = Path(folder) / "article.html"
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
