@@ -9,6 +9,7 @@ this file. Formulas leave here as Unicode text and as LaTeX.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,14 +30,14 @@ __all__ = ["Line", "Matching", "cross_entropy", "gradients", "matching", "peak",
 class Line:
     """A step of a derivation: what it says, its formula in two notations, and its proof.
 
-    `proven` is True where SymPy reduced the difference of both sides to 0, or where the line only
-    introduces a name.
+    `proven` says whether SymPy reduced the difference of both sides to 0; it is None where there is
+    nothing to prove, as in a definition.
     """
 
     says: str
     text: str
     latex: str
-    proven: bool = True
+    proven: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -65,20 +66,27 @@ _LATEX = {
     "aᵢ": "a_i",
     "yᵢ": "y_i",
     "xᵢⱼ": "x_{ij}",
-    "1/n": r"\frac{1}{n}",
+    "1/n": r"\frac{1}{n}\,",
     "const": r"\mathrm{const}",
 }
 
 
-def _line(says: str, left: Any, right: Any, proven: bool = True) -> Line:
+def _line(says: str, left: Any, right: Any, proven: bool | None = None) -> Line:
     """Print left = right, the terms in the order in which they were written."""
     with sp.evaluate(False):
         formula = sp.Eq(left, right)
     names = {sp.Symbol(name): latex for name, latex in _LATEX.items()}
     latex = sp.latex(formula, order="none", symbol_names=names)
-    # Bars that stretch are too small in Matplotlib, fractions within a line too.
-    for made, wanted in ((r"\left|", "|"), (r"\right|", "|"), (r"\frac", r"\dfrac")):
+    # Matplotlib sets bars and brackets that stretch, and fractions within a line, too small.
+    for made, wanted in (
+        (r"\left|", "|"),
+        (r"\right|", "|"),
+        (r"\frac", r"\dfrac"),
+        (r"\ln", r"\,\ln"),
+    ):
         latex = latex.replace(made, wanted)
+    for _ in range(2):  # from the inside outwards
+        latex = re.sub(r"\\left\(((?:(?!\\left|\\dfrac).)*?) ?\\right\)", r"(\1)", latex)
     text = sp.pretty(formula, use_unicode=True, wrap_line=False, order="none")
     return Line(says, text, latex, proven)
 
@@ -180,7 +188,7 @@ def cross_entropy() -> list[Line]:
         _line("The wish: the larger the error, the faster it learns", _by_b, wish),
         _line("The chain rule, for z = wx + b", _by_b, chain),
         _line("Both together, with the slope a(1 − a)", cleared, wish),
-        _line("Divided by the slope", _by_a, by_a),
+        _line("Divided by the slope", _by_a, by_a, _same(by_a * _a * (1 - _a), wish)),
         _line("In partial fractions", _by_a, fractions, _same(_value(fractions), by_a)),
         _line("Integrated over a: the cross-entropy", _C, whole, _integrates(by_a, closed)),
     ]
@@ -198,7 +206,7 @@ with sp.evaluate(False):
         ),
         "tanh": (
             sp.tanh(_z).rewrite(sp.exp), sp.tanh(_z), 1 - _any**2,
-            -((1 + _y) * _ln(1 + _any) + (1 - _y) * _ln(1 - _any)) / 2,
+            sp.Rational(-1, 2) * ((1 + _y) * _ln(1 + _any) + (1 - _y) * _ln(1 - _any)),
         ),
         "softsign": (
             _up / (1 + _up), _z / (1 + sp.Abs(_z)), (1 - sp.Abs(_any)) ** 2,
@@ -221,7 +229,7 @@ def matching(activation: str) -> Matching:
     derived = sp.simplify(sp.diff(act, z).subs(z, inverse))
     with sp.evaluate(False):
         output = _a if activation == "sigmoid" else _any
-        by_a, whole = (output - _y) / slope, cost + _const
+        by_a, whole = (output - _y) / slope, sp.Add(*sp.Add.make_args(cost), _const)
     right = _same(derived, _upper(slope))
     return Matching(
         lines=[

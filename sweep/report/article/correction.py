@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import exp
 
 from sweep.report.article import figures
-from sweep.report.article.content import Picture, Section, Table, compared, rounded
-from sweep.report.article.slowdown import STARTS, curves
+from sweep.report.article.content import STARTS, Picture, Section, Table, compared, rounded
+from sweep.report.article.slowdown import curves
 
 __all__ = ["correction"]
 
@@ -55,7 +55,7 @@ def correction() -> Section:
         "chapter's text and its Python code have the right gradient."
     )
     picture = Picture(
-        "correction", figures.correction(true, script),
+        "correction", figures.correction(true, script, _RATE),
         f"Cross-entropy at η = {_RATE:g}: by its gradient the outputs are still far from 0 after "
         "300 epochs; stepped with ∂C/∂a, as the published figures are, they plunge.",
     )  # fmt: skip

@@ -11,11 +11,12 @@ from matplotlib.lines import Line2D
 
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.report import scales
+from sweep.report.article.content import RATE, STARTS
 
 GRID = {"color": "#e4e4e4", "linewidth": 0.5}
 # The article's two starts, bad and worse, in every figure that shows both.
 START_STYLES: tuple[dict[str, Any], ...] = ({"linestyle": "-"}, {"linestyle": (0, (5, 1.6))})
-START_NAMES = ("w = 0.6, b = 0.9", "w = 2, b = 2")
+START_NAMES = [f"w = {w:g}, b = {b:g}" for w, b in STARTS]
 MATCHED = scales.COST_COLOURS["cross_entropy"]
 
 
@@ -30,12 +31,12 @@ def open_axes(rows: int, columns: int, size: tuple[float, float], **kw: Any) -> 
     return figure, panels
 
 
-def experiments(starts: Sequence[tuple[float, float]], curves: Sequence[Any]) -> Figure:
+def experiments(curves: Sequence[Any]) -> Figure:
     """Draw output and cost over epochs of the quadratic cost, the two starts side by side."""
     colour = scales.cost_colour("quadratic")
     with scales.style():
         figure, panels = open_axes(2, 2, (6.4, 4.0), sharex=True, sharey="row")
-        for column, ((w, b), curve) in enumerate(zip(starts, curves, strict=True)):
+        for column, ((w, b), curve) in enumerate(zip(STARTS, curves, strict=True)):
             rows = ((curve.output, "output a", "{:.2f}"), (curve.cost, "cost C", "{:.2g}"))
             for ax, (values, name, form) in zip(panels[:, column], rows, strict=True):
                 ax.plot(curve.epoch[:301], values[:301], color=colour, linewidth=1.6)
@@ -53,7 +54,9 @@ def experiments(starts: Sequence[tuple[float, float]], curves: Sequence[Any]) ->
         panels[0, 0].set_ylim(0, 1.08)
         panels[1, 0].set_ylim(0, 0.54)
         panels[0, 0].set_xlim(0, 300)
-        figure.suptitle("Quadratic cost, learning rate 0.15: the worse start learns more slowly")
+        figure.suptitle(
+            f"Quadratic cost, learning rate {RATE:g}: the worse start learns more slowly"
+        )
     return figure
 
 
@@ -141,11 +144,11 @@ def repair(curves: Mapping[str, Sequence[Any]]) -> Figure:
             for n, s in zip(START_NAMES, START_STYLES, strict=True)
         ]
         figure.legend(handles=handles, frameon=False, loc="outside lower center", ncols=4)
-        figure.suptitle("Learning rate 0.15, both starts under both costs")
+        figure.suptitle(f"Learning rate {RATE:g}, both starts under both costs")
     return figure
 
 
-def correction(true: Sequence[Any], script: Sequence[Any]) -> Figure:
+def correction(true: Sequence[Any], script: Sequence[Any], learning_rate: float) -> Figure:
     """Draw the outputs of both starts, stepped with the gradient and with ∂C/∂a."""
     with scales.style():
         figure, panels = open_axes(1, 1, (5.6, 3.8))
@@ -169,5 +172,5 @@ def correction(true: Sequence[Any], script: Sequence[Any]) -> Figure:
             ),
         ]
         figure.legend(handles=handles, frameon=False, loc="outside lower center", ncols=2)
-        figure.suptitle("Cross-entropy at learning rate 0.005")
+        figure.suptitle(f"Cross-entropy at learning rate {learning_rate:g}")
     return figure

@@ -21,7 +21,7 @@ def _log_error(ax: Axes, low: float = 0.02, high: float = 0.9999) -> None:
     ax.set_xticks([np.log(e / (1 - e)) for e in ticks], [f"{e:g}" for e in ticks])
 
 
-def grid(cells: pd.DataFrame) -> Figure:
+def grid(cells: pd.DataFrame, max_epochs: int) -> Figure:
     """Draw epochs against the initial error for every learning rate, and the ratio of the costs."""
     rates = np.sort(cells["learning_rate"].unique())
     bins = np.linspace(-2.25, 10.05, 124)
@@ -71,7 +71,9 @@ def grid(cells: pd.DataFrame) -> Figure:
         panels[0, 2].set_ylabel("ratio of the medians")
         panels[0, 2].set_ylim(0.8, 2e3)
         scales.log_ticks(panels[0, 2].yaxis, 1.0, 1e3)
-        figure.suptitle("Every start of the grid; a line ends where 10,000 epochs are not enough")
+        figure.suptitle(
+            f"Every start of the grid; a line ends where {max_epochs:,} epochs are not enough"
+        )
     return figure
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from html import escape
@@ -101,6 +102,7 @@ h2 { font-size: 1.3rem; margin: 2.8rem 0 .6rem; border-bottom: 1px solid #ddd; }
 p.lead { color: #666; margin-top: 0; }
 figure { margin: 1.4rem 0; text-align: center; }
 figure img { max-width: 100%; height: auto; }
+sup { line-height: 0; }
 figcaption { font-size: .88rem; color: #555; text-align: left; margin: .3rem 1rem 0; }
 div.step { display: grid; grid-template-columns: 15rem 1fr; align-items: center;
            gap: 0 1.2rem; margin: .55rem 0; }
@@ -156,7 +158,7 @@ def html(sections: Sequence[Section]) -> str:
 
 def _element(block: object) -> str:
     if isinstance(block, str):
-        return f"<p>{escape(block)}</p>"
+        return f"<p>{_prose(block)}</p>"
     if isinstance(block, Picture):
         caption = escape(block.caption)
         return (
@@ -174,10 +176,16 @@ def _element(block: object) -> str:
     )
 
 
+def _prose(words: str) -> str:
+    """Return a paragraph with its powers raised, and no line broken beside a sign."""
+    raised = re.sub(r"\^(?:\(([^)]*)\)|(\w))", r"<sup>\1\2</sup>", escape(words))
+    return re.sub(r" ([=−+÷]) ", "\u00a0\\1\u00a0", raised).replace("/∂", "/\u2060∂")
+
+
 def _formula(latex: str) -> str:
     """Render a formula by Matplotlib, which looks the same in every browser."""
     figure = Figure((0.01, 0.01))
-    figure.text(0, 0, f"${latex}$", fontsize=13, math_fontfamily="stix", color="#222222")
+    figure.text(0, 0, f"${latex}$", fontsize=13, math_fontfamily="cm", color="#222222")
     return _address(figure, tight=True)
 
 

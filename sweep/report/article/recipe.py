@@ -11,8 +11,16 @@ from sweep.neuron import derivation
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS, fused
 from sweep.report.article import many_starts
-from sweep.report.article.content import Claim, Picture, Section, Table, compared, number, proven
-from sweep.report.article.slowdown import RATE
+from sweep.report.article.content import (
+    RATE,
+    Claim,
+    Picture,
+    Section,
+    Table,
+    compared,
+    number,
+    proven,
+)
 
 __all__ = ["recipe"]
 
@@ -186,7 +194,7 @@ def _consequence(runs: dict[str, dict[str, Run]]) -> str:
     quadratic, matched = (tanh[c]["epochs"][middle] for c in ("quadratic", "tanh_cross_entropy"))
     return (
         "Trained, both do what was wished. Each neuron has to go from an output near the top of "
-        f"its range to within {_TOLERANCE:.0%} of the bottom, with η = {RATE:g}: tanh from "
+        f"its range to within {100 * _TOLERANCE:g} % of the bottom, with η = {RATE:g}: tanh from "
         f"z₀ = {tanh['quadratic']['z'][middle]:g} takes {number(matched)} epochs with its own "
         f"cost and {number(quadratic)} with the quadratic one."
     )

@@ -7,8 +7,7 @@ import numpy as np
 import sweep
 from sweep.neuron import flow
 from sweep.report.article import many_starts
-from sweep.report.article.content import Picture, Section, compared, number
-from sweep.report.article.slowdown import RATE
+from sweep.report.article.content import RATE, Picture, Section, compared, number
 
 __all__ = ["theory"]
 
@@ -102,8 +101,8 @@ def theory() -> Section:
     ]  # fmt: skip
     text = (
         "For small learning rates training is a flow, dz/dt = −κδ(z) with κ = η(x² + 1), and its "
-        "time from z₀ to z₁ is (F(z₀) − F(z₁))/κ with F(z) = z − e⁻ᶻ for cross-entropy and "
-        "F(z) = eᶻ + 3z − 3e⁻ᶻ − ½e⁻²ᶻ for the quadratic cost. The one term eᶻ is the "
+        "time from z₀ to z₁ is (F(z₀) − F(z₁))/κ with F(z) = z − e^(−z) for cross-entropy and "
+        "F(z) = e^z + 3z − 3e^(−z) − ½e^(−2z) for the quadratic cost. The one term e^z is the "
         f"slowdown: from z₀ = {z[-1]:g} the quadratic cost needs "
         f"{number(starts['quadratic'][1][-1])} epochs, cross-entropy "
         f"{number(starts['cross_entropy'][1][-1])}. At the other end, towards a small tolerance ε, "
