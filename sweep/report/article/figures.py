@@ -84,11 +84,11 @@ def why(starts: Any, error: Any, gradients: Mapping[str, Any], peak: tuple[float
             left.plot([start, start], [0, a], color=quadratic, linewidth=0.7, linestyle=":")
             left.plot(start, s, "o", color=quadratic, markersize=4.5)
             left.annotate(
-                f"a = {a:.2f}", (start, a), ha="left", va="top", xytext=(5, -4),
+                f"{a:.2f}", (start, a), ha="left", va="top", xytext=(5, -4),
                 textcoords="offset points", color=quadratic,
             )  # fmt: skip
             left.annotate(
-                f"slope {s:.3f}", (start, s), ha="left", va="bottom", xytext=(4, 3),
+                f"{s:.3f}", (start, s), ha="left", va="bottom", xytext=(4, 3),
                 textcoords="offset points", color=quadratic,
             )  # fmt: skip
         left.set_xlim(-6, 6)

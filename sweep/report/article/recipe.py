@@ -154,7 +154,7 @@ def _troubles(runs: dict[str, dict[str, Run]]) -> list[Claim]:
     seen, worst = run["error"][run["step"].argmax()], run["step"][-1]
     z = np.array([1e2, 1e4, 1e6])
     pair = fused("softsign_matching", "softsign")
-    cost = [pair.value(v, ACTIVATIONS["softsign"].forward(v, 1.0)[0], 1.0) for v in z]
+    cost = [pair.value(v, ACTIVATIONS["softsign"].residual_and_slope(v, 1.0)[0], 1.0) for v in z]
     return [
         compared(
             "tanh with the quadratic cost: the gradient peaks at the error 4/3 with 32/27, and "
