@@ -73,7 +73,7 @@ def _residual(residual: float, slope: float) -> float:
 
 # Cross-entropy is the cost whose ∂C/∂a = (a−y)/σ'(z) undoes the sigmoid's slope. The costs below
 # do the same for other activations: integrals of (a−y) da / act'(z), which are the matching
-# losses of Auer, Herbster and Warmuth (NIPS 8, 1996); `derivation` finds them with SymPy. In z such
+# losses of Auer, Herbster and Warmuth (NIPS 1995); `derivation` finds them with SymPy. In z such
 # a cost is ∫ act(z) dz − y·z.
 
 

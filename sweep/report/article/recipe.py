@@ -43,7 +43,7 @@ def recipe() -> Section:
         *lines,
         "The recipe is a function of the activation: divide the wish by the slope, written as a "
         "function of the output, and integrate. Such costs are known as matching losses (Auer, "
-        "Herbster and Warmuth, 1996). For tanh:",
+        "Herbster and Warmuth, NIPS 1995). For tanh:",
     ]
     runs = {}
     for activation, cost in MATCHING.items():
