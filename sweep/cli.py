@@ -1,4 +1,4 @@
-"""The command `sweep`: run, plot, info, check."""
+"""The command `sweep`: run, plot, info, check, article."""
 
 from __future__ import annotations
 
@@ -89,6 +89,25 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "-o", "--out", metavar="DIR", help="where to put the figures (default: beside)"
             )
+
+    article = commands.add_parser(
+        "article",
+        help="reproduce and check every claim of the article",
+        description="Walk through the article on the quadratic and the cross-entropy cost, "
+        "reproduce each of its claims and check it. Exit code 1 if one does not hold.",
+        epilog="The algebra needs SymPy: pip install 'neuron-sweep[article]'",
+    )
+    article.add_argument(
+        "-o",
+        "--out",
+        metavar="DIR",
+        default="results/article",
+        help="folder for article.html, its figures and the article's sweep "
+        "(default: %(default)s; a sweep that stands there is used)",
+    )
+    article.add_argument("--threads", type=int, metavar="N", help="default: the CPUs you may use")
+    article.add_argument("--json", action="store_true", help="print the claims as JSON")
+    article.set_defaults(do=_article)
     return parser
 
 
@@ -178,3 +197,17 @@ def _check(asked: argparse.Namespace) -> int:
     faults = check(asked.folder)
     print("\n".join(faults) or f"{asked.folder}: every part is there and whole")
     return 1 if faults else 0
+
+
+def _article(asked: argparse.Namespace) -> int:
+    import sweep.neuron.derivation  # noqa: F401, a missing SymPy is told before any work
+    from sweep.report.article import page, whole
+
+    sections = whole.article(asked.out, threads=asked.threads)
+    paths = whole.write(sections, asked.out)
+    if asked.json:
+        print(whole.to_json(sections, paths))
+    else:
+        print(page.text(sections))
+        print("page and figures:", *paths, sep="\n  ")
+    return 0 if whole.holds(sections) else 1

@@ -23,9 +23,12 @@ def exact_epochs(w, b, *, learning_rate, cost, activation, x, y, tolerance, max_
                 if activation == "sigmoid":
                     a = 1 / (1 + mp.exp(-z))
                     slope = a * (1 - a)
-                else:
+                elif activation == "tanh":
                     a = mp.tanh(z)
                     slope = 1 - a**2
+                else:
+                    a = z / (1 + abs(z))
+                    slope = (1 - abs(a)) ** 2
                 delta = (a - y_i) * slope if cost == "quadratic" else a - y_i
                 error += abs(a - y_i) / len(xs)
                 grad_w += delta * x_i / len(xs)

@@ -14,6 +14,7 @@ from sweep.neuron.costs import COSTS, fused
 EXACT = {
     "sigmoid": (lambda z: 1 / (1 + mp.exp(-z)), lambda z: mp.exp(-z) / (1 + mp.exp(-z)) ** 2),
     "tanh": (mp.tanh, lambda z: mp.sech(z) ** 2),
+    "softsign": (lambda z: z / (1 + abs(z)), lambda z: 1 / (1 + abs(z)) ** 2),
 }
 PAIRS = [(cost, act) for cost in COSTS for act in COSTS[cost].pairs]
 POINTS = [-800, -700, -40, -36.8, -3, -0.1, 0, 1e-9, 0.7, 2, 20, 36.8, 37, 200, 350, 700, 800]
@@ -32,13 +33,14 @@ def test_every_activation_has_an_exact_twin_here():
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_forward_has_full_precision_also_where_saturated(name, z):
     value, slope = EXACT[name]
+    act = ACTIVATIONS[name]
     with mp.workdps(800):
         for y in targets(name):
-            got_residual, got_slope = ACTIVATIONS[name].residual_and_slope(float(z), y)
+            got_residual, got_slope = act.residual_and_slope(float(z), y)
             residual = value(mpf(z)) - mpf(y)
             # Against hard targets to the last digits; a soft one may cancel against the output.
             room = 5e-16 * (abs(residual) if y in (0.0, 1.0, -1.0) else 1) + 2e-307
-            if name == "tanh" and y == 0.0:
+            if y == (act.low + act.high) / 2:
                 room = 5e-16
             assert abs(got_residual - residual) <= room
             assert abs(got_slope - slope(mpf(z))) <= 2e-15 * slope(mpf(z)) + 2e-307
@@ -74,6 +76,10 @@ def test_delta_is_the_derivative_of_the_cost_by_finite_differences(cost, activat
 def mp_cost(cost, a, y):
     if cost == "quadratic":
         return (a - y) ** 2 / 2
+    if cost == "softsign_matching":
+        return (abs(a) - a * y) / (1 - abs(a)) + mp.log(1 - abs(a))
+    if cost == "tanh_cross_entropy":
+        return -((1 + y) * mp.log((1 + a) / 2) + (1 - y) * mp.log((1 - a) / 2)) / 2
     return -sum(p * mp.log(q) for p, q in ((y, a), (1 - y, 1 - a)) if p != 0)
 
 
@@ -81,6 +87,7 @@ def mp_cost(cost, a, y):
 @given(z=st.floats(-12, 12), share=st.floats(0, 1))
 def test_the_stable_cost_equals_the_textbook_cost(cost, activation, z, share):
     act = ACTIVATIONS[activation]
+    z = z / 2 if activation == "tanh" else z  # it saturates as the sigmoid does at 2z
     y = act.low + share * (act.high - act.low)
     stable = fused(cost, activation).value(z, act.residual_and_slope(z, y)[0], y)
     assert stable == pytest.approx(COSTS[cost].value(act.value(z), y), rel=1e-9, abs=1e-12)
@@ -90,6 +97,7 @@ def test_the_stable_cost_equals_the_textbook_cost(cost, activation, z, share):
 @given(z=st.floats(-12, 12), share=st.floats(0.01, 0.99))
 def test_the_chain_rule_joins_both_derivatives_to_delta(cost, activation, z, share):
     act = ACTIVATIONS[activation]
+    z = z / 2 if activation == "tanh" else z
     y = act.low + share * (act.high - act.low)
     chained = COSTS[cost].derivative(act.value(z), y) * act.derivative(z)
     delta = fused(cost, activation).delta(*act.residual_and_slope(z, y))
@@ -106,6 +114,9 @@ def test_nothing_breaks_at_800(cost, activation, z):
         assert math.isfinite(pair.value(z, residual, y))
     if cost == "cross_entropy":
         assert pair.value(800.0, 1.0, 0.0) == 800.0
+        assert pair.value(800.0, 0.0, 1.0) == 0.0
+    if cost == "tanh_cross_entropy":
+        assert pair.value(800.0, 2.0, -1.0) == 1600.0
         assert pair.value(800.0, 0.0, 1.0) == 0.0
 
 

@@ -85,7 +85,12 @@ def test_the_id_follows_the_numbers_and_only_them():
         ("[0.15]", "[0.1]\n[task]\nx = []", "x: has shape"),
         ("[0.15]", "[0.1]\n[task]\nx = [[1, 2], [3]]\ny = [0, 1]", "axes.w: unknown axis"),
         ("[0.15]", "[0.1]\n[task]\nactivation = 'sigmod'", "did you mean 'sigmoid'"),
-        ("[0.15]", "[0.1]\n[task]\nactivation = 'tanh'", "cross_entropy needs"),
+        (
+            "[0.15]",
+            "[0.1]\ncost = 'cross_entropy'\n[task]\nactivation = 'tanh'",
+            "cross_entropy needs.*between 0 and 1",
+        ),
+        ("[0.15]", "[0.1]\n[task]\nactivation = ['tanh']", "task.activation = .*valid string"),
         ("[0.15]", "[0.1]\n[stop]\ntolerance = -1", "tolerance = -1.0: must be greater than 0"),
         ("[0.15]", "[0.1]\n[stop]\nmax_epochs = -1", "max_epochs = -1: must be a whole number"),
         ("[0.15]", "[0.1]\n[stop]\nmax_epochs = 2147483648", "from 0 to 2147483647"),
@@ -102,6 +107,19 @@ def test_bad_specs(old, new, message):
     with pytest.raises(sweep.SpecError, match=message) as caught:
         sweep.Spec.parse(SMALL.replace(old, new, 1))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("activation", "costs"),
+    [
+        ("sigmoid", ["quadratic", "cross_entropy"]),
+        ("tanh", ["quadratic", "tanh_cross_entropy"]),
+        ("softsign", ["quadratic", "softsign_matching"]),
+    ],
+)
+def test_without_a_cost_axis_all_costs_of_the_activation_are_crossed(activation, costs):
+    spec = sweep.Spec.parse(f"{SMALL}[task]\nactivation = '{activation}'")
+    assert spec.values("cost").tolist() == costs
 
 
 def test_unreadable_files(tmp_path):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import sweep
 from sweep.kernels import lanes, training
 from sweep.kernels import threads as threads_
+from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
 from sweep.neuron.problem import problem
 from sweep.neuron.reference import train_one
@@ -81,7 +82,7 @@ def test_true_cross_entropy_gradient_at_the_animation_s_learning_rate():
 @pytest.mark.parametrize(("cost", "activation"), PAIRS)
 def test_every_neuron_equals_the_reference(cost, activation, n, d):
     rng = np.random.default_rng([n, d, len(cost), len(activation)])
-    act = sweep.neuron.activations.ACTIVATIONS[activation]
+    act = ACTIVATIONS[activation]
     for hard in (True, False):
         count = 840 // 2
         w, b = rng.normal(0, 3, (count, d)), rng.normal(0, 3, count)
@@ -150,24 +151,29 @@ def test_one_sample_moves_along_x_and_1(cost, activation, w, b, x, rate):
     assert moved.final_error[0] == pytest.approx(trained.final_error[0], rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize("cost", COSTS)
-@given(w=moderate, b=moderate, y=st.sampled_from([0.0, 0.2, 0.75]), rate=st.floats(0.01, 5))
+@pytest.mark.parametrize(("cost", "activation"), PAIRS)
+@given(w=moderate, b=moderate, share=st.sampled_from([0.0, 0.2, 0.75]), rate=st.floats(0.01, 1))
 @settings(max_examples=40)
-def test_mirror_symmetry(cost, w, b, y, rate):
-    asked = {"learning_rate": rate, "cost": cost, "x": 0.7, "tolerance": 0.0937, "max_epochs": 90}
+def test_mirror_symmetry(cost, activation, w, b, share, rate):
+    act = ACTIVATIONS[activation]
+    y = act.low + share * (act.high - act.low)
+    asked = {"learning_rate": rate, "cost": cost, "activation": activation, "x": 0.7}
+    asked |= {"tolerance": 0.0937, "max_epochs": 90}
     there = sweep.train(w, b, y=y, **asked)
-    mirrored = sweep.train(-w, -b, y=1 - y, **asked)
+    mirrored = sweep.train(-w, -b, y=act.low + act.high - y, **asked)
     assert mirrored.epochs.tolist() == there.epochs.tolist()
     assert mirrored.w[0] == pytest.approx(-there.w[0], abs=1e-11)
 
 
-@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize(("cost", "activation"), PAIRS)
 @given(tolerances=st.lists(st.floats(0.02, 0.9), min_size=2, max_size=2))
 @settings(max_examples=25)
-def test_a_smaller_tolerance_never_takes_fewer_epochs(cost, tolerances):
+def test_a_smaller_tolerance_never_takes_fewer_epochs(cost, activation, tolerances):
     w = np.linspace(-4, 4, 65)
     wide, tight = (
-        sweep.train(w, w, **ARTICLE, cost=cost, tolerance=t, max_epochs=500).epochs
+        sweep.train(
+            w, w, **ARTICLE, cost=cost, activation=activation, tolerance=t, max_epochs=500
+        ).epochs
         for t in sorted(tolerances, reverse=True)
     )
     assert (wide <= tight).all()
@@ -248,7 +254,7 @@ GOOD = {
     ("change", "message"),
     [
         ({"cost": "quadratc"}, "cost = 'quadratc'.*did you mean 'quadratic'"),
-        ({"activation": "relu"}, "activation = 'relu'.*sigmoid, tanh"),
+        ({"activation": "relu"}, "activation = 'relu'.*sigmoid, tanh, softsign"),
         ({"cost": "cross_entropy", "activation": "tanh"}, "cross_entropy needs"),
         ({"learning_rate": 0.0}, "learning_rate = 0: must be"),
         ({"learning_rate": float("nan")}, "learning_rate = nan"),

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from sweep.errors import SpecError
-from sweep.neuron.costs import COSTS
+from sweep.neuron.costs import costs_of
 from sweep.neuron.problem import (
     DTYPES,
     METHODS,
@@ -133,7 +133,9 @@ class Spec(_Strict):
         axes = fields.get("axes")
         if isinstance(axes, dict):
             listed = {k: [v] if isinstance(v, (str, int, float)) else v for k, v in axes.items()}
-            fields["axes"] = {**listed, "cost": listed.get("cost", list(COSTS))}
+            task = fields.get("task", Task())
+            given = task.get("activation", "sigmoid") if isinstance(task, dict) else task.activation
+            fields["axes"] = {**listed, "cost": listed.get("cost", costs_of(given))}
         try:
             super().__init__(**fields)
         except ValidationError as error:

@@ -109,7 +109,7 @@ def obstacle(ask: Problem, rate: float, dtype: str) -> str | None:
         return f"it needs one sample; there are {len(ask.x)}"
     if dtype != "float64":
         return f"its bounds are for float64; dtype is {dtype}"
-    if ask.act.pole == 0.0:
+    if ask.act.bend is None:
         return f"it needs a smooth activation; {ask.activation} has a corner"
     kappa = step_size(ask, rate)
     steepest = _steepest(ask.cost, ask.activation, lower_target(ask))
@@ -125,6 +125,7 @@ def obstacle(ask: Problem, rate: float, dtype: str) -> str | None:
 def _steepest(cost: str, activation: str, y: float) -> float:
     """Return a bound of δ' over all z."""
     act, pair = ACTIVATIONS[activation], fused(cost, activation)
+    assert act.bend is not None
     highest = 0.0
     for z in np.arange(-48.0, 48.0, STRIDE).tolist():
         residual, slope = act.forward(z, y)

@@ -207,7 +207,8 @@ def train(
     b : (N,) array
         Starting biases.
     learning_rate : float or (N,) array
-    cost : "quadratic" or "cross_entropy"
+    cost : str
+        "quadratic", "cross_entropy" (with the sigmoid), "tanh_cross_entropy", "softsign_matching".
     x : scalar, (n,) or (n, d) array
         The samples, all of them in every epoch.
     y : scalar or (n,) array
@@ -216,7 +217,7 @@ def train(
         A neuron has converged when the mean of |y − a| is at most this.
     max_epochs : int
         Updates after which a neuron is given up.
-    activation : "sigmoid" or "tanh"
+    activation : "sigmoid", "tanh" or "softsign"
     dtype : "float64" or "float32"
     method : "auto", "train" or "orbit"
         "train" walks every epoch. "orbit" gives the same epochs, and the rest to 1e-9, from one

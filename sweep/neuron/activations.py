@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import pi, tanh
 from types import MappingProxyType
 
-from sweep.neuron.arithmetic import clamp, exp
+from sweep.neuron.arithmetic import clamp, exp, fma
 
 __all__ = ["ACTIVATIONS", "Activation"]
 
@@ -21,7 +21,7 @@ class Activation:
     and the functions of `sweep.neuron.arithmetic`: kernels compile it for SIMD lanes as it stands.
     Targets in the upper half are mirrored, see `residual_and_slope`. `bend(a, slope)` is d²a/dz²,
     from a and da/dz, under the same rules. `pole` is how far from the real axis act(z) first
-    ceases to be analytic, 0 if it is not smooth.
+    ceases to be analytic; where it is not smooth, 0, and `bend` is None.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Activation:
     value: Callable[[float], float]
     derivative: Callable[[float], float]
     forward: Callable[[float, float], tuple[float, float]]
-    bend: Callable[[float, float], float]
+    bend: Callable[[float, float], float] | None
     pole: float
 
     def mirrors(self, y: float) -> bool:
@@ -85,6 +85,24 @@ def _tanh_bend(a: float, slope: float) -> float:
     return -2.0 * a * slope
 
 
+# softsign z = z/(1+|z|), so that its slope is 1/(1+|z|)²: tails that fall as a power of z, not
+# exponentially. For y = ±1 the larger terms of z − y|z| − y cancel exactly, whatever z is.
+
+
+def _softsign(z: float) -> float:
+    return z / (1.0 + abs(z))
+
+
+def _softsign_derivative(z: float) -> float:
+    return _softsign_forward(z, 0.0)[1]
+
+
+def _softsign_forward(z: float, y: float) -> tuple[float, float]:
+    size = abs(z)
+    r = 1.0 / (1.0 + size)
+    return r * (fma(-y, size, z) - y), r * r
+
+
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
     {
         activation.name: activation
@@ -108,6 +126,16 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
                 forward=_tanh_forward,
                 bend=_tanh_bend,
                 pole=pi / 2,
+            ),
+            Activation(
+                name="softsign",
+                low=-1.0,
+                high=1.0,
+                value=_softsign,
+                derivative=_softsign_derivative,
+                forward=_softsign_forward,
+                bend=None,
+                pole=0.0,
             ),
         )
     }

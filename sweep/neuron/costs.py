@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from sweep.errors import SpecError
 
-__all__ = ["COSTS", "Cost", "Fused", "fused"]
+__all__ = ["COSTS", "Cost", "Fused", "costs_of", "fused"]
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,46 @@ def _softplus_minus_yz(z: float, residual: float, y: float) -> float:
 
 
 def _residual(residual: float, slope: float) -> float:
-    return residual  # σ'(z) of the chain rule cancels against ∂C/∂a's denominator a(1−a)
+    return residual  # da/dz of the chain rule cancels against ∂C/∂a's denominator
+
+
+# Cross-entropy is the cost whose ∂C/∂a = (a−y)/σ'(z) undoes the sigmoid's slope. The costs below
+# do the same for other activations: integrals of (a−y) da / act'(z), which are the matching
+# losses of Auer, Herbster and Warmuth (NIPS 1995); `derivation` finds them with SymPy. In z such
+# a cost is ∫ act(z) dz − y·z.
+
+
+def _tanh_cross_entropy(a: float, y: float) -> float:
+    return _cross_entropy((1.0 + a) / 2.0, (1.0 + y) / 2.0)
+
+
+def _tanh_cross_entropy_derivative(a: float, y: float) -> float:
+    return (a - y) / ((1.0 - a) * (1.0 + a))
+
+
+def _log_2_cosh_minus_yz(z: float, residual: float, y: float) -> float:
+    return log1p(exp(-2.0 * abs(z))) + (abs(z) - y * z)
+
+
+def _softsign_matching(a: float, y: float) -> float:
+    return (abs(a) - a * y) / (1.0 - abs(a)) + log1p(-abs(a))
+
+
+def _softsign_matching_derivative(a: float, y: float) -> float:
+    return (a - y) / (1.0 - abs(a)) ** 2
+
+
+def _abs_minus_log_minus_yz(z: float, residual: float, y: float) -> float:
+    return (abs(z) - y * z) - log1p(abs(z))
 
 
 def _slope(residual: float, slope: float, bend: float) -> float:
     return slope
+
+
+def _matching(value: Callable[[float, float, float], float]) -> Fused:
+    """Join a cost with the activation whose slope it cancels."""
+    return Fused(delta=_residual, delta_slope=_slope, value=value)
 
 
 _square = Fused(
@@ -93,17 +128,33 @@ COSTS: Mapping[str, Cost] = MappingProxyType(
                 name="quadratic",
                 value=_quadratic,
                 derivative=_quadratic_derivative,
-                pairs={"sigmoid": _square, "tanh": _square},
+                pairs={"sigmoid": _square, "tanh": _square, "softsign": _square},
                 needs="any output",
             ),
             Cost(
                 name="cross_entropy",
                 value=_cross_entropy,
                 derivative=_cross_entropy_derivative,
-                pairs={
-                    "sigmoid": Fused(delta=_residual, delta_slope=_slope, value=_softplus_minus_yz)
-                },
+                pairs={"sigmoid": _matching(_softplus_minus_yz)},
                 needs="outputs between 0 and 1, for it takes ln a and ln(1 - a)",
+            ),
+            Cost(
+                name="tanh_cross_entropy",
+                value=_tanh_cross_entropy,
+                derivative=_tanh_cross_entropy_derivative,
+                pairs={"tanh": _matching(_log_2_cosh_minus_yz)},
+                needs="the slope 1 - a² of tanh, against which it cancels",
+            ),
+            Cost(
+                name="softsign_matching",
+                value=_softsign_matching,
+                derivative=_softsign_matching_derivative,
+                pairs={
+                    "softsign": Fused(
+                        delta=_residual, delta_slope=_slope, value=_abs_minus_log_minus_yz
+                    )
+                },
+                needs="the slope (1 - |a|)² of softsign, against which it cancels",
             ),
         )
     }
@@ -125,3 +176,8 @@ def fused(cost: str, activation: str) -> Fused:
             f"it goes with {', '.join(declared.pairs)}"
         )
     return declared.pairs[activation]
+
+
+def costs_of(activation: object) -> list[str]:
+    """Return the costs that go with an activation; all if there is none of that name."""
+    return [name for name, cost in COSTS.items() if activation in list(cost.pairs)] or list(COSTS)

@@ -89,11 +89,13 @@ def draw(
             raise SpecError(f"figure {name}: {error}") from error
         figures[name] = kind.plot(tables[kind.reduce])
     return [
-        _write(figure, Path(folder) / f"{name}.{format}", dpi) for name, figure in figures.items()
+        write_figure(figure, Path(folder) / f"{name}.{format}", dpi)
+        for name, figure in figures.items()
     ]
 
 
-def _write(figure: Figure, path: Path, dpi: int) -> Path:
+def write_figure(figure: Figure, path: Path, dpi: int) -> Path:
+    """Write a figure in the format of the path's ending, whole or not at all."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     # A date in the file would make the same figure a different file each time.
     dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[path.suffix[1:]]

@@ -1,0 +1,78 @@
+"""The whole article: its sections made, and written as a page with its figures."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from sweep.errors import SweepError
+from sweep.experiment.spec import ARTICLE, Spec
+from sweep.report.article import page
+from sweep.report.article.algebra import appendix, gradients
+from sweep.report.article.content import Picture, Section
+from sweep.report.article.correction import correction
+from sweep.report.article.recipe import recipe
+from sweep.report.article.repair import repair
+from sweep.report.article.slowdown import experiments, why
+from sweep.report.article.theory import theory
+from sweep.report.plots import write_figure
+from sweep.running import run
+
+__all__ = ["article", "holds", "to_json", "write"]
+
+
+def article(folder: str | Path, threads: int | None = None) -> list[Section]:
+    """Make the eight sections; the article's sweep is run into the folder, or stands there."""
+    run(Spec.load(ARTICLE), folder, threads=threads)
+    return [
+        experiments(),
+        why(),
+        gradients(),
+        repair(folder),
+        recipe(),
+        appendix(),
+        theory(),
+        correction(),
+    ]
+
+
+def write(sections: list[Section], folder: str | Path) -> list[Path]:
+    """Write article.html, and each figure as article-NAME.png; return their paths."""
+    target = Path(folder) / "article.html"
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.write_text(page.html(sections), encoding="utf-8")
+        unfinished.replace(target)
+    except OSError as error:
+        raise SweepError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    pictures = [b for section in sections for b in section.blocks if isinstance(b, Picture)]
+    return [
+        target,
+        *(
+            write_figure(p.figure, Path(folder) / f"article-{p.name}.png", dpi=150)
+            for p in pictures
+        ),
+    ]
+
+
+def holds(sections: list[Section]) -> bool:
+    """Whether every claim holds."""
+    return all(claim.holds for section in sections for claim in section.claims)
+
+
+def to_json(sections: list[Section], paths: list[Path]) -> str:
+    """Return the claims, and where the page is, as JSON."""
+    claims = [
+        {"section": number, "title": section.title, "claim": claim.says, **_rest(claim)}
+        for number, section in enumerate(sections, 1)
+        for claim in section.claims
+    ]
+    found = {"holds": holds(sections), "files": [str(path) for path in paths], "claims": claims}
+    return json.dumps(found, ensure_ascii=False, indent=2)
+
+
+def _rest(claim: object) -> dict[str, object]:
+    return {name: value for name, value in vars(claim).items() if name != "says"}

@@ -1,0 +1,201 @@
+"""`sweep article`: every claim holds, the page stands alone, and what is wrong is told."""
+
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from sweep.cli import main
+from sweep.neuron import derivation
+from sweep.report.article import page, whole
+from sweep.report.article.content import Claim, Picture, Section, proven, rounded
+from sweep.report.article.correction import stepped_with_da
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("article")
+    return whole.article(folder), folder
+
+
+@pytest.fixture(scope="module")
+def written(made):
+    sections, folder = made
+    return whole.write(sections, folder)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_every_claim_of_the_section_holds(made, number):
+    section = made[0][number - 1]
+    assert section.claims
+    failed = [claim for claim in section.claims if not claim.holds]
+    assert not failed
+
+
+def test_the_sections_are_those_of_the_article(made):
+    titles = [section.title for section in made[0]]
+    assert len(titles) == len(set(titles)) == 8
+    pictures = [b for section in made[0] for b in section.blocks if isinstance(b, Picture)]
+    assert len(pictures) == 7
+    for picture in pictures:
+        assert picture.caption.count(". ") == 0, "a caption is one sentence"
+
+
+# The numbers of the design's tables, as the page prints them.
+@pytest.mark.parametrize(
+    ("section", "number"),
+    [
+        (1, "0.093752"), (1, "0.201262"), (2, "0.148148"), (4, "0.011598"), (4, "0.011966"),
+        (8, "0.416664"), (8, "0.778245"), (8, "0.039964"), (8, "0.047400"),
+    ],
+)  # fmt: skip
+def test_public_numbers(made, section, number):
+    assert any(number in claim.got for claim in made[0][section - 1].claims)
+
+
+class _Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources, self.tags = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href"):
+                self.sources.append(value)
+        if tag == "img":
+            assert dict(attributes)["alt"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_stands_alone(made, written):
+    text = written[0].read_text(encoding="utf-8")
+    seen = _Page()
+    seen.feed(text)
+    assert seen.open == []
+    claims = sum(len(section.claims) for section in made[0])
+    formulas = sum(hasattr(b, "latex") for section in made[0] for b in section.blocks)
+    assert seen.tags.count("img") == formulas + 7
+    assert formulas >= 25
+    assert text.count('<td class="yes">yes</td>') == claims
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in seen.sources)
+    assert not {"script", "link", "iframe"} & set(seen.tags)
+    assert "url(" not in text
+
+
+def test_the_figures_are_files_too(written):
+    assert [path.name for path in written[1:]] == [
+        f"article-{name}.png"
+        for name in ("experiments", "why", "repair", "grid", "recipe", "theory", "correction")
+    ]
+    assert all(path.stat().st_size > 20_000 for path in written)
+
+
+def test_the_text_fits_a_terminal_and_ends_with_the_claims(made):
+    lines = page.text(made[0]).splitlines()
+    assert max(map(len, lines)) <= 110
+    claims = sum(len(section.claims) for section in made[0])
+    assert lines[-1] == f"{claims} of {claims} claims hold"
+    assert sum(line.endswith("  yes") for line in lines) == claims
+
+
+@pytest.fixture
+def one_false(monkeypatch, tmp_path):
+    claims = [Claim("1 + 1", "2", "2", True), Claim("2 + 2", "5", "4", False)]
+    sections = [Section("Arithmetic", ["Add."], claims)]
+    monkeypatch.setattr(whole, "article", lambda folder, threads: sections)
+    return tmp_path
+
+
+def test_a_claim_that_does_not_hold_is_exit_code_1(one_false, capsys):
+    assert main(["article", "-o", str(one_false)]) == 1
+    said = capsys.readouterr().out
+    assert "✗ 2 + 2 — 4" in said
+    assert "1 of 2 claims hold" in said
+    assert '<td class="no">NO</td>' in (one_false / "article.html").read_text(encoding="utf-8")
+
+
+def test_json(one_false, capsys):
+    assert main(["article", "-o", str(one_false), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["holds"] is False
+    assert found["claims"][1] == {
+        "section": 1, "title": "Arithmetic", "claim": "2 + 2", "expected": "5", "got": "4",
+        "holds": False,
+    }  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_used_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["article", "-o", str(tmp_path / "file" / "x")]) == 2
+    assert main(["article", "-o", str(tmp_path), "--threads", "0"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 2
+    assert "threads = 0" in said.err
+
+
+def test_without_sympy_one_line_says_how_to_get_it():
+    code = (
+        "import sys; sys.modules['sympy'] = None; from sweep.cli import main; "
+        "sys.exit(main(['article', '-o', 'nowhere']))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert out.returncode == 2
+    assert out.stderr.count("\n") == 1
+    assert "pip install 'neuron-sweep[article]'" in out.stderr
+
+
+def test_claims_can_fail():
+    assert rounded("pi", "3.14", np.pi).holds
+    assert not rounded("pi", "3.15", np.pi).holds
+    lines = derivation.slope()
+    assert proven("all", lines).holds
+    wrong = derivation.Line("wrong", "1 = 2", "1 = 2", proven=False)
+    assert not proven("one wrong", [*lines, wrong]).holds
+
+
+def test_sympy_refuses_wrong_algebra():
+    a, y = derivation._a, derivation._y
+    by_a = (a - y) / (a * (1 - a))
+    right = -(y * sp.log(a) + (1 - y) * sp.log(1 - a))
+    assert derivation._integrates(by_a, right)
+    assert derivation._integrates(by_a, right + 7)
+    assert not derivation._integrates(by_a, right + a)
+    assert not derivation._integrates(by_a, -right)
+
+
+def test_a_wrong_activation_is_not_proven(monkeypatch):
+    act, shown, slope, cost = derivation._ACTIVATIONS["tanh"]
+    broken = {"tanh": (act, shown, 2 * slope, cost)}
+    monkeypatch.setattr(derivation, "_ACTIVATIONS", broken)
+    proofs = [line.proven for line in derivation.matching("tanh").lines]
+    assert proofs == [None, False, False, True]
+
+
+def test_what_is_printed_keeps_its_sign_and_order():
+    last = derivation.cross_entropy()[-1]
+    assert last.text == "C = -(y⋅ln(a) + (1 - y)⋅ln(1 - a)) + const"
+    assert last.latex.startswith(r"C = - (y \,\ln")
+
+
+@pytest.mark.parametrize(
+    ("activation", "error", "gradient"), [("sigmoid", 2 / 3, 4 / 27), ("tanh", 4 / 3, 32 / 27)]
+)
+def test_peaks_of_the_quadratic_gradient(activation, error, gradient):
+    at, top, line = derivation.peak(activation)
+    assert (at, top) == pytest.approx((error, gradient))
+    assert line.proven
+
+
+def test_the_script_s_steps():
+    assert round(stepped_with_da(0.6, 0.9, 0.005, 301)[-1], 6) == 0.039964
+    assert round(stepped_with_da(2.0, 2.0, 0.005, 301)[-1], 6) == 0.047400
