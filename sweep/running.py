@@ -18,7 +18,7 @@ from sweep.errors import SpecError
 from sweep.experiment.grid import Grid, Segment
 from sweep.experiment.spec import Spec
 from sweep.kernels.orbit import Staircase, both_sides, choose_orbit
-from sweep.kernels.threads import LARGEST_BLOCK, check_threads, run_blocks
+from sweep.kernels.threads import LARGEST_BLOCK, ORBIT_BLOCK, check_threads, run_blocks
 from sweep.kernels.training import Trained, train_into, untrained
 from sweep.neuron.problem import Problem
 from sweep.store.dataset import prepare, standing_parts, write_part
@@ -112,8 +112,9 @@ def compute_part(
         ask, learning_rate = grid.ask(segment.outer)
         steps = stairs(segment)
         methods.add("train" if steps is None else "orbit")
-        for first in range(segment.first, segment.last, LARGEST_BLOCK):
-            starts = grid.starts(first, min(first + LARGEST_BLOCK, segment.last))
+        block = LARGEST_BLOCK if steps is None else ORBIT_BLOCK
+        for first in range(segment.first, segment.last, block):
+            starts = grid.starts(first, min(first + block, segment.last))
             here = slice(row, row + len(starts))
             view = Trained(*(getattr(out, field.name)[here] for field in fields(out)))
             rates = np.full(len(starts), learning_rate)

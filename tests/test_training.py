@@ -193,7 +193,7 @@ def test_bits_do_not_depend_on_threads_or_blocks(n, monkeypatch):
     expected = sweep.train(w, b, learning_rate=rates, **asked, threads=1)
     for threads in (2, 3):
         for block in (1, 7, 64, 500):
-            monkeypatch.setattr(threads_, "LARGEST_BLOCK", block)
+            monkeypatch.setattr(training, "LARGEST_BLOCK", block)
             monkeypatch.setattr(threads_, "SMALLEST_BLOCK", block)
             again = sweep.train(w, b, learning_rate=rates, **asked, threads=threads)
             assert same_bits(again, expected)

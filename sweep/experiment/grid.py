@@ -111,12 +111,16 @@ class Grid:
 
     def start_indices(self, first: int, last: int) -> dict[str, NDArray[np.int32]]:
         """Return, for a range of crossed starts, the index of each one's value on each axis."""
-        shape = [len(self.values[name]) for name in self.start_names]
-        found = np.unravel_index(np.arange(first, last), shape)
-        return {
-            name: index.astype(np.int32)
-            for name, index in zip(self.start_names, found, strict=True)
-        }
+        found, run = {}, self.starts_count
+        for name in self.start_names:
+            length = len(self.values[name])
+            run //= length  # how many neighbours share a value of this axis
+            low, high = first // run, -(-last // run)
+            values = np.arange(length, dtype=np.int32)
+            turns = np.tile(values, (high - 1) // length - low // length + 1)[low % length :]
+            spread = np.repeat(turns[: high - low], run) if run > 1 else turns[: high - low]
+            found[name] = spread[first - low * run : last - low * run]
+        return found
 
     def starts(self, first: int, last: int) -> NDArray[np.float64]:
         """Return a range of starts, shape (last − first, d + 1): w1 … wd, b."""

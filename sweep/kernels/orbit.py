@@ -352,10 +352,10 @@ def _cut_off(
     for _ in range(MOST_HALVINGS):
         spans = np.array(asked)
         coefficients = _trained_pieces(ask, y, side, kappa, spans)
-        # The last coefficients are what is left out, roughly; less than 1e-11 in z is asked (of
+        # The last coefficients are what is left out, roughly; less than 1e-12 in z is asked (of
         # the tolerance, for a target inside the range), but no less than training's own noise.
         noise = 1e-15 * np.sqrt(ask.max_epochs) * (1.0 + abs(spans[:, 1]))
-        goal = np.maximum(1e-11 * (1.0 if y == ask.act.low else ask.tolerance), noise)
+        goal = np.maximum(1e-12 * (1.0 if y == ask.act.low else ask.tolerance), noise)
         resolved = abs(coefficients[:, -2:]).sum(axis=1) * kappa < goal
         asked = []
         for (low, high), piece, fine in zip(spans, coefficients, resolved, strict=True):

@@ -13,20 +13,30 @@ from numpy.typing import NDArray
 
 from sweep.errors import SpecError
 
-__all__ = ["blocks", "check_threads", "default_threads", "run_blocks"]
+__all__ = [
+    "LARGEST_BLOCK",
+    "ORBIT_BLOCK",
+    "blocks",
+    "check_threads",
+    "default_threads",
+    "run_blocks",
+]
 
 # Neurons in a block. Large: the last of a block train with lanes empty (useful lane-epochs on
 # the benchmark's sweep: 94 % at 8192, 98 % at 32768). Small towards the end, so that threads
 # finish together.
 LARGEST_BLOCK, SMALLEST_BLOCK = 32768, 2048
 
+# With the orbit, a block's few undecided neurons are trained together: the more the better.
+ORBIT_BLOCK = 262144
 
-def blocks(count: int, threads: int) -> Iterator[tuple[int, int]]:
+
+def blocks(count: int, threads: int, largest: int) -> Iterator[tuple[int, int]]:
     """Cut `count` neurons into blocks (first, last), smaller and smaller ones."""
     first = 0
     while first < count:
         fair = (count - first) // (8 * threads)
-        last = min(first + max(SMALLEST_BLOCK, min(LARGEST_BLOCK, fair)), count)
+        last = min(first + max(SMALLEST_BLOCK, min(largest, fair)), count)
         yield first, last
         first = last
 

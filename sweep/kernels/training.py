@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from sweep.errors import SpecError
 from sweep.kernels.lanes import COLUMNS, kernels
 from sweep.kernels.orbit import Staircase, answer, both_sides, choose_orbit
-from sweep.kernels.threads import blocks, check_threads, run_blocks
+from sweep.kernels.threads import (
+    LARGEST_BLOCK,
+    ORBIT_BLOCK,
+    blocks,
+    check_threads,
+    run_blocks,
+)
 from sweep.neuron.problem import (
     DTYPES,
     METHODS,
@@ -279,5 +285,6 @@ def train(
         part = Trained(*(getattr(out, name)[here] for name in Trained.__dataclass_fields__))
         train_into(part, weights[here], biases[here], rates[here], ask, stop, stairs)
 
-    run_blocks(block, blocks(len(biases), threads), threads)
+    largest = LARGEST_BLOCK if stairs is None else ORBIT_BLOCK
+    run_blocks(block, blocks(len(biases), threads, largest), threads)
     return Trained(**{**vars(out), "w": out.w[:, 0]}) if flat else out
