@@ -35,6 +35,10 @@ __all__ = [
 SPEC_FILE = "spec.toml"
 ROW_GROUP = 2**20
 
+# Measured on a part of the billion (1,048,576 rows; milliseconds and bytes a row): errors by byte
+# stream split 30 and 6.8, by dictionary 62 and 4.1, plain 53 and 8.2; all else by dictionary.
+SPLIT = ("initial_error", "final_error")
+
 
 def write_whole(path: Path, write: Any) -> None:
     """Call write(file) so that `path` appears whole or not at all, whatever happens between."""
@@ -109,7 +113,13 @@ def write_part(folder: Path, grid: Grid, part: int, table: pa.Table) -> None:
 
     def write(file: Any) -> None:
         pq.write_table(
-            table, file, row_group_size=ROW_GROUP, compression="zstd", write_page_checksum=True
+            table,
+            file,
+            row_group_size=ROW_GROUP,
+            compression="zstd",
+            use_dictionary=[name for name in table.column_names if name not in SPLIT],
+            column_encoding=dict.fromkeys(SPLIT, "BYTE_STREAM_SPLIT"),
+            write_page_checksum=True,
         )
 
     write_whole(part_path(folder, grid, part), write)
