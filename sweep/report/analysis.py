@@ -19,7 +19,7 @@ from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.report import counts
-from sweep.report.places import by_row, groups, lengths, panels_of
+from sweep.report.places import by_row, everything, groups, lengths, panel_of, panels_of
 from sweep.report.stream import Columns, Result, reduced, reduced_pairs
 
 Floats = npt.NDArray[np.float64]
@@ -55,12 +55,15 @@ class Counted:
         first and the last bin.
     tally : Tally
         The counts, by the flat index into (by, bins).
+    fixed : dict
+        Further axes, and the one value that was counted.
     """
 
     grid: Grid
     by: tuple[str, ...]
     edges: Floats
     tally: counts.Tally
+    fixed: dict[str, float]
 
 
 def count_by_error(
@@ -72,7 +75,8 @@ def count_by_error(
     ----------
     result
     by
-        The axes to keep apart; those that get panels if None.
+        The axes to keep apart; all others are pooled. If None, those that get panels, and of
+        further axes only the value that is shown.
     edges
         Increasing edges of the bins of initial error. `error_edges` if None.
 
@@ -84,18 +88,21 @@ def count_by_error(
         If a part cannot be read.
     """
     grid = result.grid
-    kept, group = _kept(grid, by)
     bounds = _bounds(grid, edges)
+    kept, group = _kept(grid, by or panels_of(grid).axes)
+    shown = panel_of(grid, everything(grid)) if by is None else group
 
     def chunk(cells: range, rows: Columns) -> counts.Counts:
         cell = _cell(grid, cells, group, bounds, rows["initial_error"])
         known = ~np.isnan(rows["initial_error"])
+        if shown.min() < 0:
+            known &= by_row(grid, cells, shown) >= 0
         return counts.count(cell[known], rows["epochs"][known])
 
     tally = counts.Tally()
-    for more in reduced(result, ["initial_error", "epochs"], chunk):
+    for more in reduced(result, ["initial_error", "epochs"], chunk, shown):
         tally.add(more)
-    return Counted(grid, kept, bounds, tally)
+    return Counted(grid, kept, bounds, tally, fixed_values(grid) if by is None else {})
 
 
 def pool(counted: Counted, by: Sequence[str], edges: npt.ArrayLike) -> Counted:
@@ -107,7 +114,7 @@ def pool(counted: Counted, by: Sequence[str], edges: npt.ArrayLike) -> Counted:
     coarse = np.searchsorted(bounds[1:-1], counted.edges[1:])[old[-1]]
     into = [*lengths(counted.grid, kept), len(bounds) - 1]
     new = np.ravel_multi_index([*(place[name] for name in kept), coarse], into)
-    return Counted(counted.grid, kept, bounds, counted.tally.moved(new))
+    return Counted(counted.grid, kept, bounds, counted.tally.moved(new), counted.fixed)
 
 
 def epochs_by_error(
@@ -130,7 +137,7 @@ def epochs_by_error(
         One row for each group and bin that holds a start: the columns of `by`, `bin` (from 0),
         `error_low`, `error_high`, `count`, `share_unconverged`, `converged`, `min` and `max` (of
         those that converged, else NaN), the quantiles (infinite where not reached).
-        `attrs`: `edges`, `by`, `pooled` (names of axes other than the start that were pooled),
+        `attrs`: `edges`, `by`, `fixed` (further axes, and the one value that was counted),
         `max_epochs` (how many were allowed), `precision` (of quantiles above 4096).
     """
     tally = counted.tally.positive() if trained_only else counted.tally
@@ -138,6 +145,7 @@ def epochs_by_error(
     found = found.rename(columns={"finite": "converged"})
     found.insert(2, "share_unconverged", 1 - found["converged"] / found["count"])
     table = _labelled(found, counted.grid, counted.by, counted.edges)
+    table.attrs["fixed"] = counted.fixed
     table.attrs["precision"] = tally.precision
     return table
 
@@ -156,7 +164,7 @@ def share_by_epochs(counted: Counted, *, points: int = 200) -> pd.DataFrame:
     -------
     DataFrame
         The columns of `by`, `epochs`, `count` (of starts in all), `share`. `attrs`: `by`,
-        `pooled`, `max_epochs`.
+        `fixed`, `max_epochs`.
     """
     tally = pool(counted, counted.by, [0, np.inf]).tally.positive()
     at = np.unique(np.geomspace(1, max(counted.grid.spec.stop.max_epochs, 1), points).round())
@@ -169,7 +177,9 @@ def share_by_epochs(counted: Counted, *, points: int = 200) -> pd.DataFrame:
         },
         index=pd.Index(np.repeat(cells, len(at)), name="cell"),
     )
-    return _labelled(found, counted.grid, counted.by)
+    table = _labelled(found, counted.grid, counted.by)
+    table.attrs["fixed"] = counted.fixed
+    return table
 
 
 def compare_costs(
@@ -248,8 +258,8 @@ def compare_costs(
     return found
 
 
-def _kept(grid: Grid, by: Sequence[str] | None) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    kept = panels_of(grid).axes if by is None else tuple(by)
+def _kept(grid: Grid, by: Sequence[str]) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+    kept = tuple(by)
     for name in kept:
         if name not in grid.outer_names:
             raise SpecError(f"{name}: is no axis of this result: {', '.join(grid.outer_names)}")
@@ -282,7 +292,7 @@ def _labelled(
         bins = places[-1]
         labels |= {"bin": bins, "error_low": bounds[bins], "error_high": bounds[bins + 1]}
     table = pd.concat([pd.DataFrame(labels), found.reset_index(drop=True)], axis="columns")
-    table.attrs = about(grid, kept)
+    table.attrs = {"by": list(kept), "max_epochs": grid.spec.stop.max_epochs}
     if bounds is not None:
         table.attrs["edges"] = bounds.tolist()
     return table
@@ -298,11 +308,6 @@ def axis_columns(grid: Grid, kept: Sequence[str], places: Sequence[Any]) -> dict
     return columns
 
 
-def about(grid: Grid, kept: Sequence[str]) -> dict[str, Any]:
-    """Return what a table says of itself besides its rows."""
-    others = [name for name in grid.outer_names if len(grid.values[name]) > 1]
-    return {
-        "by": list(kept),
-        "pooled": [name for name in others if name not in kept],
-        "max_epochs": grid.spec.stop.max_epochs,
-    }
+def fixed_values(grid: Grid) -> dict[str, float]:
+    """Return the axes of which one value is shown, and that value."""
+    return {name: float(grid.values[name][at]) for name, at in panels_of(grid).fixed.items()}

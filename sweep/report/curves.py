@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from sweep.experiment.grid import Grid
 from sweep.neuron.reference import descend
@@ -49,10 +50,10 @@ def learning_curves(result: Result) -> pd.DataFrame:
     order = np.argsort(grid.values[across])
     places = [middle | {across: int(k)} for k in spread(order.tolist(), 3)]
     outer = [{name: place[name] for name in grid.outer_names} for place in places]
-    starts = _chosen(grid, outer[0])
     columns = [axis_column(name) for name in grid.start_names]
     pieces = []
     for place in outer:
+        starts = _chosen(grid, place)
         for cost in range(len(grid.values["cost"])):
             ask, rate = grid.ask(place | {"cost": cost})
             limit = min(ask.max_epochs, MOST_TRACED // len(ask.x))
@@ -78,7 +79,11 @@ def learning_curves(result: Result) -> pd.DataFrame:
                 pieces.append(piece.assign(**labels))
     table = pd.concat(pieces, ignore_index=True)
     ask, _ = grid.ask(outer[0])
-    fixed = {n: grid.values[n][middle[n]] for n in grid.outer_names if n not in ("cost", across)}
+    fixed = {
+        name: float(grid.values[name][middle[name]])
+        for name in grid.outer_names
+        if name not in ("cost", across) and len(grid.values[name]) > 1
+    }
     table.attrs = {"by": ["cost", across], "tolerance": ask.tolerance, "fixed": fixed}
     table.attrs["starts"] = columns
     return table
@@ -105,36 +110,45 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
     starts = sorted(table["start"].unique())
     tolerance = table.attrs["tolerance"]
     top = table["error"].max() * 1.06
+    columns = table.attrs["starts"]
+    begins: dict[int, list[float]] = {}  # of each column, where the panel above began
+    said = ", ".join(scales.start_symbol(column) for column in columns)
     with scales.style(style):
         figure = scales.page(2.5 * len(starts) + 0.8, 1.9 * len(rates) + 1.2)
         panels = figure.subplots(len(rates), len(starts), squeeze=False, sharex=True, sharey=True)
         for line, rate in zip(panels, rates, strict=True):
+            limit = rate if across == "tolerance" else tolerance
             for ax, start in zip(line, starts, strict=True):
                 part = table[(table[across] == rate) & (table["start"] == start)]
+                if not len(part):
+                    ax.set_axis_off()
+                    continue
                 for cost in costs:
                     mine = part[part["cost"] == cost]
                     epoch, error = mine["epoch"].to_numpy(), mine["error"].to_numpy()
                     look = scales.cost_line(cost)
-                    ax.plot(np.maximum(epoch, 0.8), error, label=cost, **look)
-                    met = np.flatnonzero(error <= tolerance)
+                    ax.plot(epoch, error, label=cost, **look)
+                    met = np.flatnonzero(error <= limit)
                     if len(met):
                         ax.plot(epoch[met[0]], error[met[0]], "o", color=look["color"])
-                ax.axhline(tolerance, color=scales.INK, linewidth=0.7, linestyle=":")
+                ax.axhline(limit, color=scales.INK, linewidth=0.7, linestyle=":")
                 ax.grid(color="#e4e4e4", linewidth=0.5)
-                if ax in panels[0]:
-                    begin = [
-                        scales.plain(float(f"{part[n].iloc[0]:.3g}")) for n in table.attrs["starts"]
-                    ]
-                    ax.set_title(f"initial error {error[0]:.3g}\nstart ({', '.join(begin)})")
+                begin = part[columns].iloc[0].tolist()
+                if ax in panels[0] or begin != begins.get(start):
+                    begins[start] = begin
+                    values = ", ".join(scales.plain(float(f"{value:.3g}")) for value in begin)
+                    ax.set_title(f"initial error {error[0]:.3g}\n{said} = {values}")
                 if ax in panels[-1]:
                     ax.set_xlabel("epoch")
             line[0].set_ylabel(f"{scales.axis_value(across, rate)}\nerror |y − a|")
         last = max(table["epoch"].max(), 10)
-        panels[0, 0].set_xscale("log")
-        panels[0, 0].set_xlim(0.8, last)
+        panels[0, 0].set_xscale("symlog", linthresh=1, linscale=0.3)
+        panels[0, 0].set_xlim(0, 1.1 * last)
         panels[0, 0].set_ylim(0, top)
+        panels[0, 0].set_xticks([0, *10 ** np.arange(np.log10(last) + 1e-9).astype(int)])
         for ax in panels.flat:
-            scales.log_ticks(ax.xaxis, 1, last)
+            ax.xaxis.set_major_formatter(lambda number, _: scales.plain(number))
+            ax.xaxis.set_minor_locator(NullLocator())
         handles: list[Artist] = [
             Line2D([], [], label=scales.cost_name(c), **scales.cost_line(c)) for c in costs
         ]
@@ -145,17 +159,14 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
                 color=scales.INK,
                 linewidth=0.7,
                 linestyle=":",
-                label=f"tolerance {tolerance:g}",
+                label="tolerance" if across == "tolerance" else f"tolerance {tolerance:g}",
             )
         )
         handles.append(
             Line2D([], [], color="#777777", marker="o", linestyle="", label="tolerance reached")
         )
         cells.legend(figure, handles)
-        fixed = ", ".join(
-            scales.axis_value(n, v) for n, v in table.attrs["fixed"].items() if n != "learning_rate"
-        )
-        figure.suptitle("Learning curves" + (f" ({fixed})" if fixed else ""))
+        figure.suptitle(scales.title("Learning curves", table))
     return figure
 
 

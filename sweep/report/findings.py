@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.report.analysis import Counted, compare_costs, count_by_error, epochs_by_error, pool
+from sweep.report.places import panels_of
 from sweep.report.stream import Result
 
 SMALL, LARGE = 0.5, 0.9
@@ -35,7 +36,7 @@ def findings(result: Result) -> dict[str, Any]:
     SweepError
         If a part cannot be read.
     """
-    counted = count_by_error(result)
+    counted = count_by_error(result, by=panels_of(result.grid).axes)
     ends = [counted.edges[0], SMALL, LARGE, counted.edges[-1]]
     every = epochs_by_error(pool(counted, ["cost"], ends[::3]), quantiles=())
     some = epochs_by_error(pool(counted, ["cost"], ends), quantiles=[0.5], trained_only=True)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from sweep.errors import SpecError
 from sweep.report import cells, scales
 from sweep.report.bins import shown_bins
 from sweep.report.places import spread
@@ -85,21 +86,26 @@ def distribution(table: pd.DataFrame, style: str = "paper") -> Figure:
     Returns
     -------
     Figure
-        A panel for each learning rate, a line for each cost, dots at the quarters; a line that
-        ends below 1 leaves the share that did not converge.
+        A panel for each learning rate, a line for each cost. A triangle ends a line below 1: the
+        rest of the starts did not converge.
+
+    Raises
+    ------
+    SpecError
+        There is nothing to learn.
     """
+    if not len(table):
+        raise SpecError("every start is within the tolerance from the beginning")
     stopped = table.groupby(table.attrs["by"], observed=True)["share"].max().min() < 1
-    last = max(table.attrs["max_epochs"] if stopped else _reached(table), 10)
-    first = max(table.loc[table["share"] > 0.001, "epochs"].min() / 1.5, 0.8)
+    needed = table.loc[table["share"].between(0.001, 1, inclusive="left"), "epochs"]
+    short = table.loc[table["share"] < 1, "epochs"].max()
+    first = max(needed.min() / 1.5, 0.8) if len(needed) else 0.8
+    last = np.fmax(table.attrs["max_epochs"] if stopped else short * 1.2, 10 * first)
 
     def draw(ax: Axes, cost: str, part: pd.DataFrame) -> bool:
         epochs, share = part["epochs"].to_numpy(), part["share"].to_numpy()
         line = scales.cost_line(cost)
         ax.plot(epochs, share, label=cost, drawstyle="steps-post", **line)
-        for quarter in (0.25, 0.5, 0.75):
-            if len(share) and share[-1] >= quarter:
-                at = np.searchsorted(share, quarter)
-                ax.plot(epochs[at], share[at], "o", color=line["color"])
         if len(share) and share[-1] < 1:
             ax.plot(epochs[-1], share[-1], "^", color=line["color"], clip_on=False)
         return bool(len(share) and share[-1] < 1)
@@ -108,20 +114,15 @@ def distribution(table: pd.DataFrame, style: str = "paper") -> Figure:
         ax.set_xscale("log")
         ax.set_xlim(first, last)
         ax.set_ylim(0, 1.02)
+        ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
         scales.log_ticks(ax.xaxis, first, last)
 
     what = "Distribution of the epochs to converge"
     labels = "epochs", "share of starts converged"
-    more = [Line2D([], [], marker="o", linestyle="", color="#777777", label="quarters")]
-    text = f"the rest {cells.not_reached(table)}"
+    text = f"not converged after {table.attrs['max_epochs']:,} epochs"
     never = [Line2D([], [], marker="^", linestyle="", color="#777777", label=text)]
     with scales.style(style):
-        return _line_panels(table, draw, scale, what, labels, "", more, never)
-
-
-def _reached(table: pd.DataFrame) -> float:
-    """Return after how many epochs all starts have converged."""
-    return float(table.loc[table["share"] < 1, "epochs"].max() * 1.2)
+        return _line_panels(table, draw, scale, what, labels, "", [], never)
 
 
 def _line_panels(
@@ -173,7 +174,8 @@ def _line_panels(
     ]
     handles += [*more, *(never if stopped else ())]
     if len(spots) < panels.size:
-        panels.flat[-1].legend(handles=handles, loc="center", frameon=False)
+        legend = panels.flat[-1].legend(handles=handles, loc="center", frameon=False)
+        legend.set_in_layout(False)  # or panels grow apart for it
     else:
         cells.legend(figure, handles)
     figure.suptitle(scales.title(what, table))

@@ -16,33 +16,35 @@ GOLDEN = (5**0.5 - 1) / 2
 
 
 class Panels(NamedTuple):
-    """The axes other than the cost that a result's tables keep apart, and what is pooled.
+    """How the outer axes of a result are shown.
 
     Attributes
     ----------
     across : str
-        The axis that runs across a figure: the learning rate, or the first axis that varies.
+        The axis that runs across a figure: the learning rate, or the first that varies.
     down : str or None
         A second axis that varies.
-    pooled : tuple of str
-        All others that vary.
+    fixed : dict
+        All others that vary, and the index of the one value that is shown, the middle one: to
+        pool the epochs of different tasks would say nothing of any.
     """
 
     across: str
     down: str | None
-    pooled: tuple[str, ...]
+    fixed: dict[str, int]
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """The names of those kept apart, the cost first, as a grid orders them."""
+        """The axes whose values are kept apart, the cost first, as a grid orders them."""
         return ("cost", self.across) if self.down is None else ("cost", self.across, self.down)
 
 
 def panels_of(grid: Grid) -> Panels:
-    """Return which axes of a grid get panels: two at the most, besides the cost."""
+    """Return how the outer axes of a grid are shown."""
     varied = [name for name in grid.outer_names if name != "cost" and len(grid.values[name]) > 1]
     across, *others = varied or ["learning_rate"]
-    return Panels(across, others[0] if others else None, tuple(others[1:]))
+    fixed = {name: len(grid.values[name]) // 2 for name in others[1:]}
+    return Panels(across, others[0] if others else None, fixed)
 
 
 def lengths(grid: Grid, names: tuple[str, ...]) -> list[int]:
@@ -61,20 +63,25 @@ def groups(grid: Grid, kept: tuple[str, ...]) -> Ints:
     return found
 
 
-def pictured(grid: Grid) -> dict[str, list[int]]:
-    """Return which values of the axes that get panels a figure has room for, as indices.
-
-    Six of the one axis; of two axes so many that with the costs there are 12 panels at the most.
-    """
+def everything(grid: Grid) -> dict[str, list[int]]:
+    """Return all values of the axes that get panels, and the shown one of others, as indices."""
     panels = panels_of(grid)
-    costs = len(grid.values["cost"])
-    most = (
-        {panels.across: 6} if panels.down is None else {panels.across: 3, panels.down: 4 // costs}
-    )
-    shown = {"cost": list(range(costs))}
+    return {name: list(range(len(grid.values[name]))) for name in panels.axes} | {
+        name: [index] for name, index in panels.fixed.items()
+    }
+
+
+def pictured(grid: Grid) -> dict[str, list[int]]:
+    """Return which of `everything` a figure has room for.
+
+    Six values of the one axis; of two axes so many that with the costs there are at most 12 panels.
+    """
+    panels, shown = panels_of(grid), everything(grid)
+    most = {panels.across: 6}
+    if panels.down is not None:
+        most = {panels.across: 3, panels.down: max(4 // len(shown["cost"]), 1)}
     for name, room in most.items():
-        order = np.argsort(grid.values[name])
-        shown[name] = [int(order[k]) for k in spread(range(len(order)), max(room, 1))]
+        shown[name] = spread(np.argsort(grid.values[name]).tolist(), room)
     return shown
 
 

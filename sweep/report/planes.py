@@ -54,13 +54,13 @@ def heatmap(table: pd.DataFrame, style: str = "paper") -> Figure:
                 kinds |= cells.paint(ax, epochs, marks, norm, scales.EPOCHS_MAP)
                 _finish(ax, part, grid, table)
                 name = scales.cost_name(cost)
-                more = f", {scales.axis_value(down, value)}" if down else ""
+                name += f"\n{scales.axis_value(down, value)}" if down else ""
                 if len(columns) == 1:
-                    ax.set_title(f"{name}{more}\n{scales.axis_value(across, rate)}")
+                    ax.set_title(f"{name}\n{scales.axis_value(across, rate)}")
                 elif i == 0:
                     ax.set_title(scales.axis_value(across, rate))
                 if len(columns) > 1 and j == 0:
-                    ax.set_ylabel(f"{name}{more}\n{ax.get_ylabel()}")
+                    ax.set_ylabel(f"{name}\n{ax.get_ylabel()}")
                 ax.label_outer()
         label = "epochs to converge"
         scales.colour_bar(figure, norm, scales.EPOCHS_MAP, panels, label, pad=0.01)
@@ -117,10 +117,12 @@ def ratio(table: pd.DataFrame, style: str = "paper") -> Figure:
         for k, ax in enumerate(panels.flat):
             if k >= len(spots):
                 ax.set_axis_off()
-            elif k + columns < len(spots):
-                ax.set_xlabel("")
             if k % columns:
                 ax.set_ylabel("")
+                ax.tick_params(labelleft=False)
+            if k + columns < len(spots):
+                ax.set_xlabel("")
+                ax.tick_params(labelbottom=False)
         label = "quadratic ÷ cross-entropy, epochs"
         scales.ratio_bar(figure, norm, every, panels, label, pad=0.01)
         cells.legend(figure, [*cells.swatches(table, kinds), _contour_key()])

@@ -88,17 +88,24 @@ def axis_value(axis: str, value: Any) -> str:
     )
 
 
+def start_symbol(column: str) -> str:
+    """Return a column of starts as a symbol: w0_2 is w₂ at the start."""
+    kind, _, number = column.partition("_")
+    return f"{kind[0]}₀" + (f",{number}" if number else "")
+
+
 def start_name(column: str) -> str:
     """Return a column of starts as an axis is labelled: w0_2 is initial weight w₀, input 2."""
-    kind, _, number = column.partition("_")
-    word = "initial weight" if kind == "w0" else "initial bias"
-    return f"{word} {kind[0]}₀" + (f", input {number}" if number else "")
+    number = column.partition("_")[2]
+    word = "initial weight" if column[0] == "w" else "initial bias"
+    return f"{word} {column[0]}₀" + (f", input {number}" if number else "")
 
 
 def title(text: str, table: pd.DataFrame) -> str:
-    """Return a figure's title, which says what the table pools."""
-    named = [start_name(n) if n[0] in "wb" else axis_name(n) for n in table.attrs.get("pooled", ())]
-    return f"{text}\n(all values of {', '.join(named)} pooled)" if named else text
+    """Return a figure's title, which says what stands still and what is pooled."""
+    said = [axis_value(name, value) for name, value in table.attrs.get("fixed", {}).items()]
+    said += [f"all values of {start_name(name)} pooled" for name in table.attrs.get("pooled", ())]
+    return f"{text}\n({', '.join(said)})" if said else text
 
 
 def order_costs(costs: Sequence[str]) -> list[str]:
@@ -114,7 +121,7 @@ def cost_line(cost: str) -> dict[str, Any]:
 
 def plain(number: float) -> str:
     """Return a number for a tick: 0.01, 30, 10,000; no exponent between 1e-4 and 1e6."""
-    text = f"{number:,.0f}" if 1000 <= abs(number) < 1e6 else f"{number:g}"
+    text = f"{number:,.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.7g}"
     return text.replace("-", "−")
 
 
@@ -184,7 +191,12 @@ def error_ticks(
     scale = 2.0 if edges[-1] > 1 else 1.0
     ticks = np.sort([*_ERROR_TICKS, *(() if sparse else (0.3, 0.7))]) * scale
     where = np.interp(ticks, edges, np.arange(len(edges))) - first
-    inside = (where >= 0) & (where <= last - first + 1)
+    length = last - first + 1
+    inside = (where >= 0) & (where <= length)
+    taken = -np.inf
+    for k in np.flatnonzero(inside):
+        inside[k] = where[k] - taken >= (0.14 if sparse else 0.03) * length
+        taken = where[k] if inside[k] else taken
     axis.set_major_locator(FixedLocator(where[inside].tolist()))
     axis.set_major_formatter(
         FuncFormatter(lambda p, _: plain(ticks[int(np.abs(where - p).argmin())]))

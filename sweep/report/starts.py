@@ -10,8 +10,8 @@ import pandas as pd
 
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
-from sweep.report.analysis import about, axis_columns
-from sweep.report.places import by_row, panel_of, pictured, start_index
+from sweep.report.analysis import axis_columns, fixed_values
+from sweep.report.places import by_row, panel_of, panels_of, pictured, start_index
 from sweep.report.stream import Columns, Result, column_range, reduced
 from sweep.store.schema import axis_column
 
@@ -42,7 +42,8 @@ def epochs_by_start(result: Result, *, cells: int | None = None) -> pd.DataFrame
         (middle of the cell), `count`, `epochs`, `share_unconverged`, `initial_error` (mean).
         `epochs` is the geometric mean of epochs + 1, less 1, over those that converged: the number
         itself where the cell is one start. It is infinite where half of the starts or more did not
-        converge. `attrs`: `by`, `pooled`, `max_epochs` as in `epochs_by_error`.
+        converge. `attrs`: `by`, `fixed`, `max_epochs` as in `epochs_by_error`, and
+        `pooled`, the start columns that the plane leaves out.
 
     Raises
     ------
@@ -105,9 +106,13 @@ def epochs_by_start(result: Result, *, cells: int | None = None) -> pd.DataFrame
         },
         copy=False,
     )
-    table.attrs = about(grid, list(shown))
-    others = [name for name in _varied(grid) if name not in names]
-    table.attrs["pooled"] += [axis_column(name) for name in others]
+    table = table.drop(columns=list(panels_of(grid).fixed))
+    table.attrs = {
+        "by": list(panels_of(grid).axes),
+        "fixed": fixed_values(grid),
+        "pooled": [axis_column(name) for name in _varied(grid) if name not in names],
+        "max_epochs": grid.spec.stop.max_epochs,
+    }
     return table
 
 

@@ -15,12 +15,15 @@ from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
 from sweep.neuron import flow
 from sweep.report import cells, scales
-from sweep.report.analysis import about
+from sweep.report.analysis import fixed_values
 from sweep.report.places import GOLDEN, by_row, groups, lengths, panel_of, pictured, start_index
 from sweep.report.stream import Columns, Result, reduced
 from sweep.store.schema import axis_column
 
 SAMPLED = 300
+
+FEWEST_COMPARED = 5
+"""Below, a share of the epochs says no more than that they are whole."""
 
 
 def measured_points(result: Result) -> pd.DataFrame:
@@ -41,7 +44,7 @@ def measured_points(result: Result) -> pd.DataFrame:
     Raises
     ------
     SpecError
-        There is no closed form for this result.
+        There is no closed form for this result, or nothing was learned.
     SweepError
         If a part cannot be read.
     """
@@ -83,11 +86,13 @@ def measured_points(result: Result) -> pd.DataFrame:
 
     pieces = list(reduced(result, ["epochs", *drawn], chunk, panel))
     points = pd.concat(pieces, ignore_index=True)
+    if not np.isfinite(points["epochs"]).any():
+        raise SpecError("no start converged that was not within the tolerance from the beginning")
     points["z0"] *= points.pop("mirror")
     for cost, mine in points.groupby("cost"):
         epochs = flow.epochs(str(cost), mine["z0"], mine["tolerance"], mine["kappa"])
         points.loc[mine.index, "flow"] = epochs
-    points.attrs = about(grid, ["cost"])
+    points.attrs["fixed"] = fixed_values(grid)
     return points
 
 
@@ -105,7 +110,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
     -------
     Figure
         κ · epochs against z₀, a panel for each cost: in the flow all learning rates fall onto one
-        line (for each tolerance). Below, measured ÷ closed form.
+        line (for each tolerance). Below, measured ÷ closed form where that is at least 5 epochs.
     """
     costs = scales.order_costs(list(table["cost"].unique()))
     rates = np.sort(table["learning_rate"].unique())
@@ -125,6 +130,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
                 dots: dict[str, Any] = {"marker": marks[rate], "color": shade, "linestyle": ""}
                 dots |= {"markersize": scales.letters(0.28), "alpha": 0.8, "markeredgewidth": 0}
                 top.plot(mine["z0"], mine["kappa"] * mine["epochs"], label=f"{rate:g}", **dots)
+                mine = mine[mine["flow"] >= FEWEST_COMPARED]
                 low.plot(mine["z0"], mine["epochs"] / mine["flow"], **dots)
             for tolerance in tolerances:
                 mine = part[part["tolerance"] == tolerance]
@@ -133,23 +139,22 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
                     line = {"color": "black", "linewidth": scales.letters(0.1)}
                     top.plot(z, flow.epochs(cost, z, tolerance, 1.0), label="flow", **line)
                     if len(tolerances) > 1:
-                        end = z[-1], float(flow.epochs(cost, z[-1], tolerance, 1.0))
-                        top.annotate(f"tolerance {tolerance:g}", end, ha="right", va="bottom")
+                        there = z[120], float(flow.epochs(cost, z[120], tolerance, 1.0))
+                        said = {"ha": "center", "va": "bottom", "fontsize": scales.letters(0.85)}
+                        top.annotate(f"tolerance {tolerance:g}", there, **said)
             low.axhline(1, color="black", linewidth=scales.letters(0.1))
             top.set_title(scales.cost_name(cost))
             low.set_xlabel("z₀, towards the target")
+            top.set_yscale("log")
             for ax in (top, low):
                 ax.grid(color="#e4e4e4", linewidth=0.5)
-                ax.set_yscale("log")
-        panels[0, 0].set_ylabel("κ × epochs to converge")
-        panels[1, 0].set_ylabel("measured ÷\nclosed form")
         for ax in panels[0]:
             scales.log_ticks(ax.yaxis, *ax.get_ylim())
-        ratio = (table["epochs"] / table["flow"]).to_numpy()
-        least, most = 0.95 * ratio.min(initial=0.9), 1.05 * ratio.max(initial=1.1)
-        panels[1, 0].set_ylim(least, most)
-        for ax in panels[1]:
-            scales.log_ticks(ax.yaxis, least, most)
+        panels[0, 0].set_ylabel("κ × epochs to converge")
+        panels[1, 0].set_ylabel("measured ÷\nclosed form")
+        note = f"from {FEWEST_COMPARED} epochs on"
+        corner = {"xycoords": "axes fraction", "ha": "right", "va": "top"}
+        panels[1, -1].annotate(note, (0.98, 0.95), fontsize=scales.letters(0.8), **corner)
         keys: list[Artist] = [Line2D([], [], color="black", label="closed-form gradient flow")]
         keys += [
             Line2D(
@@ -163,7 +168,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
             for rate, shade in zip(rates, shades, strict=True)
         ]
         cells.legend(figure, keys)
-        figure.suptitle("Epochs to converge, measured and in closed form")
+        figure.suptitle(scales.title("Epochs to converge, measured and in closed form", table))
     return figure
 
 
