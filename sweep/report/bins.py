@@ -57,7 +57,7 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
     kinds: set[str] = set()
     with scales.style(style):
         count = len(costs) + compared
-        width = float(np.clip(0.45 * len(rates), 1.8, 3.2))
+        width = float(np.clip(0.45 * len(rates), 2.1, 3.2))
         height = 5.8 if len(rows) == 1 else 2.6 * len(rows) + 1.4
         figure = scales.page(max(width * count + 1.2, 4.8), height)
         panels = figure.subplots(len(rows), count, squeeze=False)

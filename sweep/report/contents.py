@@ -6,6 +6,9 @@ from typing import Any
 from sweep.report.stream import Result
 from sweep.store.dataset import part_path, read_about
 
+LISTED = 6
+"""Of an axis of more values, the first and the last are said."""
+
 
 def contents(result: Result) -> dict[str, Any]:
     """Return what was asked and what is there, ready for JSON."""
@@ -22,9 +25,9 @@ def contents(result: Result) -> dict[str, Any]:
         "neurons": grid.size,
         "rows": result.rows,
         "axes": {
-            name: {"num": len(values), "first": values[0].item(), "last": values[-1].item()}
-            if name != "cost"
-            else values.tolist()
+            name: {"num": len(values), "values": values.tolist()}
+            if len(values) <= LISTED
+            else {"num": len(values), "first": values[0].item(), "last": values[-1].item()}
             for name, values in grid.values.items()
         },
         "start": spec.get("start"),
@@ -46,12 +49,10 @@ def contents(result: Result) -> dict[str, Any]:
 def told(found: dict[str, Any]) -> str:
     """Put contents into a few lines of text."""
     lines = [f"sweep {found['name']!r}, {found['neurons']:,} neurons, id {found['id']}"]
-    for name, values in found["axes"].items():
-        if name == "cost":
-            lines.append(f"{name:14} {len(values):>6} values: {', '.join(values)}")
-        else:
-            ends = " … ".join(dict.fromkeys(f"{values[end]:.6g}" for end in ("first", "last")))
-            lines.append(f"{name:14} {values['num']:>6} values: {ends}")
+    for name, axis in found["axes"].items():
+        texts = [v if isinstance(v, str) else f"{v:.6g}" for v in axis.get("values", ())]
+        said = ", ".join(texts) or f"{axis['first']:.6g} … {axis['last']:.6g}"
+        lines.append(f"{name:14} {axis['num']:>6} values: {said}")
     if found["start"]:
         how = ", ".join(f"{name} {value}" for name, value in found["start"].items())
         lines.append(f"{'starts':14} drawn: {how}")

@@ -18,6 +18,7 @@ import pandas as pd
 
 _DROPPED_BITS, _CODE_BITS = 41, 22
 _CODES = (1 << _CODE_BITS) - 1
+_INFINITE = 0x7FF << 11
 _MERGE_AT = 1 << 23  # keys and counts: 128 MB
 _MOST_KEPT = 1 << 22
 
@@ -27,9 +28,22 @@ Counts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 def count(cell: npt.NDArray[np.intp], value: npt.NDArray[np.float64]) -> Counts:
     """Count how often each value (>= 0 or infinite) occurs in each cell; both of shape (N,)."""
-    code = value.astype(np.float64).view(np.int64) >> _DROPPED_BITS
-    keys, counts = np.unique(cell << _CODE_BITS | code, return_counts=True)
-    return keys, counts
+    code = value.astype(np.float64, copy=False).view(np.int64) >> _DROPPED_BITS
+    if not len(code):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    # A row group meets few cells and few octaves, so that counting in an array is three times as
+    # fast as sorting. The array has a slot for 0, for each code from the lowest, and for infinity.
+    lowest = np.min(code, initial=_INFINITE, where=code > 0)
+    highest = np.max(code, initial=lowest, where=code < _INFINITE)
+    slots, least = int(highest - lowest) + 3, cell.min()
+    if int(cell.max() - least + 1) * slots > 4 * len(code):
+        keys, counts = np.unique(cell << _CODE_BITS | code, return_counts=True)
+        return keys, counts
+    seen = np.bincount((cell - least) * slots + np.clip(code - (lowest - 1), 0, slots - 1))
+    met = np.flatnonzero(seen)
+    cell, slot = np.divmod(met, slots)
+    code = np.where(slot == slots - 1, _INFINITE, slot + (lowest - 1))
+    return cell + least << _CODE_BITS | np.where(slot == 0, 0, code), seen[met]
 
 
 @dataclass

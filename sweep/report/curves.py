@@ -67,8 +67,10 @@ def learning_curves(result: Result) -> pd.DataFrame:
                         stop = min(stop, 2 * epoch + 10)
                     if epoch >= stop:
                         break
-                at = np.unique(np.append(np.geomspace(1, len(errors), 300).astype(int) - 1, 0))
-                piece = pd.DataFrame({"epoch": at, "error": np.array(errors)[at]})
+                error = np.array(errors)
+                even = np.geomspace(1, len(error), 300).astype(int) - 1
+                at = np.union1d([0, *np.flatnonzero(error <= ask.tolerance)[:1]], even).astype(int)
+                piece = pd.DataFrame({"epoch": at, "error": error[at]})
                 labels = {
                     "cost": str(grid.values["cost"][cost]),
                     across: grid.values[across][place[across]],
@@ -177,7 +179,7 @@ def _chosen(grid: Grid, outer: dict[str, int]) -> Floats:
         starts = grid.starts(0, min(grid.starts_count, CANDIDATES))
     else:
         number = (np.arange(CANDIDATES) * GOLDEN % 1 * grid.starts_count).astype(np.int64)
-        index = np.unravel_index(np.unique(number), lengths(grid, tuple(grid.start_names)))
+        index = np.unravel_index(np.unique(number), lengths(grid, grid.start_names))
         starts = np.column_stack(
             [grid.values[name][i] for name, i in zip(grid.start_names, index, strict=True)]
         )

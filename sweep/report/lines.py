@@ -173,7 +173,7 @@ def _line_panels(
         for cost in costs
     ]
     handles += [*more, *(never if stopped else ())]
-    if len(spots) < panels.size:
+    if len(spots) < panels.size and scales.letters(1) < 10:  # a talk's letters need more room
         legend = panels.flat[-1].legend(handles=handles, loc="center", frameon=False)
         legend.set_in_layout(False)  # or panels grow apart for it
     else:

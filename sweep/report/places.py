@@ -1,6 +1,6 @@
 """Where rows lie on the axes of a grid, from their numbers alone, and which axes get panels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -47,14 +47,14 @@ def panels_of(grid: Grid) -> Panels:
     return Panels(across, others[0] if others else None, fixed)
 
 
-def lengths(grid: Grid, names: tuple[str, ...]) -> list[int]:
+def lengths(grid: Grid, names: Iterable[str]) -> list[int]:
     """Return how many values each named axis has."""
     return [len(grid.values[name]) for name in names]
 
 
 def groups(grid: Grid, kept: tuple[str, ...]) -> Ints:
     """Return, for each combination of the outer axes, its flat index into the kept ones."""
-    shape = lengths(grid, tuple(grid.outer_names))
+    shape = lengths(grid, grid.outer_names)
     index = np.indices(shape).reshape(len(shape), -1)
     place = dict(zip(grid.outer_names, index, strict=True))
     found: Ints = np.zeros(prod(shape), np.int64)
@@ -87,7 +87,7 @@ def pictured(grid: Grid) -> dict[str, list[int]]:
 
 def panel_of(grid: Grid, shown: dict[str, list[int]]) -> Ints:
     """Return, for each combination of the outer axes, the number of its panel, or -1."""
-    seat = np.full(lengths(grid, tuple(shown)), -1)
+    seat = np.full(lengths(grid, shown), -1)
     seat[np.ix_(*shown.values())] = np.arange(prod(map(len, shown.values()))).reshape(
         [len(values) for values in shown.values()]
     )
@@ -114,6 +114,6 @@ def by_row(grid: Grid, cells: range, combination: npt.NDArray[Any]) -> npt.NDArr
 def start_index(grid: Grid, cells: range, name: str) -> Ints:
     """Return, for each row, the index of its value on a start axis (w, b)."""
     after = grid.start_names[grid.start_names.index(name) + 1 :]
-    stride = prod(lengths(grid, tuple(after)))
+    stride = prod(lengths(grid, after))
     index: Ints = np.arange(cells.start, cells.stop) // stride % len(grid.values[name])
     return index

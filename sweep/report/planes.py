@@ -123,10 +123,10 @@ def ratio(table: pd.DataFrame, style: str = "paper") -> Figure:
             if k + columns < len(spots):
                 ax.set_xlabel("")
                 ax.tick_params(labelbottom=False)
-        label = "quadratic ÷ cross-entropy, epochs"
+        label = "ratio of the epochs"
         scales.ratio_bar(figure, norm, every, panels, label, pad=0.01)
         cells.legend(figure, [*cells.swatches(table, kinds), _contour_key()])
-        figure.suptitle(scales.title("How many times more epochs the quadratic cost needs", table))
+        figure.suptitle(scales.title("Epochs of quadratic ÷ those of cross-entropy", table))
     return figure
 
 
@@ -162,7 +162,7 @@ def _square(part: pd.DataFrame, value: str, grid: tuple[Floats, Floats]) -> Floa
 
 def _panels(rows: int, columns: int) -> tuple[Figure, npt.NDArray[Any]]:
     side = 1.7 if columns > 3 or rows > 2 else 2.5
-    figure = scales.page(side * columns + 1.6, side * rows + 1.3)
+    figure = scales.page(max(side * columns + 1.6, 4.8), side * rows + 1.3)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 

@@ -195,7 +195,7 @@ def error_ticks(
     inside = (where >= 0) & (where <= length)
     taken = -np.inf
     for k in np.flatnonzero(inside):
-        inside[k] = where[k] - taken >= (0.14 if sparse else 0.03) * length
+        inside[k] = where[k] - taken >= (0.17 if sparse else 0.03) * letters(1) / 9 * length
         taken = where[k] if inside[k] else taken
     axis.set_major_locator(FixedLocator(where[inside].tolist()))
     axis.set_major_formatter(

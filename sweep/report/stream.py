@@ -173,6 +173,8 @@ def read(result: Result, cells: range, columns: Sequence[str]) -> Columns:
         inside = range(max(cells.start, whole.start), min(cells.stop, whole.stop))
         try:
             pieces += _rows(path, inside.start - whole.start, len(inside), columns)
+        except FileNotFoundError:
+            raise SweepError(f"{path}: is gone") from None
         except (pa.ArrowException, OSError) as error:
             raise SweepError(
                 f"{path}: is damaged ({str(error).splitlines()[0]}); "

@@ -16,7 +16,7 @@ from sweep.experiment.grid import Grid
 from sweep.neuron import flow
 from sweep.report import cells, scales
 from sweep.report.analysis import fixed_values
-from sweep.report.places import GOLDEN, by_row, groups, lengths, panel_of, pictured, start_index
+from sweep.report.places import GOLDEN, groups, lengths, panel_of, pictured
 from sweep.report.stream import Columns, Result, reduced
 from sweep.store.schema import axis_column
 
@@ -51,7 +51,7 @@ def measured_points(result: Result) -> pd.DataFrame:
     grid = result.grid
     drawn = [axis_column(name) for name in grid.start_names if grid.spec.start is not None]
     panel = np.where(_in_closed_form(grid), panel_of(grid, pictured(grid)), -1)
-    place = np.unravel_index(np.arange(len(panel)), lengths(grid, tuple(grid.outer_names)))
+    place = np.unravel_index(np.arange(len(panel)), lengths(grid, grid.outer_names))
     outer = {n: grid.values[n][p] for n, p in zip(grid.outer_names, place, strict=True)}
     task = {"y": grid.spec.task.y, "tolerance": grid.spec.stop.tolerance} | outer
     inputs = outer["x"][:, None] if "x" in outer else np.reshape(grid.spec.task.x, (1, -1))
@@ -67,21 +67,21 @@ def measured_points(result: Result) -> pd.DataFrame:
         }
     )
     inputs = np.broadcast_to(inputs, (len(panel), inputs.shape[1]))
-    share = SAMPLED / grid.starts_count
+    each_starts = grid.starts_count
+    starts = np.arange(min(SAMPLED, each_starts)) * GOLDEN % 1 * each_starts
+    chosen = np.flatnonzero(panel >= 0)[:, None] * each_starts + np.unique(starts.astype(np.int64))
+    chosen = chosen.ravel()
 
     def chunk(rows: range, read: Columns) -> pd.DataFrame:
-        # Steps of the golden ratio are even over the starts, and in step with no axis of a grid.
-        chosen = np.arange(rows.start, rows.stop) * GOLDEN % 1 < share
-        chosen &= by_row(grid, rows, panel) >= 0
-        where = by_row(grid, rows, np.arange(len(panel)))[chosen]
-        starts = [
-            read[axis_column(name)][chosen]
-            if drawn
-            else grid.values[name][start_index(grid, rows, name)[chosen]]
-            for name in grid.start_names
-        ]
-        z0 = (np.column_stack(starts[:-1]) * inputs[where]).sum(axis=1) + starts[-1]
-        points = each.iloc[where].assign(z0=z0, epochs=read["epochs"][chosen])
+        taken = chosen[slice(*np.searchsorted(chosen, [rows.start, rows.stop]))]
+        found = {name: column[taken - rows.start] for name, column in read.items()}
+        start = [found[name] for name in drawn]
+        if not drawn:
+            index = np.unravel_index(taken % each_starts, lengths(grid, grid.start_names))
+            start = [grid.values[n][k] for n, k in zip(grid.start_names, index, strict=True)]
+        where = taken // each_starts
+        z0 = (np.column_stack(start[:-1]) * inputs[where]).sum(axis=1) + start[-1]
+        points = each.iloc[where].assign(z0=z0, epochs=found["epochs"])
         return points[points["epochs"] > 0]
 
     pieces = list(reduced(result, ["epochs", *drawn], chunk, panel))
@@ -194,7 +194,7 @@ def _in_closed_form(grid: Grid) -> npt.NDArray[np.bool_]:
             "the closed form is known for one sample, a sigmoid and a target of 0 or 1; "
             f"this result has {reason}"
         )
-    known: npt.NDArray[np.bool_] = np.ones(prod(lengths(grid, tuple(grid.outer_names))), bool)
+    known: npt.NDArray[np.bool_] = np.ones(prod(lengths(grid, grid.outer_names)), bool)
     if "y" in grid.values:
         known &= np.isin(given, (0, 1))[groups(grid, ("y",))]
     return known & np.isin(grid.values["cost"], flow.FLOWS)[groups(grid, ("cost",))]
