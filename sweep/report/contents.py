@@ -52,7 +52,7 @@ def told(found: dict[str, Any]) -> str:
     for name, axis in found["axes"].items():
         texts = [v if isinstance(v, str) else f"{v:.6g}" for v in axis.get("values", ())]
         said = ", ".join(texts) or f"{axis['first']:.6g} … {axis['last']:.6g}"
-        lines.append(f"{name:14} {axis['num']:>6} values: {said}")
+        lines.append(f"{name:14} {axis['num']:>6} value{'s' if axis['num'] > 1 else ''}: {said}")
     if found["start"]:
         how = ", ".join(f"{name} {value}" for name, value in found["start"].items())
         lines.append(f"{'starts':14} drawn: {how}")

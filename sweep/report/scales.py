@@ -151,7 +151,7 @@ def ratio_norm(values: npt.NDArray[np.float64]) -> LogNorm:
 
 def log_ticks(axis: Any, low: float, high: float) -> None:
     """Label decades, and 1-3 or 1-2-5 where there are few."""
-    decades = np.log10(high / low)
+    decades = np.log10(high / low) * letters(1) / 9  # larger letters leave room for fewer
     subs = (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)
     axis.set_major_locator(LogLocator(subs=subs, numticks=20))
     axis.set_major_formatter(FuncFormatter(lambda number, _: plain(number)))
