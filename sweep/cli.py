@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = ["main"]
 
 # A run draws its figures if the result is at most this large; `sweep plot` draws any.
 DRAWN_AT_ONCE = 10_000_000
+DRAWN_BY_RUN = ("heatmap", "error", "slowdown")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,10 +87,14 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
         command.add_argument("folder", metavar="DIR", help="folder that `sweep run` filled")
         command.set_defaults(do=do)
-        if name == "plot":
+        if name in ("plot", "info"):
             command.add_argument(
-                "-o", "--out", metavar="DIR", help="where to put the figures (default: beside)"
+                "--skip-damaged", action="store_true", help="go on without damaged parts"
             )
+        if name == "info":
+            command.add_argument("--json", action="store_true", help="all of it as JSON")
+        if name == "plot":
+            _plot_options(command)
 
     article = commands.add_parser(
         "article",
@@ -109,6 +115,23 @@ def _parser() -> argparse.ArgumentParser:
     article.add_argument("--json", action="store_true", help="print the claims as JSON")
     article.set_defaults(do=_article)
     return parser
+
+
+def _plot_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--figure",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="heatmap, error, slowdown, ratio, distribution, curves, theory (default: all that "
+        "this result can give)",
+    )
+    command.add_argument("--format", default="png", metavar="png|svg|pdf", help="default: png")
+    command.add_argument(
+        "-o", "--out", metavar="DIR", help="where to put the figures (default: beside)"
+    )
+    command.add_argument("--dpi", type=int, default=150, metavar="N", help="default: 150")
+    command.add_argument("--style", default="paper", metavar="paper|talk", help="default: paper")
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -142,10 +165,16 @@ def _run(asked: argparse.Namespace) -> int:
         print(f"figures: sweep plot {done.folder}")
         return 0
     from sweep.report.findings import findings, report
-    from sweep.store.dataset import scan
+    from sweep.report.plots import draw
+    from sweep.report.stream import open_result
 
-    print(report(findings(scan(done.folder))))
-    return _draw(done.folder, done.folder, keep=done.computed == 0)
+    result = open_result(done.folder)
+    print(report(findings(result)))
+    figures = [done.folder / f"{name}.png" for name in DRAWN_BY_RUN]
+    if done.computed or not all(path.exists() for path in figures):
+        figures, _ = draw(result, done.folder, DRAWN_BY_RUN, leave_out=True)
+    print(f"figures (sweep plot {done.folder} draws more):", *figures, sep="\n  ")
+    return 0
 
 
 def _summary(done: Ran) -> str:
@@ -161,33 +190,36 @@ def _summary(done: Ran) -> str:
 
 
 def _plot(asked: argparse.Namespace) -> int:
-    return _draw(Path(asked.folder), Path(asked.out or asked.folder))
+    from sweep.report.plots import draw
+    from sweep.report.stream import open_result
 
-
-def _draw(folder: Path, out: Path, keep: bool = False) -> int:
-    from sweep.report.plots import FIGURES, draw
-    from sweep.store.dataset import scan
-
-    standing = [out / f"{name}.png" for name in FIGURES]
-    if not (keep and all(path.exists() for path in standing)):
-        standing = draw(scan(folder), out)
-    print("figures:", *standing, sep="\n  ")
+    result = open_result(asked.folder, skip_damaged=asked.skip_damaged)
+    for warning in result.warnings:
+        print(f"sweep: {warning}", file=sys.stderr)
+    figures, reasons = draw(
+        result,
+        asked.out or asked.folder,
+        asked.figure,
+        format=asked.format,
+        dpi=asked.dpi,
+        style=asked.style,
+    )
+    print("figures:", *figures, sep="\n  ")
+    print(*(f"not drawn: {reason}" for reason in reasons), sep="\n", end="\n" if reasons else "")
     return 0
 
 
 def _info(asked: argparse.Namespace) -> int:
-    from sweep.experiment.grid import Grid
+    from sweep.report.contents import contents, told
     from sweep.report.findings import findings, report
-    from sweep.store.dataset import check, read_spec, scan
+    from sweep.report.stream import open_result
 
-    grid = Grid(read_spec(asked.folder))
-    print(f"{asked.folder}: sweep {grid.spec.name!r}, {grid.size:,} neurons, id {grid.spec.id}")
-    for name, values in grid.values.items():
-        ends = f"{values[0]} … {values[-1]}" if len(values) > 3 else ", ".join(map(str, values))
-        print(f"  {name:14} {len(values):>6} values: {ends}")
-    missing = check(asked.folder)
-    print(f"  parts          {grid.parts - len(missing):>6} of {grid.parts}")
-    print(report(findings(scan(asked.folder))))
+    result = open_result(asked.folder, skip_damaged=asked.skip_damaged)
+    if asked.json:
+        print(json.dumps(contents(result) | findings(result), indent=2, allow_nan=False))
+        return 0
+    print(f"{asked.folder}: {told(contents(result))}")
+    print(report(findings(result)))
     return 0
 
 

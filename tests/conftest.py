@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from mpmath import mp, mpf
+
+from sweep.experiment.grid import Grid
+from sweep.experiment.spec import Spec
+from sweep.kernels.training import Trained
+from sweep.store.dataset import prepare, write_part
+from sweep.store.schema import table
 
 # The same examples on every machine: what is red here is red there.
 settings.register_profile("sweep", derandomize=True, deadline=None)
@@ -44,3 +51,49 @@ def exact_epochs(w, b, *, learning_rate, cost, activation, x, y, tolerance, max_
 @pytest.fixture(scope="session")
 def exact():
     return exact_epochs
+
+
+def write_result(folder, epochs_of, part_rows=None, **fields):
+    """Write a result whose epochs are epochs_of(z, rate, cost), unconverged above max_epochs.
+
+    The initial error is that of a sigmoid with one sample, the rest is made up.
+    """
+    spec = Spec(part_rows=part_rows, **fields)
+    grid, limit = Grid(spec), spec.stop.max_epochs
+    prepare(folder, spec)
+    for part in range(grid.parts):
+        found = []
+        for segment in grid.segments(grid.part(part)):
+            ask, rate = grid.ask(segment.outer)
+            starts = grid.starts(segment.first, segment.last)
+            z = starts[:, :-1] @ ask.x[0] + starts[:, -1]
+            error = np.abs(ask.act.low + (ask.act.high - ask.act.low) / (1 + np.exp(-z)) - ask.y[0])
+            epochs = np.where(error <= ask.tolerance, 0, epochs_of(z, rate, ask.cost))
+            found.append((np.minimum(epochs, limit), epochs > limit, error))
+        epochs, status, error = map(np.concatenate, zip(*found, strict=True))
+        trained = Trained(
+            epochs=epochs.astype(np.int32),
+            status=status.astype(np.int8),
+            initial_error=error,
+            final_error=np.full(len(error), 0.1),
+            w=error,
+            b=error,
+        )
+        write_part(folder, grid, part, table(grid, part, trained, "train"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_result():
+    return write_result
+
+
+def slow_plateau(z, rate, cost):
+    """Return epochs of which the quadratic cost needs e^z times more, as on the plateau."""
+    slow = np.exp(z.clip(0)) if cost == "quadratic" else 1 + z.clip(0)
+    return np.ceil(4 * slow / rate)
+
+
+@pytest.fixture(scope="session")
+def plateau():
+    return slow_plateau

@@ -1,5 +1,7 @@
 """The command as a user types it: exit codes, one-line errors, Ctrl-C, nothing lost."""
 
+import json
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import pytest
 
 from sweep.cli import main
 from sweep.experiment.spec import ARTICLE
+from sweep.report.plots import FIGURES
 
 SPEC = """
 name = "small"
@@ -45,8 +48,17 @@ def test_run_plot_info_check(here, capsys):
     said = capsys.readouterr().out
     assert "learning_rate       2 values: 0.1, 0.5" in said
     assert "parts              16 of 16" in said
-    assert main(["plot", "results/small", "-o", "elsewhere"]) == 0
-    assert {p.name for p in (here / "elsewhere").iterdir()} == {Path(f).name for f in figures}
+    assert main(["info", "results/small", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rows"] == 324
+    assert [cost["cost"] for cost in found["costs"]] == ["quadratic", "cross_entropy"]
+    assert main(["plot", "results/small", "-o", "elsewhere", "--dpi", "40"]) == 0
+    drawn = {p.name for p in (here / "elsewhere").iterdir()}
+    assert drawn == {f"{name}.png" for name in FIGURES}
+    assert drawn > {Path(f).name for f in figures}
+    asked = ["--figure", "slowdown", "--figure", "ratio", "--format", "pdf", "--style", "talk"]
+    assert main(["plot", "results/small", *asked]) == 0
+    assert {p.name for p in (here / "results/small").glob("*.pdf")} == {"slowdown.pdf", "ratio.pdf"}
     assert main(["check", "results/small"]) == 0
     next((here / "results/small").glob("part-*")).unlink()
     capsys.readouterr()
@@ -85,6 +97,61 @@ def test_bad_input_is_one_line_and_exit_code_2(here, capsys, arguments, message)
     assert said.err.count("\n") == 1
     assert said.out == ""
     assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--figure", "slowdwn"], 2, r"figure = 'slowdwn': must be one of heatmap, .* 'slowdown'"),
+        (["--figure", "theory"], 2, r"figure theory: .* this result has 2 samples"),
+        (["--format", "gif"], 2, "format = 'gif': must be one of png, svg, pdf"),
+        (["--style", "poster"], 2, "style = 'poster': must be one of paper, talk"),
+        (["--dpi", "0"], 2, "dpi = 0: must lie within 10 and 2400"),
+        (["-o", "spec.toml"], 2, "spec.toml: cannot be written to"),
+    ],
+)
+def test_what_plot_refuses(here, capsys, options, code, message):
+    samples = SPEC + "[task]\nx = [1.0, 2.0]\ny = [0.0, 1.0]\n"
+    (here / "spec.toml").write_text(samples.replace("num = 9", "num = 3"))
+    assert main(["run", "spec.toml", "-o", "out"]) == 0
+    capsys.readouterr()
+    before = sorted(here.rglob("*"))
+    assert main(["plot", "out", *options]) == code
+    said = capsys.readouterr()
+    assert re.match(f"sweep: {message}", said.err)
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert sorted(here.rglob("*")) == before
+
+
+def test_damaged_and_missing_parts(here, capsys):
+    assert main(["run", "spec.toml", "-o", "out"]) == 0
+    capsys.readouterr()
+    (here / "out" / "part-02-of-16.parquet").write_bytes(b"broken")
+    (here / "out" / "part-15-of-16.parquet").unlink()
+    for command in ("plot", "info"):
+        assert main([command, "out"]) == 1
+        said = capsys.readouterr()
+        assert "part-02-of-16.parquet is damaged; --skip-damaged goes on without" in said.err
+        assert said.err.count("\n") == 1
+    assert main(["plot", "out", "--skip-damaged", "--figure", "error", "--dpi", "30"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "sweep: left out: part-02-of-16.parquet is damaged",
+        "sweep: 1 of 16 parts are not computed yet; the answers are those of the others",
+    ]
+    assert main(["info", "out", "--skip-damaged"]) == 0
+    said = capsys.readouterr().out
+    assert "14 of 16" in said
+    assert "left out: part-02-of-16.parquet is damaged" in said
+
+
+def test_plot_needs_no_display(here):
+    assert main(["run", "spec.toml", "-o", "out"]) == 0
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    command = [sys.executable, "-m", "sweep", "plot", "out", "--figure", "slowdown", "-o", "fig"]
+    environment["MPLBACKEND"] = "TkAgg"
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    assert (here / "fig" / "slowdown.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize("shard", ["1", "a/b", "1/2/3"])

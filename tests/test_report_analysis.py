@@ -1,86 +1,84 @@
-"""The streamed tables against plain pandas on data that fits in memory."""
+"""The streamed tables against plain pandas on results that fit in memory."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 import pytest
 
+import sweep
 from sweep.errors import SpecError, SweepError
-from sweep.report import counts, stream
-from sweep.report.analysis import PAIR_OUTCOMES, compare_costs, epochs_by_error, error_edges
+from sweep.report import counts
+from sweep.report.analysis import (
+    PAIR_OUTCOMES,
+    compare_costs,
+    count_by_error,
+    epochs_by_error,
+    error_edges,
+    pool,
+    share_by_epochs,
+)
+from sweep.report.contents import contents, told
 from sweep.report.findings import findings, report
 from sweep.report.starts import epochs_by_start
+from sweep.report.stream import open_result, read
 
-RATES = (0.1, 0.5, 2.0)
-MAX_EPOCHS = 5000
-
-
-def result(num: int = 24, seed: int = 0, **axes: list[float]) -> pd.DataFrame:
-    """Make rows that look like a sweep's, some of them unconverged, in the order of a sweep."""
-    rng = np.random.default_rng(seed)
-    w = b = np.linspace(-5, 5, num)
-    rows = pd.MultiIndex.from_product(
-        [["quadratic", "cross_entropy"], RATES, *axes.values(), w, b],
-        names=["cost", "learning_rate", *axes, "w0", "b0"],
-    ).to_frame(index=False)
-    z = rows.w0 + rows.b0
-    rows["initial_error"] = 1 / (1 + np.exp(-z))
-    slow = np.where(rows.cost == "quadratic", np.exp(z.clip(0)), 1 + z.clip(0))
-    epochs = np.round(20 * slow / rows.learning_rate * rng.uniform(0.5, 1.5, len(rows)))
-    epochs[rows.initial_error <= 0.1] = 0
-    rows["status"] = np.where(epochs > MAX_EPOCHS, "max_epochs", "converged")
-    rows["epochs"] = epochs.clip(upper=MAX_EPOCHS).astype(np.int32)
-    rows["final_error"] = 0.1
-    return rows
+LIMIT = 1000
+EDGES = [0, 0.1, 0.5, 0.9, 0.99, 1]
 
 
-def write(rows: pd.DataFrame, folder: Path, parts: int = 3, plain: bool = False) -> pads.Dataset:
-    table = pa.Table.from_pandas(rows, preserve_index=False)
-    texts = [] if plain else ["cost", "status"]
-    for name in texts:
-        column = table.schema.get_field_index(name)
-        table = table.set_column(column, name, table[name].dictionary_encode())
-    folder.mkdir(exist_ok=True)
-    step = -(-len(rows) // parts)
-    for part in range(parts):
-        piece = table.slice(part * step, step)
-        pq.write_table(piece, folder / f"part-{part}.parquet", row_group_size=501)
-    return pads.dataset(folder, format="parquet")
+def axes(num=24, **more):
+    span = {"start": -5.0, "stop": 5.0, "num": num}
+    return {"w": span, "b": span, "learning_rate": [0.1, 0.5, 2.0], **more}
 
 
-@pytest.fixture
-def rows() -> pd.DataFrame:
-    return result()
+def scattered(z, rate, cost):
+    """Return epochs that are not a function of z, so that quantiles differ."""
+    noise = np.random.default_rng(len(z) + int(1000 * rate)).uniform(0.5, 1.5, len(z))
+    slow = np.exp(z.clip(0)) if cost == "quadratic" else 1 + z.clip(0)
+    return np.ceil(4 * slow / rate * noise)
 
 
-@pytest.fixture
-def dataset(rows: pd.DataFrame, tmp_path: Path) -> pads.Dataset:
-    return write(rows, tmp_path / "result")
+@pytest.fixture(scope="module")
+def folder(make_result, tmp_path_factory):
+    where = tmp_path_factory.mktemp("result")
+    return make_result(where, scattered, 777, axes=axes(), stop={"max_epochs": LIMIT})
 
 
-def known(rows: pd.DataFrame) -> pd.Series:
-    return rows.epochs.where(rows.status == "converged", np.inf).astype(float)
+@pytest.fixture(scope="module")
+def result(folder):
+    return open_result(folder)
 
 
-@pytest.mark.parametrize("batch_rows", [1, 97, 1 << 18])
-def test_epochs_by_error_is_what_pandas_says(
-    rows: pd.DataFrame, tmp_path: Path, batch_rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if batch_rows == 1:
-        rows = rows.groupby(["cost", "learning_rate"], sort=False).head(60)
-    monkeypatch.setattr(stream, "BATCH_ROWS", batch_rows)
-    monkeypatch.setattr(counts, "_MERGE_AT", 50)
-    dataset = write(rows, tmp_path / "odd", parts=4, plain=batch_rows == 97)
-    table = epochs_by_error(dataset, edges=[0, 0.1, 0.5, 0.9, 0.99, 1])
-    assert table.attrs == {"edges": [0, 0.1, 0.5, 0.9, 0.99, 1], "pooled": []}
+@pytest.fixture(scope="module")
+def rows(folder):
+    return frame(folder)
 
-    low = pd.cut(rows.initial_error, [0, 0.1, 0.5, 0.9, 0.99, 1], labels=False)
-    groups = rows.assign(known=known(rows)).groupby(["cost", "learning_rate", low], sort=False)
+
+def frame(folder):
+    rows = sweep.load(folder)
+    rows = rows.astype({"cost": str, "learning_rate": float, "w0": float, "b0": float})
+    return rows.assign(known=rows.epochs.where(rows.status == "converged", np.inf).astype(float))
+
+
+def test_rows_are_read_by_number(result, rows):
+    for cells in (range(0, 10), range(700, 1700), range(3400, 3456)):
+        got = read(result, cells, ["epochs", "initial_error", "w0"])
+        want = rows.iloc[cells.start : cells.stop]
+        assert got["epochs"].tolist() == want.known.tolist()
+        assert got["initial_error"].tolist() == want.initial_error.tolist()
+        assert got["w0"].tolist() == want.w0.tolist()
+
+
+@pytest.mark.parametrize("merge_at", [1, 1 << 23])
+def test_epochs_by_error_is_what_pandas_says(result, rows, merge_at, monkeypatch):
+    monkeypatch.setattr(counts, "_MERGE_AT", merge_at)
+    table = epochs_by_error(count_by_error(result, edges=EDGES))
+    assert table.attrs["edges"] == EDGES
+    assert table.attrs["by"] == ["cost", "learning_rate"]
+    assert table.attrs["max_epochs"] == LIMIT
+    low = pd.cut(rows.initial_error, EDGES, labels=False)
+    groups = rows.groupby(["cost", "learning_rate", low], sort=False)
     assert len(table) == groups.ngroups
     for row in table.to_dict("records"):
         group = groups.get_group((row["cost"], row["learning_rate"], row["bin"]))
@@ -89,59 +87,53 @@ def test_epochs_by_error_is_what_pandas_says(
         assert row["converged"] == len(finite)
         assert row["share_unconverged"] == pytest.approx(1 - len(finite) / len(group))
         for name, share in {"q10": 0.1, "q25": 0.25, "median": 0.5, "q90": 0.9}.items():
-            exact = np.quantile(group.known, share, method="inverted_cdf")
-            assert row[name] == (exact if exact <= 4096 else pytest.approx(exact, rel=1 / 2048))
-            assert row[name] <= exact
-        assert (row["min"], row["max"]) == pytest.approx(
-            (finite.min(), finite.max()), rel=1 / 2048, nan_ok=True
-        )
-    stopped = (rows.status == "max_epochs").any()
-    assert set(table.max_epochs.fillna(-1)) == {MAX_EPOCHS if stopped else -1}
+            assert row[name] == np.quantile(group.known, share, method="inverted_cdf")
+        ends = (finite.min(), finite.max())
+        assert (row["min"], row["max"]) == pytest.approx(ends, nan_ok=True)
 
 
-def test_unconverged_is_no_number_of_epochs(rows: pd.DataFrame, tmp_path: Path) -> None:
-    last = rows.initial_error > 0.99
-    rows.loc[last, ["status", "epochs"]] = ["max_epochs", MAX_EPOCHS]
-    some = rows.index[last][::10]
-    rows.loc[some, "status"] = "non_finite"
-    rows.loc[some, "epochs"] = 3
-    table = epochs_by_error(write(rows, tmp_path / "r"), edges=[0, 0.99, 1])
-    top = table[table.bin == 1]
-    assert (top.share_unconverged == 1).all()
-    assert np.isinf(top[["q10", "median", "q90"]]).all(axis=None)
-    assert top[["min", "max"]].isna().all(axis=None)
-    assert (table.max_epochs == MAX_EPOCHS).all()
-
-
-def test_trained_only_leaves_out_zero_epochs(rows: pd.DataFrame, dataset: pads.Dataset) -> None:
-    table = epochs_by_error(dataset, by=["cost"], edges=[0, np.inf], trained_only=True)
-    trained = rows[(rows.status != "converged") | (rows.epochs > 0)]
-    assert table["count"].tolist() == trained.groupby("cost", sort=False).size().tolist()
+def test_trained_only_leaves_out_zero_epochs(result, rows):
+    counted = count_by_error(result, by=["cost"], edges=[0, np.inf])
+    table = epochs_by_error(counted, trained_only=True)
+    assert (
+        table["count"].tolist() == rows[rows.known > 0].groupby("cost", sort=False).size().tolist()
+    )
     assert table["min"].min() > 0
 
 
-def test_default_edges() -> None:
+def test_pooled_counts_are_those_of_a_reading_of_their_own(result):
+    fine = count_by_error(result)
+    for by, edges in ((["cost"], [0, 0.5, 0.9, 1]), (["learning_rate"], [0, 1.0])):
+        pooled = epochs_by_error(pool(fine, by, edges))
+        pd.testing.assert_frame_equal(
+            pooled, epochs_by_error(count_by_error(result, by=by, edges=edges))
+        )
+
+
+def test_share_by_epochs_is_what_pandas_says(result, rows):
+    table = share_by_epochs(count_by_error(result))
+    assert table.epochs.max() == LIMIT
+    for (cost, rate), part in table.groupby(["cost", "learning_rate"], observed=True):
+        mine = rows[(rows.cost == cost) & (rows.learning_rate == rate) & (rows.known > 0)]
+        assert set(part["count"]) == {len(mine)}
+        within = [(mine.known <= epochs).mean() for epochs in part.epochs]
+        np.testing.assert_allclose(part.share, within)
+
+
+def test_default_edges():
     edges = error_edges()
     assert (np.diff(edges) > 0).all()
     assert {0.0, 0.1, 0.5, 0.9, 1.0} <= set(edges.tolist())
     inner = edges[1:-1]
     np.testing.assert_allclose(np.diff(np.log(inner / (1 - inner))), np.log(9) / 4, rtol=1e-6)
-    assert error_edges(1.3)[-1] == 2  # tanh
+    assert error_edges(2.0)[-1] == 2  # tanh
 
 
-def test_an_edge_belongs_to_the_bin_below(rows: pd.DataFrame, tmp_path: Path) -> None:
-    rows["initial_error"] = 0.5
-    table = epochs_by_error(write(rows, tmp_path / "r"))
-    assert set(table.error_high) == {0.5}
-
-
-def test_compare_costs_is_what_pandas_says(rows: pd.DataFrame, dataset: pads.Dataset) -> None:
+def test_compare_costs_is_what_pandas_says(result, rows):
     edges = [0, 0.5, 0.99, 1]
-    table = compare_costs(dataset, edges=edges)
-    wide = rows.assign(known=known(rows)).pivot_table(
-        index=["learning_rate", "w0", "b0", "initial_error"], columns="cost", values="known"
-    )
-    wide = wide.reset_index()
+    table = compare_costs(result, edges=edges)
+    starts = ["learning_rate", "w0", "b0", "initial_error"]
+    wide = rows.pivot_table(index=starts, columns="cost", values="known").reset_index()
     wide["bin"] = pd.cut(wide.initial_error, edges, labels=False)
     assert table.pairs.sum() == len(wide)
     for row in table.to_dict("records"):
@@ -149,56 +141,45 @@ def test_compare_costs_is_what_pandas_says(rows: pd.DataFrame, dataset: pads.Dat
         over, under = wide[at].quadratic, wide[at].cross_entropy
         neither, already = np.isinf(over) & np.isinf(under), (over == 0) & (under == 0)
         decided = ~neither & ~already
-        expected = [
-            (over < under).sum(),
-            (over > under).sum(),
-            ((over == under) & decided).sum(),
-            neither.sum(),
-            already.sum(),
-        ]
+        fewer, more = (over < under).sum(), (over > under).sum()
+        tied = ((over == under) & decided).sum()
+        expected = [fewer, more, tied, neither.sum(), already.sum()]
         assert [row[name] for name in PAIR_OUTCOMES] == expected
         ratio = np.quantile(over[decided] / under[decided], 0.5, method="inverted_cdf")
         assert row["median"] == pytest.approx(ratio, rel=1 / 2048)
 
 
-def test_compare_costs_pairs_batches_that_are_cut_apart(
-    rows: pd.DataFrame, dataset: pads.Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = compare_costs(dataset)
-    monkeypatch.setattr(stream, "BATCH_ROWS", 37)
-    pd.testing.assert_frame_equal(compare_costs(dataset), whole)
-
-
-def test_compare_costs_refuses_what_it_cannot_pair(rows: pd.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(SweepError, match="same number of rows"):
-        compare_costs(write(rows[:-5], tmp_path / "short"))
-    moved = rows.copy()
-    moved.loc[len(rows) - 1, "initial_error"] /= 2
-    with pytest.raises(SweepError, match="same starts"):
-        compare_costs(write(moved, tmp_path / "moved"))
+def test_compare_costs_refuses_what_it_cannot_pair(make_result, plateau, tmp_path):
+    make_result(tmp_path, plateau, axes=axes(6, cost=["quadratic"]))
     with pytest.raises(SpecError, match="needs cross_entropy, this result has quadratic"):
-        compare_costs(write(rows[rows.cost == "quadratic"], tmp_path / "one"))
+        compare_costs(open_result(tmp_path))
 
 
-def test_epochs_by_start_keeps_single_starts(rows: pd.DataFrame, dataset: pads.Dataset) -> None:
-    table = epochs_by_start(dataset, cells=24)
+def test_epochs_by_start_keeps_single_starts(result, rows):
+    table = epochs_by_start(result, cells=24)
     assert (table["count"] == 1).all()
-    axes = ["cost", "learning_rate", "w0", "b0"]
-    both = table.astype({"cost": str}).merge(rows.assign(known=known(rows)), on=axes)
+    names = ["cost", "learning_rate", "w0", "b0"]
+    both = table.astype({"cost": str}).merge(rows, on=names)
     assert len(both) == len(rows)
     assert both.epochs_x.tolist() == both.known.tolist()
     assert both.initial_error_x.tolist() == both.initial_error_y.tolist()
 
 
-def test_epochs_by_start_pools_blocks(rows: pd.DataFrame, dataset: pads.Dataset) -> None:
-    table = epochs_by_start(dataset, cells=5)  # 24 values in blocks of 5, the last of 4
+def test_epochs_by_start_pools_blocks(result, rows):
+    table = epochs_by_start(result, cells=5)  # 24 values in blocks of 5, the last of 4
     assert table.w0.nunique() == table.b0.nunique() == 5
     values = np.unique(rows.w0)
     block = {value: i // 5 for i, value in enumerate(values)}
-    assert np.unique(table.w0)[[0, -1]] == pytest.approx([values[:5].mean(), values[20:].mean()])
-    rows = rows.assign(known=known(rows), i=rows.w0.map(block), j=rows.b0.map(block))
+    middles = [(values[0] + values[4]) / 2, (values[20] + values[23]) / 2]
+    assert np.unique(table.w0)[[0, -1]] == pytest.approx(middles)
+    rows = rows.assign(i=rows.w0.map(block), j=rows.b0.map(block))
     groups = rows.groupby(["cost", "learning_rate", "i", "j"], sort=False)
-    for row, (_, group) in zip(table.to_dict("records"), groups, strict=True):
+    assert len(groups) == len(table)
+    keys = zip(table.cost, table.learning_rate, np.tile(np.repeat(range(5), 5), 6), strict=True)
+    for row, (cost, rate, i), j in zip(
+        table.to_dict("records"), keys, np.tile(range(5), 30), strict=True
+    ):
+        group = groups.get_group((cost, rate, i, j))
         finite = group.known[np.isfinite(group.known)]
         assert row["count"] == len(group)
         assert row["share_unconverged"] == pytest.approx(1 - len(finite) / len(group))
@@ -207,96 +188,199 @@ def test_epochs_by_start_pools_blocks(rows: pd.DataFrame, dataset: pads.Dataset)
         assert row["initial_error"] == pytest.approx(group.initial_error.mean())
 
 
-def test_random_starts_fall_into_even_cells(tmp_path: Path) -> None:
-    rows = result(num=20)
-    rng = np.random.default_rng(1)
-    for name in ("w0", "b0"):
-        rows[name] = np.tile(rng.normal(size=400), 6)
-    table = epochs_by_start(write(rows, tmp_path / "random"))
+def test_axes_in_any_order_come_out_sorted(make_result, plateau, tmp_path):
+    mixed = {"w": [3.0, -1.0, 2.0, 0.0], "b": {"start": 2.0, "stop": -2.0, "num": 5}}
+    make_result(tmp_path, plateau, axes={**mixed, "learning_rate": [0.5, 0.1]})
+    table = epochs_by_start(open_result(tmp_path))
+    rows = frame(tmp_path)
+    both = table.astype({"cost": str}).merge(rows, on=["cost", "learning_rate", "w0", "b0"])
+    assert both.epochs_x.tolist() == both.known.tolist()
+    assert len(both) == len(rows)
+
+
+def test_a_picture_reads_only_what_it_shows(make_result, plateau, tmp_path):
+    rates = np.geomspace(0.01, 1, 11).tolist()
+    make_result(tmp_path, plateau, 50, axes=axes(6, learning_rate=rates))
+    table = epochs_by_start(open_result(tmp_path))
+    assert sorted(table.learning_rate.unique()) == [rates[k] for k in (0, 2, 4, 6, 8, 10)]
+    assert (table["count"] == 1).all()
+
+
+def test_random_starts_fall_into_even_cells(make_result, plateau, tmp_path):
+    start = {"random": "normal", "count": 400}
+    make_result(tmp_path, plateau, 90, axes={"learning_rate": [0.1, 1.0]}, start=start)
+    table, rows = epochs_by_start(open_result(tmp_path)), frame(tmp_path)
     assert table["count"].sum() == len(rows)
-    assert 2 <= table.w0.nunique() <= 10
     steps = (np.unique(table.w0) - rows.w0.min()) / (np.ptp(rows.w0) / 10)
     np.testing.assert_allclose(steps % 1, 0.5)
 
 
-def test_start_axes_that_do_not_vary(rows: pd.DataFrame, tmp_path: Path) -> None:
+def test_start_axes_that_do_not_vary(make_result, plateau, tmp_path):
+    make_result(tmp_path / "line", plateau, axes=axes(6, b=[5.0]))
     with pytest.raises(SpecError, match="two start axes"):
-        epochs_by_start(write(rows[rows.b0 == 5], tmp_path / "line"))
-    renamed = rows.rename(columns={"w0": "w0_1"}).assign(w0_2=1.0)
-    table = epochs_by_start(write(renamed, tmp_path / "two-inputs"))
+        epochs_by_start(open_result(tmp_path / "line"))
+    three = {"w1": [0.0, 1.0], "w2": [5.0], "b": [0.0, 2.0], "learning_rate": [0.1]}
+    make_result(tmp_path / "d2", plateau, axes=three, task={"x": [[1.0, 2.0]], "y": [0.0]})
+    table = epochs_by_start(open_result(tmp_path / "d2"))
     assert table.columns[2:4].tolist() == ["w0_1", "b0"]
 
 
-def test_further_axes_are_pooled_and_named(tmp_path: Path) -> None:
-    rows = result(num=12, tolerance=[0.1, 0.01]).assign(y=0.0)
-    dataset = write(rows, tmp_path / "r")
-    for table in (epochs_by_error(dataset), compare_costs(dataset), epochs_by_start(dataset)):
-        assert table.attrs["pooled"] == ["tolerance"]
-    assert (epochs_by_start(dataset)["count"] == 2).all()
+def test_two_axes_get_panels_and_others_stand_still(make_result, plateau, tmp_path):
+    more = {"tolerance": [0.1, 0.2], "y": [0.0, 0.5, 1.0], "learning_rate": [0.1, 1.0]}
+    make_result(tmp_path, plateau, 100, axes=axes(8, **more))
+    result, rows = open_result(tmp_path), frame(tmp_path)
+    at = rows[rows.tolerance.astype(float) == 0.2]
+    for table in (epochs_by_error(count_by_error(result)), epochs_by_start(result)):
+        assert table.attrs["by"] == ["cost", "learning_rate", "y"]
+        assert table.attrs["fixed"] == {"tolerance": 0.2}
+    table = epochs_by_error(count_by_error(result))
+    sizes = at.groupby(["cost", "learning_rate", "y"], observed=True).size()
+    assert (table.groupby(["cost", "learning_rate", "y"], observed=True)["count"].sum() == 64).all()
+    assert len(sizes) == 12
 
 
-def test_nothing_to_read(rows: pd.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="no rows"):
-        epochs_by_error(write(rows[:0], tmp_path / "empty", parts=1))
-    with pytest.raises(SpecError, match="learning_rate: this result has no such column"):
-        epochs_by_error(write(rows.drop(columns="learning_rate"), tmp_path / "lacking"))
-    dataset = write(rows, tmp_path / "damaged")
-    part = tmp_path / "damaged" / "part-1.parquet"
-    part.write_bytes(part.read_bytes()[:200])
-    with pytest.raises(SweepError, match=r"cannot read the result: .*part-1\.parquet"):
-        epochs_by_error(dataset)
-
-
-def test_counts_keep_twelve_significant_bits() -> None:
+@pytest.mark.parametrize("most", [1 << 22, 500])
+def test_too_many_counts_are_coarsened_within_a_known_error(most, monkeypatch):
+    monkeypatch.setattr(counts, "_MOST_KEPT", most)
+    monkeypatch.setattr(counts, "_MERGE_AT", 3000)
     rng = np.random.default_rng(0)
-    values = np.concatenate([rng.integers(0, 2**31, 2000).astype(float), np.arange(4097)])
-    table = counts.statistics([counts.count(np.arange(len(values)), values)], [0.5])
-    kept = table["median"].to_numpy()
-    assert (kept <= values).all()
-    assert (kept[values <= 4096] == values[values <= 4096]).all()
-    assert ((values - kept)[values > 0] / values[values > 0]).max() < 1 / 2048
+    values = np.concatenate([rng.integers(0, 2**31, 4000).astype(float), [0, 1, np.inf]])
+    tally = counts.Tally()
+    for piece in np.array_split(values, 7):
+        tally.add(counts.count(np.zeros(len(piece), np.int64), piece))
+    shares = [0.1, 0.5, 0.9]
+    found = counts.statistics(tally, shares).iloc[0]
+    assert found["count"] == len(values)
+    assert found["finite"] == len(values) - 1
+    assert (tally.precision > 1 / 2048) == (most == 500)
+    for share in shares:
+        exact = np.quantile(values, share, method="inverted_cdf")
+        assert exact * (1 - tally.precision) <= found[counts.quantile_name(share)] <= exact
 
 
-def test_counts_of_nothing() -> None:
-    nothing = counts.count(np.array([], np.intp), np.array([]))
-    assert counts.statistics([nothing, nothing], [0.5]).empty
+def test_counting_in_an_array_is_counting_by_sorting():
+    rng = np.random.default_rng(0)
+    values = [
+        np.zeros(50),
+        np.full(50, np.inf),
+        rng.integers(0, 9, 5000) / 3,
+        np.where(rng.random(5000) < 0.5, np.inf, rng.integers(1, 9999, 5000)),
+        np.array([1e-9, 1e9, np.inf, 0]),
+    ]
+    for value in values:
+        cell = rng.integers(3, 8, len(value))
+        code = value.view(np.int64) >> 41
+        keys, often = np.unique(cell << 22 | code, return_counts=True)
+        got = counts.count(cell, value)
+        np.testing.assert_array_equal(got, (keys, often))
 
 
-def test_findings(rows: pd.DataFrame, dataset: pads.Dataset) -> None:
-    found = findings(dataset)
+def test_counts_of_nothing():
+    nothing = counts.count(np.array([], np.int64), np.array([]))
+    assert counts.statistics(counts.Tally([nothing, nothing]), [0.5]).empty
+
+
+def test_findings(result, rows):
+    found = findings(result)
     json.dumps(found, allow_nan=False)
-    trained = rows.assign(known=known(rows))[known(rows) > 0]
+    trained = rows[rows.known > 0]
     for cost in found["costs"]:
         mine = trained[trained.cost == cost["cost"]]
         small = np.quantile(mine.known[mine.initial_error <= 0.5], 0.5, method="inverted_cdf")
         assert cost["median_small"] == small
         share = (rows[rows.cost == cost["cost"]].status != "converged").mean()
         assert cost["share_unconverged"] == pytest.approx(share)
-    assert [win["learning_rate"] for win in found["wins"]] == list(RATES)
+        assert cost["starts"] == len(rows) / 2
+    slow = {cost["cost"]: cost["slowdown_from"] for cost in found["costs"]}
+    assert 0.5 < slow["quadratic"] < slow["cross_entropy"] < 1
+    assert [win["learning_rate"] for win in found["wins"]] == [0.1, 0.5, 2.0]
+    starts = ["learning_rate", "w0", "b0"]
+    wide = rows.pivot_table(index=starts, columns="cost", values="known").reset_index()
+    wide = wide[wide.quadratic > 0]
     for win in found["wins"]:
-        shares = win["share_cross_entropy"] + win["share_quadratic"] + win["share_neither"]
-        assert 0.9 < shares <= 1
+        mine = wide[wide.learning_rate == win["learning_rate"]]
+        assert win["pairs"] == len(mine)
+        assert win["share_cross_entropy"] == (mine.quadratic > mine.cross_entropy).mean()
+        assert win["share_quadratic"] == (mine.quadratic < mine.cross_entropy).mean()
     text = report(found)
     assert text.startswith("quadratic ")
     assert "cross-entropy needs fewer epochs than quadratic" in text
-    assert len(text.splitlines()) == 2 + 1 + len(RATES)
+    assert len(text.splitlines()) == 2 + 1 + 3
 
 
-def test_findings_of_what_did_not_converge(rows: pd.DataFrame, tmp_path: Path) -> None:
-    rows = rows[rows.cost == "quadratic"].assign(status="max_epochs", epochs=MAX_EPOCHS)
-    found = findings(write(rows, tmp_path / "r"))
+@pytest.mark.parametrize(
+    ("stop", "said"),
+    [
+        ({"max_epochs": 0}, "not reached from above 0.9; unconverged: "),
+        ({"tolerance": 1.0}, "none from above 0.9; unconverged: 0.0 % of"),
+    ],
+)
+def test_findings_of_what_did_not_converge_and_of_nothing_to_learn(
+    make_result, plateau, tmp_path, stop, said
+):
+    make_result(tmp_path, plateau, axes=axes(6, cost=["quadratic"]), stop=stop)
+    found = findings(open_result(tmp_path))
     assert found["wins"] == []
-    assert found["costs"][0]["median_large"] == "not reached"
-    assert "not reached from above 0.9; unconverged: 100.0 % of" in report(found)
+    assert said in report(found)
 
 
-def test_findings_where_nothing_is_to_be_learned(rows: pd.DataFrame, tmp_path: Path) -> None:
-    found = findings(write(rows.assign(status="converged", epochs=0), tmp_path / "r"))
-    assert found["wins"] == []
-    assert "none from above 0.9; unconverged: 0.0 % of" in report(found)
+def test_contents(result, folder):
+    found = contents(result)
+    json.dumps(found, allow_nan=False)
+    assert found["rows"] == found["neurons"] == 3456
+    assert (found["parts"], found["parts_in_all"]) == (5, 5)
+    assert found["bytes"] == sum(path.stat().st_size for path in folder.glob("part-*"))
+    assert found["fixed"]["max_epochs"] == LIMIT
+    assert found["axes"]["w"] == {"num": 24, "first": -5.0, "last": 5.0}
+    text = told(found)
+    for said in ("24 values: -5 … 5", "5 of 5, 3,456 rows", "method         train", "y = 0.0"):
+        assert said in text
 
 
-def test_findings_of_a_run_that_is_not_complete(rows: pd.DataFrame, tmp_path: Path) -> None:
-    found = findings(write(rows[:-300], tmp_path / "r"))
-    assert found["wins"] == []
-    assert len(found["costs"]) == 2
+@pytest.fixture
+def broken(make_result, plateau, tmp_path):
+    make_result(tmp_path, plateau, axes=axes(8), stop={"max_epochs": LIMIT})
+    return tmp_path
+
+
+def test_parts_that_are_not_there_yet(broken):
+    pairs = compare_costs(open_result(broken)).pairs.sum()
+    for name in ("part-03-of-16.parquet", "part-09-of-16.parquet"):
+        (broken / name).unlink()
+    result = open_result(broken)
+    assert result.missing == (3, 9)
+    assert result.rows == 14 * 24
+    assert "2 of 16 parts are not computed yet" in result.warnings[0]
+    assert epochs_by_error(count_by_error(result))["count"].sum() == result.rows
+    # a start counts as a pair only where both of its parts are there: 3 lacks 11, and 9 lacks 1
+    assert compare_costs(result).pairs.sum() == pairs - 48
+    assert len(findings(result)["wins"]) == 3
+    for path in broken.glob("part-*"):
+        path.unlink()
+    with pytest.raises(SpecError, match="has no parts yet"):
+        open_result(broken)
+
+
+def test_damaged_parts_are_named_and_can_be_left_out(broken):
+    (broken / "part-03-of-16.parquet").write_bytes(b"PAR1")
+    with pytest.raises(SweepError, match=r"part-03-of-16\.parquet is damaged; --skip-damaged"):
+        open_result(broken)
+    result = open_result(broken, skip_damaged=True)
+    assert result.warnings == ["left out: part-03-of-16.parquet is damaged"]
+    assert epochs_by_error(count_by_error(result))["count"].sum() == 15 * 24
+
+
+def test_damage_within_a_part_is_found_in_reading(broken):
+    path = broken / "part-05-of-16.parquet"
+    content = bytearray(path.read_bytes())
+    content[4:300] = bytes(b ^ 0xFF for b in content[4:300])
+    path.write_bytes(content)
+    result = open_result(broken)  # the footer is whole
+    with pytest.raises(SweepError, match=r"part-05-of-16\.parquet: is damaged"):
+        read(result, result.grid.part(5), ["epochs", "initial_error", "w0", "b0"])
+    result = open_result(broken, skip_damaged=True)
+    assert result.left_out == ("part-05-of-16.parquet is damaged",)
+    for path in broken.glob("part-*"):
+        path.write_bytes(b"")
+    with pytest.raises(SweepError, match="no part can be read: part-00"):
+        open_result(broken, skip_damaged=True)

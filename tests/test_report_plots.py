@@ -1,87 +1,91 @@
 """What the figures show: cells, colours, marks, labels and limits; and how they are written."""
 
+import os
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.dataset as pads
 import pytest
-from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_rgba
 from matplotlib.contour import QuadContourSet
-from matplotlib.figure import Figure
+from matplotlib.image import imread, imsave
 from matplotlib.patches import PathPatch
+from matplotlib.text import Text
 
+import sweep
 from sweep.errors import SpecError, SweepError
+from sweep.neuron import flow
 from sweep.report import cells, scales
-from sweep.report.analysis import epochs_by_error
-from sweep.report.figures import error, heatmap, slowdown
-from sweep.report.plots import FIGURES, draw
+from sweep.report.curves import curves, learning_curves
+from sweep.report.planes import heatmap
+from sweep.report.plots import FIGURES, Tables, draw
 from sweep.report.starts import epochs_by_start
+from sweep.report.stream import open_result
+from sweep.report.theory import measured_points, theory
 
 COSTS = ["quadratic", "cross_entropy"]
 RATES = [0.1, 0.5, 2.0]
-MAX_EPOCHS = 1000
+LIMIT = 1000
 
 
-def result(
-    costs: list[str] = COSTS, rates: list[float] = RATES, num: int = 16, **more: list[float]
-) -> pads.Dataset:
-    """Make a sweep whose quadratic cost is e^z times slower, as the plateau is."""
-    w = b = np.linspace(-5, 5, num)
-    rows = pd.MultiIndex.from_product(
-        [costs, rates, *more.values(), w, b],
-        names=["cost", "learning_rate", *more, "w0", "b0"],
-    ).to_frame(index=False)
-    z = rows.w0 + rows.b0
-    rows["initial_error"] = 1 / (1 + np.exp(-z))
-    slow = np.where(rows.cost == "quadratic", np.exp(z.clip(0)), 1 + z.clip(0))
-    epochs = np.where(rows.initial_error <= 0.1, 0, np.ceil(4 * slow / rows.learning_rate))
-    rows["status"] = np.where(epochs > MAX_EPOCHS, "max_epochs", "converged")
-    rows["epochs"] = np.minimum(epochs, MAX_EPOCHS).astype(np.int32)
-    rows["final_error"] = 0.1
-    return pads.dataset(pa.Table.from_pandas(rows, preserve_index=False))
+def axes(num=16, **more):
+    span = {"start": -5.0, "stop": 5.0, "num": num}
+    return {"w": span, "b": span, "learning_rate": RATES, **more}
 
 
 @pytest.fixture(scope="module")
-def dataset() -> pads.Dataset:
-    return result()
+def make(make_result, plateau, tmp_path_factory):
+    def made(**fields):
+        fields = {"axes": axes(), "stop": {"max_epochs": LIMIT}} | fields
+        return open_result(make_result(tmp_path_factory.mktemp("result"), plateau, **fields))
+
+    return made
 
 
 @pytest.fixture(scope="module")
-def small() -> pads.Dataset:
-    return result(rates=[0.1, 2.0], num=8)
+def result(make):
+    return make()
 
 
 @pytest.fixture(scope="module")
-def heatmaps(dataset: pads.Dataset) -> Figure:
-    return heatmap(epochs_by_start(dataset))
+def tables(result):
+    return Tables(result)
 
 
-def panels(figure: Figure) -> list[Axes]:
-    return [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
+@pytest.fixture(scope="module")
+def small(make):
+    return make(axes=axes(8, learning_rate=[0.1, 2.0]))
 
 
-def bars(figure: Figure) -> list[Axes]:
+@pytest.fixture(scope="module")
+def figures(tables):
+    return {name: kind.plot(tables, "paper") for name, kind in FIGURES.items()}
+
+
+def panels(figure):
+    return [ax for ax in figure.axes if ax.get_label() != "<colorbar>" and ax.axison]
+
+
+def bars(figure):
     return [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
 
 
-def mesh(ax: Axes) -> QuadMesh:
+def mesh(ax):
     (found,) = (c for c in ax.collections if isinstance(c, QuadMesh))
     return found
 
 
-def painted(ax: Axes) -> np.ndarray:
+def painted(ax):
     """Return the numbers of a heatmap, NaN where it shows none."""
     return mesh(ax).get_array().astype(float).filled(np.nan)
 
 
-def marked(ax: Axes, kind: str, shape: tuple[int, ...]) -> np.ndarray:
+def marked(ax, kind, shape):
     """Return which cells of a heatmap lie under the patch of a mark."""
     middles = np.stack(np.meshgrid(np.arange(shape[1]), np.arange(shape[0])), -1) + 0.5
     inside = np.zeros(shape, bool)
@@ -94,24 +98,33 @@ def marked(ax: Axes, kind: str, shape: tuple[int, ...]) -> np.ndarray:
     return inside
 
 
-def legend(figure: Figure) -> list[str]:
+def legend(figure):
     legends = [*figure.legends, *(ax.get_legend() for ax in figure.axes if ax.get_legend())]
     return [text.get_text() for one in legends for text in one.get_texts()]
 
 
-def square(table: pd.DataFrame, cost: str, rate: float, value: str) -> np.ndarray:
+def square(table, cost, rate, value):
     part = table[(table.cost == cost) & (table.learning_rate == rate)]
     return part.pivot_table(index="b0", columns="w0", values=value).to_numpy()
 
 
-def test_heatmap_paints_each_cell(dataset: pads.Dataset, heatmaps: Figure) -> None:
-    table = epochs_by_start(dataset)
-    figure = heatmaps
+def by_bin(table, cost):
+    """Return the medians of the bins that are shown, bin × learning rate."""
+    shown = table[table.error_low >= 0.1]  # what was within the tolerance has nothing to show
+    part = shown[shown.cost == cost]
+    wide = part.pivot_table(index="bin", columns="learning_rate", values="median")
+    return wide.reindex(range(shown.bin.min(), shown.bin.max() + 1)).to_numpy()
+
+
+# --- heatmap and ratio ---------------------------------------------------------------------
+
+
+def test_heatmap_paints_each_cell(tables, figures):
+    table, figure = tables.by_start, figures["heatmap"]
     assert len(panels(figure)) == 6
     finite = table.epochs[np.isfinite(table.epochs) & (table.epochs > 0)]
-    for ax, (cost, rate) in zip(
-        panels(figure), [(cost, rate) for cost in COSTS for rate in RATES], strict=True
-    ):
+    spots = [(cost, rate) for cost in COSTS for rate in RATES]
+    for ax, (cost, rate) in zip(panels(figure), spots, strict=True):
         epochs = square(table, cost, rate, "epochs")
         number = np.isfinite(epochs) & (epochs > 0)
         np.testing.assert_array_equal(painted(ax), np.where(number, epochs, np.nan))
@@ -123,26 +136,27 @@ def test_heatmap_paints_each_cell(dataset: pads.Dataset, heatmaps: Figure) -> No
     assert np.isinf(square(table, "quadratic", 0.1, "epochs")).any()
 
 
-def test_heatmap_says_what_is_what(heatmaps: Figure) -> None:
-    axes = panels(heatmaps)
+def test_heatmap_says_what_is_what(figures):
+    axes = panels(figures["heatmap"])
     assert [ax.get_title() for ax in axes[:3]] == [f"learning rate {rate:g}" for rate in RATES]
     assert axes[0].get_ylabel() == "quadratic\ninitial bias b₀"
     assert axes[3].get_ylabel() == "cross-entropy\ninitial bias b₀"
     assert axes[4].get_xlabel() == "initial weight w₀"
     assert [text.get_text() for text in axes[3].get_xticklabels()] == ["−5", "0", "5"]
     np.testing.assert_allclose(axes[3].get_xticks(), [0.5, 8, 15.5])
-    assert legend(heatmaps) == [
+    assert legend(figures["heatmap"]) == [
         "0 epochs: within tolerance at the start",
         "not reached within 1,000 epochs",
         "lines of equal initial error",
     ]
-    (bar,) = bars(heatmaps)
+    (bar,) = bars(figures["heatmap"])
     assert bar.get_ylabel() == "epochs to converge"
     assert bar.get_yscale() == "log"
 
 
-def test_heatmap_contours_follow_the_initial_error(heatmaps: Figure) -> None:
-    (lines,) = (c for c in panels(heatmaps)[0].collections if isinstance(c, QuadContourSet))
+def test_heatmap_contours_follow_the_initial_error(figures):
+    first = panels(figures["heatmap"])[0]
+    (lines,) = (c for c in first.collections if isinstance(c, QuadContourSet))
     assert list(lines.levels) == [0.1, 0.5, 0.9, 0.99]
     assert sorted(text.get_text() for text in lines.labelTexts) == ["0.1", "0.5", "0.9", "0.99"]
     half = lines.get_paths()[1].vertices - 0.5  # w0 + b0 = 0, in steps of the grid from -5
@@ -152,58 +166,63 @@ def test_heatmap_contours_follow_the_initial_error(heatmaps: Figure) -> None:
         assert abs(x - y) < 2
 
 
-def test_error_paints_medians_and_their_ratio(dataset: pads.Dataset) -> None:
-    table = epochs_by_error(dataset)
-    figure = error(table)
+def test_ratio_paints_the_quotient_of_the_costs(tables, figures):
+    figure = figures["ratio"]
+    assert [ax.get_title() for ax in panels(figure)] == [f"learning rate {r:g}" for r in RATES]
+    for ax, rate in zip(panels(figure), RATES, strict=True):
+        over, under = (square(tables.by_start, cost, rate, "epochs") for cost in COSTS)
+        number = np.isfinite(over) & (under > 0)
+        quotient = np.divide(over, under, where=number, out=np.full_like(over, np.nan))
+        np.testing.assert_allclose(painted(ax), quotient)
+        np.testing.assert_array_equal(marked(ax, "zero", over.shape), over == 0)
+        np.testing.assert_array_equal(marked(ax, "only under", over.shape), np.isinf(over))
+        norm = mesh(ax).norm
+        assert norm.vmin * norm.vmax == pytest.approx(1)  # centred at 1
+    (bar,) = bars(figure)
+    assert bar.get_ylim()[0] == 0.9  # cut to what there is, and 1
+    assert "only cross-entropy converged" in legend(figure)
+
+
+def test_ratio_marks_tell_who_converged():
+    over = np.array([[6.0, np.inf, 3.0, np.inf, 0.0, np.nan]])
+    under = np.array([[2.0, 5.0, np.inf, np.inf, 0.0, 1.0]])
+    values, marks = cells.ratio_of(over, under)
+    np.testing.assert_array_equal(values, [[3.0, *[np.nan] * 5]])
+    kinds = ["only under", "only over", "not reached", "zero", "empty"]
+    assert [np.flatnonzero(marks[kind]).tolist() for kind in kinds] == [[1], [2], [3], [4], [5]]
+
+
+# --- error, slowdown, distribution ---------------------------------------------------------
+
+
+def test_error_paints_medians_and_their_ratio(tables, figures):
+    figure = figures["error"]
     quadratic, cross_entropy, ratio = panels(figure)
-    shown = table[table.error_low >= 0.1]  # what was within the tolerance has nothing to show
-    bins = range(shown.bin.min(), shown.bin.max() + 1)
-    medians = {
-        cost: part.pivot_table(index="bin", columns="learning_rate", values="median")
-        .reindex(bins)
-        .to_numpy()
-        for cost, part in shown.groupby("cost", observed=True)
-    }
+    medians = {cost: by_bin(tables.by_error, cost) for cost in COSTS}
     for ax, cost in ((quadratic, COSTS[0]), (cross_entropy, COSTS[1])):
         never = np.isinf(medians[cost])
         np.testing.assert_array_equal(painted(ax), np.where(never, np.nan, medians[cost]))
         np.testing.assert_array_equal(marked(ax, "not reached", never.shape), never)
         assert ax.get_title() == scales.cost_name(cost)
+        numbers = [f"{median:,.0f}" for median in medians[cost][np.isfinite(medians[cost])]]
+        assert [text.get_text() for text in ax.texts] == numbers
     never = np.isinf(medians[COSTS[0]])
     assert never.any()
     assert not never.all()
     expected = np.where(never, np.nan, medians[COSTS[0]] / medians[COSTS[1]])
     np.testing.assert_allclose(painted(ratio), expected)
-    np.testing.assert_array_equal(marked(ratio, "not reached", never.shape), never)
+    np.testing.assert_array_equal(marked(ratio, "only under", never.shape), never)
     assert mesh(quadratic).norm is mesh(cross_entropy).norm
-    norm = mesh(ratio).norm
-    assert norm.vmin * norm.vmax == pytest.approx(1)  # centred at 1
-    assert norm.vmax == pytest.approx(np.nanmax(expected))
-    assert [bar.get_xlabel() for bar in bars(figure)] == [
-        "median epochs to converge",
-        "ratio of the medians",
-    ]
+    assert mesh(ratio).norm.vmax == pytest.approx(np.nanmax(expected))
+    labels = [bar.get_xlabel() for bar in bars(figure)]
+    assert labels == ["median epochs to converge", "ratio of the medians"]
 
 
-def test_a_ratio_to_what_was_not_reached_is_no_number(dataset: pads.Dataset) -> None:
-    rows = dataset.to_table().to_pandas()
-    rows["cost"] = rows["cost"].map({"quadratic": "cross_entropy", "cross_entropy": "quadratic"})
-    figure = error(epochs_by_error(pads.dataset(pa.Table.from_pandas(rows, preserve_index=False))))
-    _, cross_entropy, ratio = panels(figure)
-    shape = painted(ratio).shape
-    never = marked(cross_entropy, "not reached", shape)
-    assert never.any()
-    np.testing.assert_array_equal(marked(ratio, "not reached", shape), never)
-    assert np.nanmax(painted(ratio)) <= 1
-
-
-def test_error_axes(dataset: pads.Dataset) -> None:
-    figure = error(epochs_by_error(dataset))
-    first = panels(figure)[0]
-    figure.canvas.draw()
-    labels = {
-        t.get_text(): y for t, y in zip(first.get_yticklabels(), first.get_yticks(), strict=True)
-    }
+def test_error_axes(figures):
+    first = panels(figures["error"])[0]
+    figures["error"].canvas.draw()
+    ticks = zip(first.get_yticklabels(), first.get_yticks(), strict=True)
+    labels = {text.get_text(): y for text, y in ticks}
     assert labels["0.1"] == 0  # bins are quarters of a factor 9 in the odds
     assert labels["0.5"] == pytest.approx(4)
     assert labels["0.9"] == pytest.approx(8)
@@ -212,45 +231,41 @@ def test_error_axes(dataset: pads.Dataset) -> None:
     assert first.get_ylabel() == "initial error (log-odds scale)"
 
 
-def test_error_tells_no_start_from_not_reached() -> None:
-    table = epochs_by_error(result(num=40))
+def test_error_tells_no_start_from_not_reached(make):
+    table = Tables(make(axes=axes(40))).by_error
     hole = (table.cost == "quadratic") & (table.learning_rate == 2) & (table.error_low == 0.5)
-    attrs = table.attrs
-    table = table[~hole]
-    table.attrs = attrs
-    figure = error(table)
+    figure = FIGURES["error"].plot(type("Holed", (), {"by_error": table[~hole]}), "paper")
     shape = painted(panels(figure)[0]).shape
     for ax in (panels(figure)[0], panels(figure)[2]):
         assert np.isnan(painted(ax)[4, 2])
         assert not marked(ax, "not reached", shape)[4, 2]
     assert painted(panels(figure)[1])[4, 2] > 0
-    assert legend(figure) == ["not reached within 1,000 epochs", "no start here"]
+    assert "no start here" in legend(figure)
 
 
-def test_slowdown_draws_medians_and_marks_the_end(dataset: pads.Dataset) -> None:
-    table = epochs_by_error(dataset)
-    table_first = table[table.error_low >= 0.1].bin.min()
-    figure = slowdown(table)
-    axes = panels(figure)
-    assert [ax.get_title() for ax in axes] == [f"learning rate {rate:g}" for rate in RATES]
-    for ax, rate in zip(axes, RATES, strict=True):
+def test_slowdown_draws_medians_and_marks_the_end(tables, figures):
+    table, figure = tables.by_error, figures["slowdown"]
+    first = table[table.error_low >= 0.1].bin.min()
+    assert [ax.get_title() for ax in panels(figure)] == [
+        f"learning rate {rate:g}" for rate in RATES
+    ]
+    for ax, rate in zip(panels(figure), RATES, strict=True):
         assert ax.get_yscale() == "log"
-        assert ax.get_ylim()[1] == 2 * MAX_EPOCHS
+        assert ax.get_ylim()[1] == 2 * LIMIT
         for cost in COSTS:
             part = table[(table.cost == cost) & (table.learning_rate == rate)]
             part = part[part.error_low >= 0.1]
             (line,) = (line for line in ax.lines if line.get_label() == cost)
             never = np.isinf(part["median"]).to_numpy()
-            expected = part["median"].where(~never).to_numpy()
-            np.testing.assert_array_equal(line.get_ydata(), expected)
-            np.testing.assert_array_equal(line.get_xdata(), part.bin - table_first + 0.5)
+            np.testing.assert_array_equal(line.get_ydata(), part["median"].where(~never))
+            np.testing.assert_array_equal(line.get_xdata(), part.bin - first + 0.5)
             marks = [
                 mark
                 for mark in ax.lines
                 if mark.get_marker() == "^" and mark.get_color() == line.get_color()
             ]
             np.testing.assert_array_equal(marks[0].get_xdata(), line.get_xdata()[never])
-            assert (marks[0].get_ydata() == MAX_EPOCHS).all()
+            assert (marks[0].get_ydata() == LIMIT).all()
     assert legend(figure) == [
         "quadratic, median",
         "cross-entropy, median",
@@ -259,29 +274,157 @@ def test_slowdown_draws_medians_and_marks_the_end(dataset: pads.Dataset) -> None
     ]
 
 
+def test_distribution_draws_the_share_that_converged(tables, figures):
+    figure = figures["distribution"]
+    for ax, rate in zip(panels(figure), RATES, strict=True):
+        assert (ax.get_xscale(), ax.get_ylim()) == ("log", (0, 1.02))
+        for cost in COSTS:
+            table = tables.by_epochs
+            part = table[(table.cost == cost) & (table.learning_rate == rate)]
+            (line,) = (line for line in ax.lines if line.get_label() == cost)
+            np.testing.assert_array_equal(line.get_xdata(), part.epochs)
+            np.testing.assert_array_equal(line.get_ydata(), part.share)
+            assert line.get_color() == scales.COST_COLOURS[cost]
+            ends = [mark for mark in ax.lines if mark.get_marker() == "^"]
+            ends = [mark for mark in ends if mark.get_color() == line.get_color()]
+            assert len(ends) == (part.share.max() < 1)
+    assert legend(figure)[-1] == "not converged after 1,000 epochs"
+    assert panels(figure)[0].get_ylabel() == "share of starts converged"
+
+
+# --- curves and theory ---------------------------------------------------------------------
+
+
+def test_curves_are_those_that_trace_gives(result):
+    table = learning_curves(result)
+    figure = curves(table)
+    assert len(panels(figure)) == 9
+    starts = table.groupby("start").initial_error.first()
+    np.testing.assert_allclose(starts, [0.5, 0.9, 0.99], atol=0.03)
+    for ax, (rate, start) in zip(
+        panels(figure), [(rate, start) for rate in RATES for start in range(3)], strict=True
+    ):
+        for cost in COSTS:
+            part = table[(table.start == start) & (table.cost == cost)]
+            part = part[part.learning_rate == rate]
+            w, b = part.w0.iloc[0], part.b0.iloc[0]
+            ask = {"learning_rate": rate, "cost": cost, "x": 1.0, "y": 0.0}
+            traced = sweep.trace(w, b, epochs=int(part.epoch.max()), **ask)
+            (line,) = (line for line in ax.lines if line.get_label() == cost)
+            np.testing.assert_array_equal(line.get_xdata(), part.epoch)
+            np.testing.assert_array_equal(line.get_ydata(), traced.error[part.epoch])
+            if traced.error[-1] <= 0.1:
+                met = np.flatnonzero(traced.error <= 0.1)[0]
+                dots = [m for m in ax.lines if m.get_marker() == "o"]
+                assert met in [dot.get_xdata()[0] for dot in dots]
+    assert panels(figure)[0].get_xlim()[0] == 0
+
+
+def test_theory_lays_the_flow_over_measured_points(make_result, tmp_path):
+    def flowing(z, rate, cost):
+        return np.ceil(flow.epochs(cost, z, 0.1, rate * (1 + 0.7**2)))
+
+    fields = {"axes": axes(60), "task": {"x": 0.7}, "stop": {"max_epochs": 5000}}
+    table = measured_points(open_result(make_result(tmp_path, flowing, 1000, **fields)))
+    assert set(table.groupby(["cost", "learning_rate"]).size().between(150, 300)) == {True}
+    np.testing.assert_allclose(table.kappa, table.learning_rate * 1.49)
+    reached = table[np.isfinite(table.epochs)]
+    assert (reached.epochs == np.ceil(reached.flow)).all()
+    assert (table.flow[np.isinf(table.epochs)] > 5000).all()
+    figure = theory(table)
+    for ax, cost in zip(panels(figure)[:2], COSTS, strict=True):
+        (line,) = (line for line in ax.lines if line.get_label() == "flow")
+        np.testing.assert_allclose(line.get_ydata(), flow.epochs(cost, line.get_xdata(), 0.1, 1.0))
+        for rate in RATES:
+            mine = reached[(reached.cost == cost) & (reached.learning_rate == rate)]
+            (dots,) = (dots for dots in ax.lines if dots.get_label() == f"{rate:g}")
+            np.testing.assert_allclose(dots.get_xdata(), mine.z0)
+            np.testing.assert_allclose(dots.get_ydata(), mine.kappa * mine.epochs)
+    assert [ax.get_title() for ax in panels(figure)[:2]] == ["quadratic", "cross-entropy"]
+
+
+def test_theory_mirrors_the_target(make_result, tmp_path):
+    def flowing(z, rate, cost):
+        return np.ceil(flow.epochs(cost, z, 0.1, rate * 2, y=1))
+
+    fields = {"axes": axes(20), "task": {"y": 1.0}, "stop": {"max_epochs": 5000}}
+    table = measured_points(open_result(make_result(tmp_path, flowing, **fields)))
+    reached = table[np.isfinite(table.epochs)]
+    assert (reached.epochs == np.ceil(reached.flow)).all()
+    assert reached.z0.min() > -2.2
+
+
 @pytest.mark.parametrize(
-    ("costs", "rates", "heatmaps", "errors", "lines"),
+    ("task", "reason"),
     [
-        (COSTS, [0.2], 2, 3, 1),
-        (["quadratic"], RATES, 3, 1, 3),
-        (["cross_entropy"], [1.0], 1, 1, 1),
-        (COSTS, np.geomspace(0.01, 3, 12).tolist(), 12, 3, 6),  # six of the twelve rates
+        ({"x": [1.0, 2.0], "y": [0.0, 1.0]}, "this result has 2 samples"),
+        ({"y": 0.5}, "this result has y = 0.5"),
+        ({"activation": "tanh"}, "this result has activation = tanh"),
     ],
 )
-def test_panels_fit_the_result(
-    costs: list[str], rates: list[float], heatmaps: int, errors: int, lines: int, tmp_path: Path
-) -> None:
-    dataset = result(costs, rates, num=8)
-    figures = {name: kind.plot(kind.reduce(dataset)) for name, kind in FIGURES.items()}
-    counts = {name: len(panels(figure)) for name, figure in figures.items()}
-    assert counts == {"heatmap": heatmaps, "error": errors, "slowdown": lines}
-    for figure in figures.values():
+def test_theory_says_why_there_is_none(make, task, reason):
+    small = axes(4, cost=["quadratic"], learning_rate=[1.0])
+    with pytest.raises(SpecError, match=reason):
+        measured_points(make(axes=small, task=task))
+
+
+# --- any result ----------------------------------------------------------------------------
+
+OTHERS = {
+    "one rate": {"axes": axes(8, learning_rate=[0.2])},
+    "one cost": {"axes": axes(8, cost=["quadratic"])},
+    "twelve rates": {"axes": axes(8, learning_rate=np.geomspace(0.01, 3, 12).tolist())},
+    "tolerances": {"axes": axes(8, tolerance=[0.2, 0.1, 0.05])},
+    "inputs x": {"axes": axes(8, learning_rate=[0.5], x=[-2.0, 0.0, 1.0, 3.0])},
+    "four axes": {"axes": axes(6, x=[0.5, 1.0], y=[0.0, 1.0], tolerance=[0.1, 0.2])},
+    "samples": {"axes": axes(8), "task": {"x": [1.0, -1.0], "y": [0.0, 1.0]}},
+    "two inputs": {
+        "axes": {"w1": [-2.0, 0, 2], "w2": [-1.0, 0, 1], "b": [0.0, 1.0], "learning_rate": [1.0]},
+        "task": {"x": [[1.0, 2.0]], "y": [0.0]},
+    },
+    "random": {"axes": {"learning_rate": RATES}, "start": {"random": "uniform", "count": 300}},
+    "tanh": {"axes": axes(8, cost=["quadratic"]), "task": {"activation": "tanh", "y": -1.0}},
+    "a line": {"axes": axes(20, b=[0.0])},
+    "one neuron": {"axes": {"w": [2.0], "b": [2.0], "learning_rate": [0.5]}},
+    "never": {"axes": axes(6), "stop": {"max_epochs": 0}},
+    "already": {"axes": axes(6), "stop": {"tolerance": 1.0}},
+}
+PANELS = {  # heatmap, error, slowdown, ratio, distribution, curves, theory
+    "one rate": (2, 3, 1, 1, 1, 3, 4),
+    "one cost": (3, 1, 3, 0, 3, 9, 2),
+    "twelve rates": (12, 3, 6, 6, 6, 9, 4),
+    "tolerances": (12, 9, 9, 6, 9, 9, 4),
+    "inputs x": (8, 3, 4, 4, 4, 9, 4),
+    "four axes": (12, 6, 6, 6, 6, 9, 4),
+    "samples": (6, 3, 3, 3, 3, 9, 0),
+    "two inputs": (2, 3, 1, 1, 1, 3, 4),
+    "random": (6, 3, 3, 3, 3, 6, 4),
+    "tanh": (3, 1, 3, 0, 3, 9, 0),
+    "a line": (0, 3, 3, 0, 3, 9, 4),
+    "one neuron": (0, 3, 1, 0, 1, 1, 4),
+    "never": (6, 3, 3, 3, 3, 9, 0),
+    "already": (6, 3, 3, 3, 0, 9, 0),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_any_result_gets_panels_that_fit(make, name):
+    tables = Tables(make(**OTHERS[name]))
+    counts = []
+    for kind in FIGURES.values():
+        try:
+            figure = kind.plot(tables, "paper")
+        except SpecError:
+            counts.append(0)
+            continue
+        counts.append(len(panels(figure)))
         within_the_page(figure)
+    assert tuple(counts) == PANELS[name]
 
 
-def within_the_page(figure: Figure) -> None:
+def within_the_page(figure):
     """Nothing sticks out, and no two tick labels of an axis run into one another."""
-    figure.savefig("/dev/null", format="png", dpi=50)
+    figure.draw_without_rendering()
     page = figure.bbox.padded(1)
     everything = figure.get_tightbbox().transformed(figure.dpi_scale_trans)
     assert page.x0 <= everything.x0
@@ -295,76 +438,156 @@ def within_the_page(figure: Figure) -> None:
             assert not any(a.overlaps(b) for a, b in pairwise(boxes))
 
 
-def test_pooled_axes_are_named() -> None:
-    dataset = result(rates=[0.5], num=6, tolerance=[0.1, 0.2])
+def test_what_stands_still_or_is_pooled_is_said(make):
+    tables = Tables(make(**OTHERS["four axes"]))
     for kind in FIGURES.values():
-        figure = kind.plot(kind.reduce(dataset))
-        assert "(all values of tolerance pooled)" in figure.get_suptitle()
+        assert "y = 1, tolerance 0.2)" in kind.plot(tables, "paper").get_suptitle()
+    figure = heatmap(epochs_by_start(make(**OTHERS["two inputs"])))
+    assert "(all values of initial bias b₀ pooled)" in figure.get_suptitle()
 
 
-def test_nothing_converged_and_nothing_to_learn() -> None:
-    rows = result(rates=[0.5], num=6).to_table().to_pandas()
-    never = rows.assign(status="max_epochs", epochs=10)
-    never.loc[:50, ["status", "epochs"]] = ["non_finite", 3]
-    for changed in (never, rows.assign(status="converged", epochs=0)):
-        dataset = pads.dataset(pa.Table.from_pandas(changed, preserve_index=False))
-        for kind in FIGURES.values():
-            figure = kind.plot(kind.reduce(dataset))
-            figure.savefig("/dev/null", format="png", dpi=40)
+def test_a_talk_has_larger_letters(tables):
+    for kind in FIGURES.values():
+        figure = kind.plot(tables, "talk")
+        assert figure.get_suptitle()
+        assert figure._suptitle.get_fontsize() == 16.5
+        within_the_page(figure)
 
 
-def test_draw_writes_what_was_asked(small: pads.Dataset, tmp_path: Path) -> None:
+def test_a_huge_heatmap_is_reduced_before_it_is_drawn(make_result, plateau, tmp_path):
+    span = {"start": -5.0, "stop": 5.0, "num": 700}
+    rates = {"learning_rate": [1.0], "cost": ["quadratic"]}
+    table = epochs_by_start(
+        open_result(make_result(tmp_path, plateau, axes={"w": span, "b": span, **rates}))
+    )
+    (ax,) = panels(heatmap(table))
+    assert painted(ax).shape == (350, 350)
+    assert (table["count"] == 4).all()
+
+
+# --- pictures ------------------------------------------------------------------------------
+
+
+def without_letters(figure):
+    """Return the pixels of a figure without any text, so that no font has a say in them."""
+    figure.set_dpi(40)
+    for one in figure.legends + [ax.get_legend() for ax in figure.axes if ax.get_legend()]:
+        one.remove()
+    for _ in range(2):  # ticks may be made anew in the larger room
+        figure.draw_without_rendering()
+        for text in figure.findobj(Text):
+            text.set_visible(False)
+    with scales.style():
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3] / 255
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_pictures_look_as_they_did(name, small):
+    """Against tests/pictures: with SWEEP_PICTURES=1 they are drawn anew; then look at them."""
+    ours = without_letters(FIGURES[name].plot(Tables(small), "paper"))
+    path = Path(__file__).with_name("pictures") / f"{name}.png"
+    if os.environ.get("SWEEP_PICTURES"):
+        imsave(path, ours)
+    theirs = imread(path)[..., :3]
+    assert ours.shape == theirs.shape
+    off = np.abs(ours - theirs).max(axis=-1)
+    assert off.mean() < 0.0005
+    assert (off > 0.1).mean() < 0.001
+
+
+# --- files ---------------------------------------------------------------------------------
+
+
+def test_draw_writes_what_was_asked(small, tmp_path):
     settings = dict(mpl.rcParams)
-    paths = draw(small, tmp_path / "new" / "figures", dpi=40)
-    assert [path.name for path in paths] == ["heatmap.png", "error.png", "slowdown.png"]
+    paths, reasons = draw(small, tmp_path / "new" / "figures", dpi=40)
+    assert [path.name for path in paths] == [f"{name}.png" for name in FIGURES]
+    assert reasons == []
     assert sorted(paths) == sorted((tmp_path / "new" / "figures").iterdir())
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     assert plt.get_fignums() == []
     assert dict(mpl.rcParams) == settings
-    assert draw(small, tmp_path, ["error"], format="svg") == [tmp_path / "error.svg"]
+    draw(small, tmp_path, ["error"], format="svg")
     assert "cross-entropy" in (tmp_path / "error.svg").read_text()
-    (pdf,) = draw(small, tmp_path, ["heatmap"], format="pdf", dpi=100)
-    assert pdf.read_bytes().startswith(b"%PDF")
-    assert pdf.stat().st_size < 2e6
 
 
-def test_a_figure_is_the_same_bytes_each_time(small: pads.Dataset, tmp_path: Path) -> None:
-    (first,) = draw(small, tmp_path / "a", ["slowdown"], format="svg")
-    (second,) = draw(small, tmp_path / "b", ["slowdown"], format="svg")
-    assert first.read_bytes() == second.read_bytes()
+def test_a_pdf_is_small_and_its_fonts_are_in_it(make_result, tmp_path):
+    def noise(z, rate, cost):  # nothing to compress, and a mark beside every number
+        return np.random.default_rng(0).integers(0, 12_000, len(z))
+
+    rates = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
+    result = open_result(make_result(tmp_path, noise, axes=axes(120, learning_rate=rates)))
+    (pdf,), _ = draw(result, tmp_path, ["heatmap"], format="pdf")
+    content = pdf.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert len(content) < 2e6
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+    assert content.count(b"/Subtype /Image") >= 12
 
 
-def test_draw_leaves_out_what_the_result_cannot_give(tmp_path: Path) -> None:
-    line = result(num=8).to_table().to_pandas().query("b0 == 5")
-    dataset = pads.dataset(pa.Table.from_pandas(line, preserve_index=False))
-    names = [path.stem for path in draw(dataset, tmp_path, dpi=40)]
-    assert names == ["error", "slowdown"]
+def test_a_figure_is_the_same_bytes_each_time(small, tmp_path):
+    for format_ in ("svg", "pdf"):
+        (first,), _ = draw(small, tmp_path / "a", ["slowdown"], format=format_)
+        (second,), _ = draw(small, tmp_path / "b", ["slowdown"], format=format_)
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_draw_leaves_out_what_the_result_cannot_give(make, tmp_path):
+    line = make(**OTHERS["a line"])
+    paths, reasons = draw(line, tmp_path, dpi=40)
+    assert [path.stem for path in paths] == [
+        "error",
+        "slowdown",
+        "distribution",
+        "curves",
+        "theory",
+    ]
+    assert [re.match(r"figure (\w+): a picture over", reason)[1] for reason in reasons] == [
+        "heatmap",
+        "ratio",
+    ]
     with pytest.raises(SpecError, match=r"figure heatmap: .* two start axes"):
-        draw(dataset, tmp_path, ["heatmap"])
+        draw(line, tmp_path, ["heatmap"])
 
 
-def test_draw_refuses(small: pads.Dataset, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="'histogram' is unknown; choose from heatmap, error, slow"):
-        draw(small, tmp_path, ["error", "histogram"])
-    with pytest.raises(SpecError, match="format: 'gif' is unknown; choose from png, svg, pdf"):
-        draw(small, tmp_path, format="gif")
-    with pytest.raises(SpecError, match="dpi: 0 is not within"):
-        draw(small, tmp_path, dpi=0)
-    with pytest.raises(SpecError, match="no rows"):
-        draw(small.filter(pads.field("cost") == "none"), tmp_path)
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"names": ["error", "slowdwn"]},
+            r"figure = 'slowdwn': .* theory \(did you mean 'slowdown'",
+        ),
+        ({"names": ["xyz"]}, "figure = 'xyz': must be one of heatmap, error, slowdown, ratio"),
+        ({"format": "gif"}, "format = 'gif': must be one of png, svg, pdf"),
+        ({"style": "poster"}, "style = 'poster': must be one of paper, talk"),
+        ({"dpi": 0}, "dpi = 0: must lie within 10 and 2400"),
+    ],
+)
+def test_draw_refuses(small, tmp_path, asked, message):
+    with pytest.raises(SpecError, match=message):
+        draw(small, tmp_path / "new", **asked)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_draw_to_where_it_cannot_write(small: pads.Dataset, tmp_path: Path) -> None:
+def test_draw_to_where_it_cannot_write(small, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SweepError, match=r"cannot write .*file/error\.png"):
+    with pytest.raises(SpecError, match="file: cannot be written to: "):
         draw(small, tmp_path / "file", ["error"])
     (tmp_path / "error.png").mkdir()
     with pytest.raises(SweepError, match=r"cannot write .*error\.png"):
-        draw(small, tmp_path, ["error"])
+        draw(small, tmp_path, ["error"], dpi=20)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["error.png", "file"]
 
 
-def test_colours_survive_greyscale() -> None:
-    ramp = mpl.colormaps[scales.EPOCHS_MAP](np.linspace(0, 1, 64))[:, :3] @ [0.299, 0.587, 0.114]
-    assert (np.diff(ramp) > 0).all()
+@pytest.mark.parametrize("name", [scales.EPOCHS_MAP, scales.RATIO_MAP])
+def test_colours_survive_greyscale(name):
+    colours = (mpl.colormaps[name] if isinstance(name, str) else name)(np.linspace(0, 1, 64))
+    steps = np.diff(colours[:, :3] @ [0.299, 0.587, 0.114])
+    assert (steps > 0).all() or (steps < 0).all()
+
+
+def test_costs_are_told_apart_without_colour():
+    assert len({str(scales.cost_line(cost)["linestyle"]) for cost in COSTS}) == 2

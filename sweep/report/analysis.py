@@ -1,4 +1,4 @@
-"""Reduce a result of any size to small tables: each batch is counted, the counts are added up.
+"""Reduce a result of any size to small tables: each row group is counted, the counts add up.
 
 Epochs of a neuron that did not converge are not known, only that they are more than were allowed.
 Every statistic here treats them so (censored): they stand above all numbers, a quantile that falls
@@ -7,29 +7,22 @@ quantiles are stands in `counts`: whole numbers below 4096 exactly, all else wit
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
-from sweep.errors import SpecError, SweepError
+from sweep.errors import SpecError
+from sweep.experiment.grid import Grid
+from sweep.neuron.activations import ACTIVATIONS
 from sweep.report import counts
-from sweep.report.columns import (
-    Axes,
-    Floats,
-    axes_of,
-    epochs_allowed,
-    group_of,
-    is_start,
-    known_epochs,
-    numbers,
-    pooled_axes,
-)
-from sweep.report.stream import batches, pooled, side_by_side
+from sweep.report.places import by_row, everything, groups, lengths, panel_of, panels_of
+from sweep.report.stream import Columns, Result, reduced, reduced_pairs
+
+Floats = npt.NDArray[np.float64]
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 PAIR_OUTCOMES = ("over_fewer", "under_fewer", "tied", "neither", "already")
@@ -48,25 +41,91 @@ def error_edges(largest: float = 1.0) -> Floats:
     return np.concatenate(([0.0], inner, [1.0])) * (1.0 if largest <= 1 else 2.0)
 
 
+@dataclass(frozen=True)
+class Counted:
+    """How often each number of epochs occurs, in each bin of initial error of each group.
+
+    Attributes
+    ----------
+    grid : Grid
+    by : tuple of str
+        The axes that are kept apart; all others are pooled.
+    edges : array
+        Of the bins of initial error. A bin holds its upper edge; errors outside are counted in the
+        first and the last bin.
+    tally : Tally
+        The counts, by the flat index into (by, bins).
+    fixed : dict
+        Further axes, and the one value that was counted.
+    """
+
+    grid: Grid
+    by: tuple[str, ...]
+    edges: Floats
+    tally: counts.Tally
+    fixed: dict[str, float]
+
+
+def count_by_error(
+    result: Result, *, by: Sequence[str] | None = None, edges: npt.ArrayLike | None = None
+) -> Counted:
+    """Count the epochs to converge by initial error, which one reading of the result takes.
+
+    Parameters
+    ----------
+    result
+    by
+        The axes to keep apart; all others are pooled. If None, those that get panels, and of
+        further axes only the value that is shown.
+    edges
+        Increasing edges of the bins of initial error. `error_edges` if None.
+
+    Raises
+    ------
+    SpecError
+        If `by` names something that is no axis.
+    SweepError
+        If a part cannot be read.
+    """
+    grid = result.grid
+    bounds = _bounds(grid, edges)
+    kept, group = _kept(grid, by or panels_of(grid).axes)
+    shown = panel_of(grid, everything(grid)) if by is None else group
+
+    def chunk(cells: range, rows: Columns) -> counts.Counts:
+        cell = _cell(grid, cells, group, bounds, rows["initial_error"])
+        known = ~np.isnan(rows["initial_error"])
+        if shown.min() < 0:
+            known &= by_row(grid, cells, shown) >= 0
+        return counts.count(cell[known], rows["epochs"][known])
+
+    tally = counts.Tally()
+    for more in reduced(result, ["initial_error", "epochs"], chunk, shown):
+        tally.add(more)
+    return Counted(grid, kept, bounds, tally, fixed_values(grid) if by is None else {})
+
+
+def pool(counted: Counted, by: Sequence[str], edges: npt.ArrayLike) -> Counted:
+    """Pool what was counted over axes that are not in `by`, and bins between `edges`."""
+    kept, bounds = tuple(by), np.asarray(edges, np.float64)
+    shape = [*lengths(counted.grid, counted.by), len(counted.edges) - 1]
+    old = np.indices(shape).reshape(len(shape), -1)
+    place = dict(zip(counted.by, old, strict=False))
+    coarse = np.searchsorted(bounds[1:-1], counted.edges[1:])[old[-1]]
+    into = [*lengths(counted.grid, kept), len(bounds) - 1]
+    new = np.ravel_multi_index([*(place[name] for name in kept), coarse], into)
+    return Counted(counted.grid, kept, bounds, counted.tally.moved(new), counted.fixed)
+
+
 def epochs_by_error(
-    dataset: ds.Dataset,
-    *,
-    by: Sequence[str] = ("cost", "learning_rate"),
-    edges: npt.ArrayLike | None = None,
-    quantiles: Sequence[float] = QUANTILES,
-    trained_only: bool = False,
+    counted: Counted, *, quantiles: Sequence[float] = QUANTILES, trained_only: bool = False
 ) -> pd.DataFrame:
     """Tabulate the epochs to converge by initial error.
 
     Parameters
     ----------
-    dataset
-        A result. Its rows are pooled over every axis that is not in `by`.
-    by
-        The axes that are kept apart.
-    edges
-        Increasing edges of the bins of initial error. A bin holds its upper edge; errors outside
-        are counted in the first and the last bin. `error_edges()` if None.
+    counted
+        From `count_by_error`.
     quantiles
         Shares in (0, 1]; each becomes a column (`median`, `q10`).
     trained_only
@@ -76,45 +135,55 @@ def epochs_by_error(
     -------
     DataFrame
         One row for each group and bin that holds a start: the columns of `by`, `bin` (from 0),
-        `error_low`, `error_high`, `count`, `converged`, `share_unconverged`, `min` and `max` (of
-        those that converged, else NaN), the quantiles (infinite where not reached), `max_epochs`
-        (how many epochs those that did not converge were given; NaN if all did).
-        `attrs`: `edges`, and `pooled`, the names of axes other than the start that were pooled.
-
-    Raises
-    ------
-    SpecError
-        If the result is empty or lacks a column.
-    SweepError
-        If a part cannot be read.
+        `error_low`, `error_high`, `count`, `share_unconverged`, `converged`, `min` and `max` (of
+        those that converged, else NaN), the quantiles (infinite where not reached).
+        `attrs`: `edges`, `by`, `fixed` (further axes, and the one value that was counted),
+        `max_epochs` (how many were allowed), `precision` (of quantiles above 4096).
     """
-    axes = axes_of(dataset, by)
-    bounds = _bounds(dataset, edges)
-
-    def chunk(batch: pa.RecordBatch) -> tuple[counts.Counts, int]:
-        epochs, error = known_epochs(batch), numbers(batch["initial_error"])
-        kept = ~np.isnan(error)
-        if trained_only:
-            kept &= epochs > 0
-        return counts.count(_cell(batch, axes, bounds)[kept], epochs[kept]), epochs_allowed(batch)
-
-    parts: list[counts.Counts] = []
-    limit = -1
-    for more, used_up in pooled(
-        chunk, batches(dataset, [*by, "initial_error", "epochs", "status"])
-    ):
-        counts.add(parts, more)
-        limit = max(limit, used_up)
-
-    found = counts.statistics(parts, quantiles)
+    tally = counted.tally.positive() if trained_only else counted.tally
+    found = counts.statistics(tally, quantiles)
     found = found.rename(columns={"finite": "converged"})
     found.insert(2, "share_unconverged", 1 - found["converged"] / found["count"])
-    found["max_epochs"] = float(limit) if limit >= 0 else np.nan
-    return _labelled(found, dataset, axes, bounds)
+    table = _labelled(found, counted.grid, counted.by, counted.edges)
+    table.attrs["fixed"] = counted.fixed
+    table.attrs["precision"] = tally.precision
+    return table
+
+
+def share_by_epochs(counted: Counted, *, points: int = 200) -> pd.DataFrame:
+    """Tabulate the distribution of epochs: which share of the starts converged within how many.
+
+    Parameters
+    ----------
+    counted
+        From `count_by_error`. Starts within the tolerance before any update are left out.
+    points
+        At about so many numbers of epochs, evenly spread in the logarithm.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `by`, `epochs`, `count` (of starts in all), `share`. `attrs`: `by`,
+        `fixed`, `max_epochs`.
+    """
+    tally = pool(counted, counted.by, [0, np.inf]).tally.positive()
+    at = np.unique(np.geomspace(1, max(counted.grid.spec.stop.max_epochs, 1), points).round())
+    cells, reached = counts.cumulative(tally, np.append(at, np.inf))
+    found = pd.DataFrame(
+        {
+            "epochs": np.tile(at, len(cells)),
+            "count": np.repeat(reached[:, -1], len(at)),
+            "share": (reached[:, :-1] / reached[:, -1:]).ravel(),
+        },
+        index=pd.Index(np.repeat(cells, len(at)), name="cell"),
+    )
+    table = _labelled(found, counted.grid, counted.by)
+    table.attrs["fixed"] = counted.fixed
+    return table
 
 
 def compare_costs(
-    dataset: ds.Dataset,
+    result: Result,
     *,
     over: str = "quadratic",
     under: str = "cross_entropy",
@@ -124,13 +193,10 @@ def compare_costs(
 ) -> pd.DataFrame:
     """Tabulate, by initial error, which of two costs needs fewer epochs from the same start.
 
-    A result lists the same starts in the same order under each cost, so the rows of the two are
-    read side by side and each pair is one start.
-
     Parameters
     ----------
-    dataset, by, edges, quantiles
-        As in `epochs_by_error`; `by` without the cost.
+    result, by, edges, quantiles
+        As in `count_by_error` and `epochs_by_error`; `by` without the cost.
     over, under
         The two costs: a ratio is the epochs under `over` divided by those under `under`.
 
@@ -146,80 +212,102 @@ def compare_costs(
     Raises
     ------
     SpecError
-        If the result is empty or lacks one of the costs.
+        If the result lacks one of the costs.
     SweepError
-        If the costs were not run on the same starts, or a part cannot be read.
+        If a part cannot be read.
     """
-    costs = axes_of(dataset, ["cost"])["cost"]
+    grid = result.grid
+    costs = grid.values["cost"].tolist()
     for cost in (over, under):
         if cost not in costs:
             raise SpecError(
                 f"cost: the comparison needs {cost}, this result has {', '.join(costs)}"
             )
-    axes = axes_of(dataset, by)
-    bounds = _bounds(dataset, edges)
-    cells = (len(bounds) - 1) * int(np.prod([len(values) for values in axes.values()]))
+    kept, group = _kept(grid, by)
+    bounds = _bounds(grid, edges)
+    bins = (len(bounds) - 1) * prod(lengths(grid, kept))
 
     def chunk(
-        pair: tuple[pa.RecordBatch, pa.RecordBatch],
+        cells: range, mine: Columns, others: Columns
     ) -> tuple[counts.Counts, npt.NDArray[np.int64]]:
-        for name in [*by, "initial_error"]:
-            if not np.array_equal(numbers(pair[0][name]), numbers(pair[1][name]), equal_nan=True):
-                raise SweepError("the costs were not run on the same starts in the same order")
-        first, second = (known_epochs(side) for side in pair)
+        first, second, error = mine["epochs"], others["epochs"], mine["initial_error"]
         outcome = np.where(first < second, 0, np.where(first > second, 1, 2))
-        outcome[(first == second) & np.isinf(first)] = PAIR_OUTCOMES.index("neither")
-        outcome[(first == second) & (first == 0)] = PAIR_OUTCOMES.index("already")
-        cell = _cell(pair[0], axes, bounds)
-        known = ~np.isnan(numbers(pair[0]["initial_error"]))
+        same = first == second
+        outcome[same & np.isinf(first)] = PAIR_OUTCOMES.index("neither")
+        outcome[same & (first == 0)] = PAIR_OUTCOMES.index("already")
+        cell = _cell(grid, cells, group, bounds, error)
+        known = ~np.isnan(error)
         tally = np.bincount(
-            (cell * len(PAIR_OUTCOMES) + outcome)[known], minlength=cells * len(PAIR_OUTCOMES)
+            (cell * len(PAIR_OUTCOMES) + outcome)[known], minlength=bins * len(PAIR_OUTCOMES)
         )
         decided = known & (outcome <= PAIR_OUTCOMES.index("tied"))
         return counts.count(cell[decided], first[decided] / second[decided]), tally
 
-    parts: list[counts.Counts] = []
-    tallies = np.zeros(cells * len(PAIR_OUTCOMES), np.int64)
-    columns = [*by, "initial_error", "epochs", "status"]
-    streams = (batches(dataset, columns, ds.field("cost") == cost) for cost in (over, under))
-    for more, tally in pooled(chunk, side_by_side(*streams)):
-        counts.add(parts, more)
-        tallies += tally
+    ratios = counts.Tally()
+    outcomes = np.zeros(bins * len(PAIR_OUTCOMES), np.int64)
+    places = costs.index(over), costs.index(under)
+    for more, tally in reduced_pairs(result, ["initial_error", "epochs"], *places, chunk):
+        ratios.add(more)
+        outcomes += tally
 
-    outcomes = pd.DataFrame(tallies.reshape(cells, -1), columns=list(PAIR_OUTCOMES))
-    outcomes.insert(0, "pairs", outcomes.sum(axis="columns"))
-    ratios = counts.statistics(parts, quantiles)[[counts.quantile_name(q) for q in quantiles]]
-    found = outcomes[outcomes["pairs"] > 0].join(ratios)
-    return _labelled(found, dataset, axes, bounds)
+    table = pd.DataFrame(outcomes.reshape(bins, -1), columns=list(PAIR_OUTCOMES))
+    table.insert(0, "pairs", table.sum(axis="columns"))
+    quantile = counts.statistics(ratios, quantiles)[[counts.quantile_name(q) for q in quantiles]]
+    found = _labelled(table[table["pairs"] > 0].join(quantile), grid, kept, bounds)
+    found.attrs["precision"] = ratios.precision
+    return found
 
 
-def _bounds(dataset: ds.Dataset, edges: npt.ArrayLike | None) -> Floats:
+def _kept(grid: Grid, by: Sequence[str]) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+    kept = tuple(by)
+    for name in kept:
+        if name not in grid.outer_names:
+            raise SpecError(f"{name}: is no axis of this result: {', '.join(grid.outer_names)}")
+    return kept, groups(grid, kept)
+
+
+def _bounds(grid: Grid, edges: npt.ArrayLike | None) -> Floats:
     if edges is not None:
         return np.asarray(edges, dtype=np.float64)
-    largest = (
-        pc.max(batch["initial_error"]).as_py() for batch in batches(dataset, ["initial_error"])
-    )
-    return error_edges(max((value for value in largest if value is not None), default=1.0))
+    act = ACTIVATIONS[grid.spec.task.activation]
+    return error_edges(act.high - act.low)
 
 
-def _cell(batch: pa.RecordBatch, axes: Axes, bounds: Floats) -> npt.NDArray[np.intp]:
-    bins = np.searchsorted(bounds[1:-1], numbers(batch["initial_error"]))
-    return group_of(batch, axes) * (len(bounds) - 1) + bins
+def _cell(
+    grid: Grid, cells: range, group: npt.NDArray[np.int64], bounds: Floats, error: Floats
+) -> npt.NDArray[np.int64]:
+    bins = np.searchsorted(bounds[1:-1], error)
+    cell: npt.NDArray[np.int64] = by_row(grid, cells, group * (len(bounds) - 1)) + bins
+    return cell
 
 
-def _labelled(found: pd.DataFrame, dataset: ds.Dataset, axes: Axes, bounds: Floats) -> pd.DataFrame:
+def _labelled(
+    found: pd.DataFrame, grid: Grid, kept: tuple[str, ...], bounds: Floats | None = None
+) -> pd.DataFrame:
     """Put the axes and the bin, which the index holds as a cell, into columns at the left."""
-    lengths = [len(values) for values in axes.values()]
-    *groups, bins = np.unravel_index(found.index.to_numpy(), (*lengths, len(bounds) - 1))
-    labels: dict[str, Any] = {}
-    for (name, values), group in zip(axes.items(), groups, strict=True):
-        text = isinstance(values, list)
-        labels[name] = pd.Categorical.from_codes(group, values) if text else values[group]
-    labels |= {"bin": bins, "error_low": bounds[bins], "error_high": bounds[bins + 1]}
+    shape = lengths(grid, kept) + ([len(bounds) - 1] if bounds is not None else [])
+    places = np.unravel_index(found.index.to_numpy(), shape)
+    labels = axis_columns(grid, kept, places)
+    if bounds is not None:
+        bins = places[-1]
+        labels |= {"bin": bins, "error_low": bounds[bins], "error_high": bounds[bins + 1]}
     table = pd.concat([pd.DataFrame(labels), found.reset_index(drop=True)], axis="columns")
-    starts = [name for name in dataset.schema.names if is_start(name)]
-    table.attrs = {
-        "edges": bounds.tolist(),
-        "pooled": pooled_axes(dataset, ["cost", *axes, *starts]),
-    }
+    table.attrs = {"by": list(kept), "max_epochs": grid.spec.stop.max_epochs}
+    if bounds is not None:
+        table.attrs["edges"] = bounds.tolist()
     return table
+
+
+def axis_columns(grid: Grid, kept: Sequence[str], places: Sequence[Any]) -> dict[str, Any]:
+    """Return the columns of a table that say where on each axis a row lies."""
+    columns: dict[str, Any] = {}
+    for name, place in zip(kept, places, strict=False):
+        values = grid.values[name]
+        text = name == "cost"
+        columns[name] = pd.Categorical.from_codes(place, values) if text else values[place]
+    return columns
+
+
+def fixed_values(grid: Grid) -> dict[str, float]:
+    """Return the axes of which one value is shown, and that value."""
+    return {name: float(grid.values[name][at]) for name, at in panels_of(grid).fixed.items()}

@@ -25,9 +25,32 @@ CONTOURS = (0.1, 0.5, 0.9, 0.99)
 MARKS: dict[str, dict[str, Any]] = {
     "zero": {"facecolor": "#efe6f5", "linewidth": 0},
     "not reached": {"facecolor": "#c9c9c9", "linewidth": 0, "hatch": "////"},
+    "only under": {"facecolor": "#8fa3b8", "linewidth": 0, "hatch": "\\\\\\\\"},
+    "only over": {"facecolor": "#ffe3b8", "linewidth": 0, "hatch": "...."},
     "empty": {"facecolor": "#ffffff", "linewidth": 0},
 }
 """How cells are painted that are no number."""
+
+Masks = dict[str, npt.NDArray[np.bool_]]
+
+
+def epochs_marks(epochs: Floats) -> Masks:
+    """Return which cells of a rectangle of epochs are no number."""
+    return {"zero": epochs < 0.5, "not reached": np.isinf(epochs), "empty": np.isnan(epochs)}
+
+
+def ratio_of(over: Floats, under: Floats) -> tuple[Floats, Masks]:
+    """Return the ratio of two rectangles of epochs, and which of its cells are no number."""
+    never = np.isinf(over), np.isinf(under)
+    marks = {
+        "zero": (over < 0.5) & (under < 0.5),
+        "not reached": never[0] & never[1],
+        "only under": never[0] & np.isfinite(under),
+        "only over": never[1] & np.isfinite(over),
+        "empty": np.isnan(over) | np.isnan(under),
+    }
+    number = ~np.logical_or.reduce(list(marks.values()))
+    return np.divide(over, under, out=np.full_like(over, np.nan), where=number), marks
 
 
 def rectangle(
@@ -49,18 +72,21 @@ def rectangle(
 def paint(
     ax: Axes,
     values: Floats,
-    zero: npt.NDArray[np.bool_],
+    marks: Masks,
     norm: LogNorm,
-    cmap: str,
+    cmap: Any,
     written: Callable[[float], str] | None = None,
 ) -> set[str]:
     """Paint numbers as colours, and mark what is no number; return which marks were needed."""
-    marks = {"zero": zero, "not reached": np.isinf(values), "empty": np.isnan(values)}
     number = ~np.logical_or.reduce(list(marks.values()))
     shown = np.where(number, values, 1)
     text: dict[str, Any] = {}
     if written:
-        text = {"annot": np.vectorize(written)(shown), "fmt": "", "annot_kws": {"size": 6.5}}
+        text = {
+            "annot": np.vectorize(written)(shown),
+            "fmt": "",
+            "annot_kws": {"size": scales.letters(0.72)},
+        }
     sns.heatmap(
         shown,
         mask=~number,
@@ -78,8 +104,9 @@ def paint(
     for artist in ax.texts:
         artist.set_in_layout(False)  # they stand inside the panel; measuring them takes long
     ax.set_ylim(0, len(values))  # seaborn counts rows from the top
-    _mark(ax, marks["zero"], "zero")
-    _mark(ax, marks["not reached"], "not reached")
+    for kind, mask in marks.items():
+        if kind != "empty":
+            _mark(ax, mask, kind)
     sns.despine(ax=ax, top=False, right=False)
     return {name for name, mask in marks.items() if mask.any()}
 
@@ -101,7 +128,9 @@ def contours(ax: Axes, error: Floats) -> None:
     # Labels go to the middle of each line: those that clabel places itself may stick out.
     longest = [max(segments, key=len, default=()) for segments in lines.allsegs]
     middle = [tuple(line[len(line) // 2]) for line in longest if len(line)]
-    ax.clabel(lines, fontsize=6.5, fmt=scales.plain, inline_spacing=2, manual=middle)
+    ax.clabel(
+        lines, fontsize=scales.letters(0.72), fmt=scales.plain, inline_spacing=2, manual=middle
+    )
     for text in lines.labelTexts:
         text.set_path_effects(halo)
 
@@ -111,6 +140,8 @@ def swatches(table: pd.DataFrame, kinds: set[str]) -> list[Artist]:
     said = {
         "zero": "0 epochs: within tolerance at the start",
         "not reached": not_reached(table),
+        "only under": "only cross-entropy converged",
+        "only over": "only quadratic converged",
         "empty": "no start here",
     }
     border = {"edgecolor": "#777777", "linewidth": 0.5}
@@ -119,15 +150,15 @@ def swatches(table: pd.DataFrame, kinds: set[str]) -> list[Artist]:
 
 def not_reached(table: pd.DataFrame) -> str:
     """Say what the mark of a number that was not reached means."""
-    limit = table["max_epochs"].iloc[0]
-    return "not reached" if np.isnan(limit) else f"not reached within {limit:,.0f} epochs"
+    return f"not reached within {table.attrs['max_epochs']:,} epochs"
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend below the panels, in as many columns as the figure is wide."""
     if handles:
         widest = max(len(str(handle.get_label())) for handle in handles)
-        fit = int(figure.get_figwidth() / (0.65 + 0.06 * widest))  # inches: swatch, letters
+        room = figure.get_figwidth() * 9 / scales.letters(1)
+        fit = int(room / (0.65 + 0.06 * widest))  # inches: swatch, letters
         columns = min(max(fit, 1), len(handles))
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
@@ -141,5 +172,6 @@ def _mark(ax: Axes, cells: npt.NDArray[np.bool_], kind: str) -> None:
             box = [(column, low), (column + 1, low), (column + 1, high), (column, high)]
             boxes.append(Path([*box, box[0]], closed=True))
     if boxes:
+        mark = MARKS[kind] | {"rasterized": len(boxes) > 2000}  # a PDF of them would be large
         # As an artist, not by add_patch, which measures every box to fit limits that are set.
-        ax.add_artist(PathPatch(Path.make_compound_path(*boxes), label=kind, **MARKS[kind]))
+        ax.add_artist(PathPatch(Path.make_compound_path(*boxes), label=kind, **mark))

@@ -4,23 +4,26 @@ import math
 from typing import Any
 
 import numpy as np
-import pyarrow.dataset as ds
+import pandas as pd
 
-from sweep.errors import SweepError
-from sweep.report.analysis import compare_costs, epochs_by_error
+from sweep.report.analysis import Counted, compare_costs, count_by_error, epochs_by_error, pool
+from sweep.report.places import panels_of
+from sweep.report.stream import Result
 
 SMALL, LARGE = 0.5, 0.9
 """An initial error up to the one is small, above the other large."""
 
 
-def findings(dataset: ds.Dataset) -> dict[str, Any]:
+def findings(result: Result) -> dict[str, Any]:
     """Return the answers that a result gives in a few numbers, ready for JSON.
 
     Returns
     -------
     dict
-        `costs`: for each cost its `starts`, `share_unconverged`, and `median_small`,
-        `median_large`, the median epochs from a small (<= 0.5) and a large (> 0.9) initial error.
+        `costs`: for each cost its `starts`, `share_unconverged`, `median_small`, `median_large`,
+        the median epochs from a small (<= 0.5) and a large (> 0.9) initial error, and
+        `slowdown_from`, the initial error from which the median is more than twice that of 0.5
+        (None if nowhere; the median over the learning rates and further axes).
         Medians are over the starts that are not within the tolerance to begin with; None where
         there are none, "not reached" where half of them or more did not converge.
         `wins`, if both quadratic and cross-entropy were run: for each learning rate the `pairs`
@@ -30,38 +33,42 @@ def findings(dataset: ds.Dataset) -> dict[str, Any]:
 
     Raises
     ------
-    SpecError
-        If the result is empty.
     SweepError
         If a part cannot be read.
     """
-    every = epochs_by_error(dataset, by=["cost"], edges=[0, np.inf], quantiles=())
-    some = epochs_by_error(
-        dataset, by=["cost"], edges=[0, SMALL, LARGE, np.inf], quantiles=[0.5], trained_only=True
-    )
+    counted = count_by_error(result, by=panels_of(result.grid).axes)
+    ends = [counted.edges[0], SMALL, LARGE, counted.edges[-1]]
+    every = epochs_by_error(pool(counted, ["cost"], ends[::3]), quantiles=())
+    some = epochs_by_error(pool(counted, ["cost"], ends), quantiles=[0.5], trained_only=True)
     medians = {(row.cost, row.bin): row.median for row in some.itertuples()}
+    slow = _slowdowns(counted)
     costs = [
         {
             "cost": row.cost,
-            "starts": int(row.count_),
+            "starts": int(row.starts),
             "share_unconverged": float(row.share_unconverged),
             "median_small": _told(medians.get((row.cost, 0))),
             "median_large": _told(medians.get((row.cost, 2))),
+            "slowdown_from": slow.get(row.cost),
         }
-        for row in every.rename(columns={"count": "count_"}).itertuples()
+        for row in every.rename(columns={"count": "starts"}).itertuples()
     ]
-    return {"costs": costs, "wins": _wins(dataset, [cost["cost"] for cost in costs])}
+    return {"costs": costs, "wins": _wins(result)}
 
 
 def report(found: dict[str, Any]) -> str:
     """Put findings into a few lines of text."""
     width = max(len(_name(cost["cost"])) for cost in found["costs"])
-    lines = [
-        f"{_name(cost['cost']):{width}}  median epochs: {_epochs(cost['median_small'])} from an "
-        f"initial error up to {SMALL:g}, {_epochs(cost['median_large'])} from above {LARGE:g}; "
-        f"unconverged: {_percent(cost['share_unconverged'])} of {cost['starts']:,}"
-        for cost in found["costs"]
-    ]
+    lines = []
+    for cost in found["costs"]:
+        slow = cost["slowdown_from"]
+        lines.append(
+            f"{_name(cost['cost']):{width}}  median epochs: {_epochs(cost['median_small'])} from "
+            f"an initial error up to {SMALL:g}, {_epochs(cost['median_large'])} from above "
+            f"{LARGE:g}; "
+            + (f"slow (twice those from {SMALL:g}) from {slow:.4g}; " if slow else "")
+            + f"unconverged: {_percent(cost['share_unconverged'])} of {cost['starts']:,}"
+        )
     if found["wins"]:
         pairs = sum(win["pairs"] for win in found["wins"])
         won = sum(win["share_cross_entropy"] * win["pairs"] for win in found["wins"])
@@ -77,13 +84,27 @@ def report(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _wins(dataset: ds.Dataset, costs: list[str]) -> list[dict[str, Any]]:
-    if not {"quadratic", "cross_entropy"} <= set(costs):
+def _slowdowns(counted: Counted) -> dict[str, float]:
+    """Return the initial error from which each cost needs twice the epochs of an error of 0.5."""
+    table = epochs_by_error(counted, quantiles=[0.5], trained_only=True)
+    found: dict[str, float] = {}
+    for cost, mine in table.groupby("cost", observed=True):
+        begins = []
+        for _, panel in mine.groupby(list(counted.by[1:]), observed=True):
+            half = panel.loc[panel["error_high"] <= SMALL, "median"].tail(1)
+            slow = panel["median"].to_numpy() > 2 * half.to_numpy() if len(half) else []
+            begins.append(panel["error_low"].to_numpy()[slow].min(initial=np.inf))
+        middle = float(np.median(begins)) if begins else math.inf
+        if math.isfinite(middle):
+            found[str(cost)] = middle
+    return found
+
+
+def _wins(result: Result) -> list[dict[str, Any]]:
+    if not {"quadratic", "cross_entropy"} <= set(result.grid.values["cost"]):
         return []
-    try:
-        table = compare_costs(dataset, edges=[0, np.inf], quantiles=[0.5])
-    except SweepError:
-        return []  # a result that is not complete yet has no pairs
+    ends = [0, np.inf]
+    table: pd.DataFrame = compare_costs(result, edges=ends, quantiles=[0.5])
     trained = table[table["pairs"] > table["already"]]
     return [
         {

@@ -2,56 +2,113 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow.dataset as ds
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from sweep.errors import SpecError, SweepError
 from sweep.report import scales
-from sweep.report.analysis import epochs_by_error
-from sweep.report.figures import error, heatmap, slowdown
+from sweep.report.analysis import Counted, count_by_error, epochs_by_error, share_by_epochs
+from sweep.report.bins import error
+from sweep.report.curves import curves, learning_curves
+from sweep.report.lines import distribution, slowdown
+from sweep.report.planes import heatmap, ratio
 from sweep.report.starts import epochs_by_start
+from sweep.report.stream import Result
+from sweep.report.theory import measured_points, theory
 
 FORMATS = ("png", "svg", "pdf")
 
 
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a result that figures share, each made when it is first asked for."""
+
+    result: Result
+
+    @cached_property
+    def _counted(self) -> Counted:
+        return count_by_error(self.result)
+
+    @cached_property
+    def by_start(self) -> pd.DataFrame:
+        """From `epochs_by_start`."""
+        return epochs_by_start(self.result)
+
+    @cached_property
+    def by_error(self) -> pd.DataFrame:
+        """From `epochs_by_error`."""
+        return epochs_by_error(self._counted)
+
+    @cached_property
+    def by_epochs(self) -> pd.DataFrame:
+        """From `share_by_epochs`."""
+        return share_by_epochs(self._counted)
+
+
 class Kind(NamedTuple):
-    """A figure that can be asked for: what it shows, the table it needs, how it is drawn."""
+    """A figure that can be asked for: what it shows, and how it is drawn in a style."""
 
     description: str
-    reduce: Callable[[ds.Dataset], pd.DataFrame]
-    plot: Callable[[pd.DataFrame], Figure]
+    plot: Callable[[Tables, str], Figure]
 
 
 FIGURES = {
-    "heatmap": Kind("epochs over the starts, by cost and learning rate", epochs_by_start, heatmap),
-    "error": Kind(
-        "epochs by initial error and learning rate, and the ratio", epochs_by_error, error
+    "heatmap": Kind(
+        "epochs over the starts, by cost and learning rate",
+        lambda tables, style: heatmap(tables.by_start, style),
     ),
-    "slowdown": Kind("epochs against initial error as lines", epochs_by_error, slowdown),
+    "error": Kind(
+        "epochs by initial error and learning rate, and the ratio of the costs",
+        lambda tables, style: error(tables.by_error, style),
+    ),
+    "slowdown": Kind(
+        "epochs against initial error as lines",
+        lambda tables, style: slowdown(tables.by_error, style),
+    ),
+    "ratio": Kind(
+        "epochs of quadratic ÷ cross-entropy over the starts",
+        lambda tables, style: ratio(tables.by_start, style),
+    ),
+    "distribution": Kind(
+        "which share of the starts converged within how many epochs",
+        lambda tables, style: distribution(tables.by_epochs, style),
+    ),
+    "curves": Kind(
+        "learning curves of a few starts",
+        lambda tables, style: curves(learning_curves(tables.result), style),
+    ),
+    "theory": Kind(
+        "measured epochs over the closed form of the gradient flow",
+        lambda tables, style: theory(measured_points(tables.result), style),
+    ),
 }
 
 
 def draw(
-    dataset: ds.Dataset,
+    result: Result,
     folder: str | os.PathLike[str],
     names: Sequence[str] | None = None,
     *,
     format: str = "png",  # noqa: A002, as matplotlib has it
     dpi: int = 150,
-) -> list[Path]:
-    """Draw figures of a result into a folder and return the paths that were written.
+    style: str = "paper",
+    leave_out: bool = False,
+) -> tuple[list[Path], list[str]]:
+    """Draw figures of a result into a folder.
 
     Parameters
     ----------
-    dataset
-        The result.
+    result
+        From `open_result`.
     folder
         Where the figures go, made if there is none. A figure appears whole or not at all.
     names
@@ -60,49 +117,74 @@ def draw(
         png, svg or pdf.
     dpi
         Pixels per inch, of the rasterised cells too.
+    style
+        paper or talk.
+    leave_out
+        Leave out also named figures that this result cannot give.
+
+    Returns
+    -------
+    (paths, reasons)
+        What was written, and why figures were left out, if any were.
 
     Raises
     ------
     SpecError
-        If a name, the format or dpi is unknown, a named figure cannot be drawn from this result,
-        or the result is empty.
+        If a name, the format, dpi or the style is unknown, or a named figure cannot be drawn from
+        this result.
     SweepError
         If a part cannot be read or a figure cannot be written.
     """
     for name in names or ():
-        if name not in FIGURES:
-            raise SpecError(f"figure: {name!r} is unknown; choose from {', '.join(FIGURES)}")
-    if format not in FORMATS:
-        raise SpecError(f"format: {format!r} is unknown; choose from {', '.join(FORMATS)}")
-    if not 1 <= dpi <= 2400:
-        raise SpecError(f"dpi: {dpi} is not within 1 to 2400")
-    tables: dict[Callable[[ds.Dataset], pd.DataFrame], pd.DataFrame] = {}
-    figures = {}
+        _known("figure", name, FIGURES)
+    _known("format", format, FORMATS)
+    _known("style", style, scales.STYLES)
+    if not 10 <= dpi <= 2400:
+        raise SpecError(f"dpi = {dpi}: must lie within 10 and 2400")
+    folder = Path(folder)
+    _writable(folder)
+    tables = Tables(result)
+    paths, reasons = [], []
     for name in dict.fromkeys(names or FIGURES):
-        kind = FIGURES[name]
         try:
-            if kind.reduce not in tables:
-                tables[kind.reduce] = kind.reduce(dataset)
+            figure = FIGURES[name].plot(tables, style)
         except SpecError as error:
-            if names is None and dataset.count_rows():
-                continue
-            raise SpecError(f"figure {name}: {error}") from error
-        figures[name] = kind.plot(tables[kind.reduce])
-    return [
-        write_figure(figure, Path(folder) / f"{name}.{format}", dpi)
-        for name, figure in figures.items()
-    ]
+            if names is not None and not leave_out:
+                raise SpecError(f"figure {name}: {error}") from error
+            reasons.append(f"figure {name}: {error}")
+            continue
+        paths.append(write_figure(figure, folder / f"{name}.{format}", dpi, style))
+    return paths, reasons
 
 
-def write_figure(figure: Figure, path: Path, dpi: int) -> Path:
+def _known(
+    field: str, value: str, names: Sequence[str] | dict[str, Kind] | dict[str, float]
+) -> None:
+    if value not in names:
+        near = get_close_matches(value, names, 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise SpecError(f"{field} = {value!r}: must be one of {', '.join(names)}{hint}")
+
+
+def _writable(folder: Path) -> None:
+    """Make the folder, and say so at once if nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable.{os.getpid()}.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SpecError(f"{folder}: cannot be written to: {error.strerror or error}") from None
+
+
+def write_figure(figure: Figure, path: Path, dpi: int, style: str = "paper") -> Path:
     """Write a figure in the format of the path's ending, whole or not at all."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     # A date in the file would make the same figure a different file each time.
     dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[path.suffix[1:]]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with scales.style():
+            with scales.style(style):
                 if path.suffix == ".png":
                     # savefig draws twice, once for the layout: 1.6 times as long here.
                     figure.set_dpi(dpi)

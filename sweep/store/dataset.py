@@ -21,6 +21,7 @@ from sweep.store.schema import FORMAT, METADATA_KEY
 
 __all__ = [
     "check",
+    "faults",
     "load",
     "part_path",
     "prepare",
@@ -156,16 +157,22 @@ def _fault(folder: Path, grid: Grid, part: int) -> str | None:
     return None if same and rows == len(grid.part(part)) else "belongs to another sweep"
 
 
+def faults(folder: Path, grid: Grid) -> dict[int, str]:
+    """Return what is wrong with each part's file that is not there and whole."""
+    found = ((part, _fault(folder, grid, part)) for part in range(grid.parts))
+    return {part: fault for part, fault in found if fault}
+
+
 def standing_parts(folder: Path, grid: Grid) -> set[int]:
     """Return the parts that are there and whole."""
-    return {part for part in range(grid.parts) if _fault(folder, grid, part) is None}
+    return set(range(grid.parts)) - faults(folder, grid).keys()
 
 
 def check(folder: str | Path) -> list[str]:
     """Return what is wrong with a folder of results, a line for each part; empty if nothing is."""
     folder, grid = Path(folder), Grid(read_spec(folder))
-    faults = ((part, _fault(folder, grid, part)) for part in range(grid.parts))
-    return [f"{part_path(folder, grid, part).name} {fault}" for part, fault in faults if fault]
+    wrong = faults(folder, grid).items()
+    return [f"{part_path(folder, grid, part).name} {fault}" for part, fault in wrong]
 
 
 def scan(folder: str | Path) -> pads.Dataset:
