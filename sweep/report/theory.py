@@ -53,33 +53,30 @@ def measured_points(result: Result) -> pd.DataFrame:
     panel = np.where(_in_closed_form(grid), panel_of(grid, pictured(grid)), -1)
     place = np.unravel_index(np.arange(len(panel)), lengths(grid, grid.outer_names))
     outer = {n: grid.values[n][p] for n, p in zip(grid.outer_names, place, strict=True)}
-    task = {"y": grid.spec.task.y, "tolerance": grid.spec.stop.tolerance} | outer
     inputs = outer["x"][:, None] if "x" in outer else np.reshape(grid.spec.task.x, (1, -1))
+    target = np.ravel(outer.get("y", grid.spec.task.y)) * np.ones(len(panel))
     each = pd.DataFrame(
         {
             "cost": outer["cost"],
             "learning_rate": outer["learning_rate"],
             "kappa": outer["learning_rate"] * ((inputs**2).sum(axis=1) + 1),
-            "tolerance": np.ravel(task["tolerance"])[0]
-            if "tolerance" not in outer
-            else outer["tolerance"],
-            "mirror": np.where(np.ravel(task["y"]) == 0, 1.0, -1.0) * np.ones(len(panel)),
+            "tolerance": outer.get("tolerance", grid.spec.stop.tolerance),
+            "mirror": np.where(target == 0, 1.0, -1.0),
         }
     )
     inputs = np.broadcast_to(inputs, (len(panel), inputs.shape[1]))
-    each_starts = grid.starts_count
-    starts = np.arange(min(SAMPLED, each_starts)) * GOLDEN % 1 * each_starts
-    chosen = np.flatnonzero(panel >= 0)[:, None] * each_starts + np.unique(starts.astype(np.int64))
-    chosen = chosen.ravel()
+    count = grid.starts_count
+    starts = np.unique((np.arange(min(SAMPLED, count)) * GOLDEN % 1 * count).astype(np.int64))
+    chosen = (np.flatnonzero(panel >= 0)[:, None] * count + starts).ravel()
 
     def chunk(rows: range, read: Columns) -> pd.DataFrame:
         taken = chosen[slice(*np.searchsorted(chosen, [rows.start, rows.stop]))]
         found = {name: column[taken - rows.start] for name, column in read.items()}
         start = [found[name] for name in drawn]
         if not drawn:
-            index = np.unravel_index(taken % each_starts, lengths(grid, grid.start_names))
+            index = np.unravel_index(taken % count, lengths(grid, grid.start_names))
             start = [grid.values[n][k] for n, k in zip(grid.start_names, index, strict=True)]
-        where = taken // each_starts
+        where = taken // count
         z0 = (np.column_stack(start[:-1]) * inputs[where]).sum(axis=1) + start[-1]
         points = each.iloc[where].assign(z0=z0, epochs=found["epochs"])
         return points[points["epochs"] > 0]
