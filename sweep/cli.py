@@ -1,8 +1,9 @@
-"""The command `sweep`: run, plot, info, check."""
+"""The command `sweep`: run, plot, info, check, bench."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,6 +88,19 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "-o", "--out", metavar="DIR", help="where to put the figures (default: beside)"
             )
+    bench = commands.add_parser(
+        "bench",
+        help="time the kernel against its peers and the machine's limit",
+        description="Time the kernel against NumPy, Numba, C++, JAX and PyTorch, those that are "
+        "there, check that all find the same epochs, and show the share of the machine's limit. "
+        "Quick: under a minute without JAX and PyTorch, which `pip install neuron-sweep[bench]` "
+        "brings.",
+    )
+    bench.add_argument("--full", action="store_true", help="larger workloads, more rounds: minutes")
+    bench.add_argument("--threads", type=int, metavar="N", help="default: the CPUs you may use")
+    bench.add_argument("--json", metavar="FILE", help="write all that was measured, and a picture")
+    bench.add_argument("-o", "--out", metavar="DIR", help="where to put the picture")
+    bench.set_defaults(do=_bench)
     return parser
 
 
@@ -176,3 +190,33 @@ def _check(asked: argparse.Namespace) -> int:
     faults = check(asked.folder)
     print("\n".join(faults) or f"{asked.folder}: every part is there and whole")
     return 1 if faults else 0
+
+
+def _bench(asked: argparse.Namespace) -> int:
+    from sweep.kernels.threads import check_threads
+
+    check_threads(asked.threads)
+    for path in filter(None, (asked.json, asked.out)):
+        if not Path(path).absolute().parent.is_dir():
+            raise SpecError(f"{path}: its folder does not exist")
+    from sweep.bench.measure import bench
+    from sweep.bench.tables import report
+
+    def say(text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+    result = bench(full=asked.full, threads=asked.threads, say=say)
+    say("")
+    print(report(result))
+    if asked.json:
+        Path(asked.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if asked.json or asked.out:
+        from sweep.bench.picture import draw
+
+        out = Path(asked.out) if asked.out else Path(asked.json).parent
+        print(f"picture: {draw(result, out)}")
+    wrong = sorted({line["row"] for line in result["rows"] if not line["right"]})
+    if wrong:
+        raise SweepError(f"bench: wrong epochs from {', '.join(wrong)}")
+    return 0
