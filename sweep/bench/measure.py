@@ -86,7 +86,8 @@ def measured(
     Returns
     -------
     of the workload : dict
-        peak, bound, share_of_bound, useful, neurons, epochs
+        neurons, sample_epochs, useful, fma_peak, bound, share_of_bound (of one sample), and
+        cpus_had: how many of its threads ran at a time, fewer where others use the machine
     of each row : list of dicts
         seconds, rate and ratio (median, fastest, slowest), first_call, and what `compared` says
     """
@@ -98,11 +99,13 @@ def measured(
         answers.append(runs[-1](w, b))
         first_calls.append(time.perf_counter() - began)
     taken: list[list[float]] = [[] for _ in rows]
-    peaks = []
+    peaks, cpu = [], 0.0
     for _ in range(rounds):
         peaks.append(fma_peak(work.dtype, threads))
         for run, seconds in zip(runs, taken, strict=True):
+            used = time.process_time()
             seconds += _timings(lambda run=run: run(w, b))  # type: ignore[misc]
+            cpu += time.process_time() - used if run is runs[0] else 0.0
     steps = int(answers[0].epochs.sum(dtype=np.int64)) * len(work.y)
     ours = median(taken[0])
     lines = [
@@ -123,6 +126,7 @@ def measured(
         "sample_epochs": steps,
         "useful": useful(work, w, b, threads),
         "fma_peak": max(peaks),
+        "cpus_had": cpu / sum(taken[0]),
     }
     if len(work.y) == 1:
         about["bound"] = max(peaks) / OPERATIONS[work.cost, work.dtype]

@@ -41,6 +41,8 @@ class Row(NamedTuple):
 ROWS = (
     Row("sweep", "with_sweep"),
     Row("C++", "with_cpp"),
+    Row("torch.compile", "with_torch"),
+    Row("JAX", "with_jax"),
     Row("NumPy", "with_numpy"),
     Row("Numba prange", "with_numba"),
 )

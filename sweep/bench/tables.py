@@ -74,6 +74,12 @@ def report(result: dict[str, Any]) -> str:
         f"Numba and kernels {start['numba']:.2f} s, first call compiled {start['compiled']:.2f} s, "
         f"from the disk {start['cached']:.3f} s",
     ]
+    had = min(about["cpus_had"] for about in result["workloads"])
+    if had < 0.9 * settings["threads"]:
+        lines.append(
+            f"The machine was busy: sweep's {settings['threads']} threads had {had:.1f} CPUs. "
+            "Take no figures from this run."
+        )
     if result["goals"]:
         body = [
             [

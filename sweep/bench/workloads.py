@@ -62,13 +62,9 @@ def workloads(full: bool) -> list[Workload]:
     raw = Workload("raw", "quadratic", "float64", 256, 5000 if full else 1000, NEVER)
     sweep = Workload("sweep", "quadratic", "float64", 1024 if full else 256, 20_000, 0.1)
     samples = replace(raw, kind="samples", x=_X, y=_Y, max_epochs=500 if full else 60)
-    double = [
-        raw,
-        replace(raw, cost="cross_entropy"),
-        sweep,
-        replace(sweep, cost="cross_entropy"),
-        samples,
-    ]
+    double = [raw, sweep, replace(sweep, cost="cross_entropy"), samples]
+    if full:
+        double.insert(1, replace(raw, cost="cross_entropy"))
     return double + [replace(work, dtype="float32") for work in double]
 
 

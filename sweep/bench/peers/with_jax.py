@@ -76,12 +76,12 @@ def _walk(work: Workload) -> Callable[..., Any]:
         _, theta, count = jax.lax.while_loop(
             lambda s: s[0] < work.max_epochs,
             lambda s: (s[0] + 1, *epoch(s[1], s[2])),
-            (jnp.where(done + turn_epochs <= work.max_epochs, work.max_epochs, done),
-             theta, count),
+            (jnp.where(done + turn_epochs <= work.max_epochs, work.max_epochs, done), theta, count),
         )
         return theta, count
 
-    return jax.jit(walk)
+    compiled: Callable[..., Any] = jax.jit(walk)
+    return compiled
 
 
 def trainer(work: Workload, threads: int) -> Callable[[Any, Any], Stopped]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,7 +16,7 @@ from sweep.bench.workloads import Stopped, Workload
 
 __all__ = ["missing", "trainer"]
 
-BLOCK = 16384
+BLOCK = 8192
 EPOCHS_IN_A_CALL = 16
 
 
@@ -25,7 +26,7 @@ def missing() -> str | None:
 
 
 def _walk(work: Workload) -> Callable[..., Any]:
-    """Return theta (p, N), count (N,) -> the same some epochs later, compiled at its first call."""
+    """Return (theta: p of (N,), count (N,), epochs) -> both some epochs later, compiled."""
     import torch
 
     one = len(work.y) == 1
@@ -35,7 +36,6 @@ def _walk(work: Workload) -> Callable[..., Any]:
     limit = float(np.dtype(work.dtype).type(work.tolerance * len(work.y)))
 
     def walk(theta, count, epochs: int):
-        theta = list(theta.unbind())
         for _ in range(epochs):
             error, gradient = 0.0, [0.0] * len(theta)
             for x, y in zip(xs, work.y, strict=True):
@@ -50,9 +50,11 @@ def _walk(work: Workload) -> Callable[..., Any]:
                 torch.where(wrong, t - rate * g, t) for t, g in zip(theta, gradient, strict=True)
             ]
             count = count + wrong
-        return torch.stack(theta), count
+        return theta, count
 
-    return torch.compile(walk, dynamic=False)
+    torch.compiler.reset()  # or it gives up: too many versions of one function
+    compiled: Callable[..., Any] = torch.compile(walk, dynamic=False)
+    return compiled
 
 
 def trainer(work: Workload, threads: int) -> Callable[[Any, Any], Stopped]:
@@ -62,28 +64,31 @@ def trainer(work: Workload, threads: int) -> Callable[[Any, Any], Stopped]:
     walk = _walk(work)
     one = len(work.y) == 1
     turn = EPOCHS_IN_A_CALL if one else 1
-    block = BLOCK
 
     def run(w: Any, b: Any) -> Stopped:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(1)  # blocks over threads: OpenMP's meet after each call
         z = w[:, 0] * w.dtype.type(work.x[0][0]) + b
         # Neighbours in z end together, so that no block waits long for a few.
         order = np.argsort(-z) if one else np.arange(len(b))
-        padded = np.resize(order, -(-len(b) // block) * block)  # one size, compiled once
+        padded = np.resize(order, -(-len(b) // BLOCK) * BLOCK)  # one size, compiled once
         start = torch.from_numpy(z[None, padded] if one else np.vstack([w[padded].T, b[padded]]))
         stop = torch.empty_like(start)
         epochs = torch.empty(len(padded), dtype=torch.int32)
-        for first in range(0, len(padded), block):
-            here = slice(first, first + block)
-            theta, done = start[:, here].contiguous(), 0
-            count = torch.zeros(block, dtype=torch.int64 if b.itemsize == 8 else torch.int32)
+
+        def train(first: int) -> None:
+            here = slice(first, first + BLOCK)
+            theta, done = [t[here] for t in start], 0
+            count = torch.zeros(BLOCK, dtype=torch.int64 if b.itemsize == 8 else torch.int32)
             while done < work.max_epochs:
                 steps = turn if done + turn <= work.max_epochs else 1
                 theta, count = walk(theta, count, steps)
                 done += steps
                 if int(count.max()) < done:
                     break
-            stop[:, here], epochs[here] = theta, count
+            stop[:, here], epochs[here] = torch.stack(theta), count
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(train, range(0, len(padded), BLOCK)))
         back = np.empty(len(b), np.int64)
         back[order] = np.arange(len(b))
         theta, counted = stop.numpy()[:, back], epochs.numpy()[back]
