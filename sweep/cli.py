@@ -1,4 +1,4 @@
-"""The command `sweep`: run, plot, info, check, article."""
+"""The command `sweep`: run, plot, info, check, article, bench."""
 
 from __future__ import annotations
 
@@ -114,6 +114,20 @@ def _parser() -> argparse.ArgumentParser:
     article.add_argument("--threads", type=int, metavar="N", help="default: the CPUs you may use")
     article.add_argument("--json", action="store_true", help="print the claims as JSON")
     article.set_defaults(do=_article)
+
+    bench = commands.add_parser(
+        "bench",
+        help="time the kernel against its peers and the machine's limit",
+        description="Time the kernel against NumPy, Numba, C++, JAX and PyTorch, those that are "
+        "there, check that all find the same epochs, and show the share of the machine's limit. "
+        "Quick: under a minute without JAX and PyTorch, which `pip install neuron-sweep[bench]` "
+        "brings.",
+    )
+    bench.add_argument("--full", action="store_true", help="larger workloads, more rounds: minutes")
+    bench.add_argument("--threads", type=int, metavar="N", help="default: the CPUs you may use")
+    bench.add_argument("--json", metavar="FILE", help="write all that was measured, and a picture")
+    bench.add_argument("-o", "--out", metavar="DIR", help="where to put the picture")
+    bench.set_defaults(do=_bench)
     return parser
 
 
@@ -243,3 +257,33 @@ def _article(asked: argparse.Namespace) -> int:
         print(page.text(sections))
         print("page and figures:", *paths, sep="\n  ")
     return 0 if whole.holds(sections) else 1
+
+
+def _bench(asked: argparse.Namespace) -> int:
+    from sweep.kernels.threads import check_threads
+
+    check_threads(asked.threads)
+    for path in filter(None, (asked.json, asked.out)):
+        if not Path(path).absolute().parent.is_dir():
+            raise SpecError(f"{path}: its folder does not exist")
+    from sweep.bench.measure import bench
+    from sweep.bench.tables import report
+
+    def say(text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+    result = bench(full=asked.full, threads=asked.threads, say=say)
+    say("")
+    print(report(result))
+    if asked.json:
+        Path(asked.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if asked.json or asked.out:
+        from sweep.bench.picture import draw
+
+        out = Path(asked.out) if asked.out else Path(asked.json).parent
+        print(f"picture: {draw(result, out)}")
+    wrong = sorted({line["row"] for line in result["rows"] if not line["right"]})
+    if wrong:
+        raise SweepError(f"bench: wrong epochs from {', '.join(wrong)}")
+    return 0

@@ -1,0 +1,115 @@
+"""The machine: its name, and how many fused multiply-adds a second its lanes can do."""
+
+# compiled code: its types are Numba's
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba.core import types
+
+from sweep.kernels.cache import compiled
+from sweep.kernels.threads import run_blocks
+from sweep.kernels.vectormath import load, store, width_of
+from sweep.neuron.arithmetic import fma
+
+__all__ = ["OPERATIONS", "description", "fma_peak", "versions"]
+
+# Arithmetic operations of an epoch of one sample, each at best one lane of a fused multiply-add.
+# Always: the step z₀ − κT 1; clamp 2; in exp t/ln 2 to the nearest integer 2 and the reduction 2;
+# 1 + E, the division, a − y, T + δ, the test: 5. Quadratic costs E·a·a and its product with the
+# residual: 3 more. exp's polynomial: 11 in float64, 6 in float32. Not counted: signs, bits of the
+# exponent, selects, the epoch's count, loads and stores. Division counts as 1 but takes about 10.
+OPERATIONS = {
+    ("quadratic", "float64"): 26,
+    ("cross_entropy", "float64"): 23,
+    ("quadratic", "float32"): 21,
+    ("cross_entropy", "float32"): 18,
+}
+
+CHAINS = 3  # of four registers each: enough to hide the latency of two units of four cycles
+
+
+@cache
+def _multiply_add(dtype: str) -> Callable[..., None]:
+    number = getattr(types, dtype)
+    width = width_of(number)
+    matrix = types.Array(number, 2, "C")
+
+    @compiled(types.void(matrix, number, number, types.int64))
+    def walk(state, factor, term, epochs):
+        a, b, c = load(state, 0, 0), load(state, 0, width), load(state, 0, 2 * width)
+        for _ in range(epochs):
+            a = fma(a, factor, term)
+            b = fma(b, factor, term)
+            c = fma(c, factor, term)
+        store(state, 0, 0, a)
+        store(state, 0, width, b)
+        store(state, 0, 2 * width, c)
+
+    return walk
+
+
+def fma_peak(dtype: str, threads: int, seconds: float = 0.05) -> float:
+    """Return the fused multiply-adds of single lanes that all threads do in a second."""
+    walk = _multiply_add(dtype)
+    lanes = CHAINS * width_of(getattr(types, dtype))
+
+    def work(first: int, last: int, stop: Any) -> None:
+        state = np.ones((1, lanes), dtype)
+        walk(state, 0.5, 0.5, last - first)
+
+    def timed(turns: int) -> float:
+        began = time.perf_counter()
+        # in blocks, so that a thread that is held up does not hold up all
+        run_blocks(work, [(0, turns)] * (8 * threads), threads)
+        return time.perf_counter() - began
+
+    turns = 1000
+    while (took := timed(turns)) < seconds / 4:
+        turns *= 2
+    turns = int(turns * seconds / took)
+    return turns * 8 * threads * lanes / timed(turns)
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def description() -> dict[str, Any]:
+    """Return what the machine is."""
+    from llvmlite.binding import get_host_cpu_name
+
+    return {
+        "cpu": _cpu(),
+        "llvm_cpu": get_host_cpu_name(),
+        "cpus": os.cpu_count(),
+        "vector_bits": 8 * width_of(types.float64) * 8 // 4,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what was measured."""
+    found = {"python": platform.python_version()}
+    for name in ("neuron-sweep", "numpy", "numba", "llvmlite", "jax", "torch"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,132 @@
+// The work in C++ as for a cluster: libmvec's exp, full vectors, OpenMP over blocks that are
+// compacted as their neurons converge. Built by with_cpp.py with -DSAMPLES and -DINPUTS.
+#include <algorithm>
+#include <cmath>
+
+template <class Real> struct Integer;  // as wide as a Real, so that vectors keep their length
+template <> struct Integer<double> { using type = long long; };
+template <> struct Integer<float> { using type = int; };
+
+template <bool quadratic, class Real> static inline Real delta(Real a, Real e, Real y) {
+    return quadratic ? (a - y) * e * a * a : a - y;
+}
+
+constexpr int BLOCK = 2048, EPOCHS_BETWEEN_COMPACTIONS = 16;
+
+// One sample: z is all there is to a neuron, and falls by kappa * delta.
+template <bool quadratic, class Real>
+static void one(long size, Real *w, Real *b, Real x, Real y, Real rate, Real tolerance,
+                int max_epochs, int *epochs) {
+    using Count = typename Integer<Real>::type;
+    constexpr int VECTOR = 64 / sizeof(Real);
+    const Real kappa = rate * (x * x + 1);
+#pragma omp parallel for schedule(dynamic)
+    for (long first = 0; first < size; first += BLOCK) {
+        alignas(64) Real z[BLOCK];
+        alignas(64) Count count[BLOCK];
+        int neuron[BLOCK], active = int(std::min<long>(BLOCK, size - first));
+        for (int i = 0; i < BLOCK; ++i) {
+            z[i] = i < active ? w[first + i] * x + b[first + i] : 0;
+            count[i] = 0;
+            neuron[i] = i;
+        }
+        for (int done = 0; active > 0;) {
+            const int steps = std::min(EPOCHS_BETWEEN_COMPACTIONS, max_epochs - done);
+            const int padded = (active + VECTOR - 1) / VECTOR * VECTOR;  // no scalar remainder
+            for (int step = 0; step < steps; ++step) {
+#pragma omp simd aligned(z, count : 64)
+                for (int i = 0; i < padded; ++i) {
+                    const Real e = std::exp(-z[i]);
+                    const Real a = 1 / (1 + e);
+                    const bool wrong = std::abs(a - y) > tolerance;
+                    z[i] -= wrong ? kappa * delta<quadratic>(a, e, y) : 0;
+                    count[i] += wrong;
+                }
+            }
+            done += steps;
+            int left = 0;
+            for (int i = 0; i < active; ++i) {
+                if (count[i] == done && done < max_epochs) {
+                    z[left] = z[i], count[left] = count[i], neuron[left] = neuron[i];
+                    ++left;
+                } else {  // the way of (w, b) along (x, 1)
+                    const long at = first + neuron[i];
+                    const Real moved = (w[at] * x + b[at] - z[i]) / (x * x + 1);
+                    w[at] -= moved * x, b[at] -= moved;
+                    epochs[at] = int(count[i]);
+                }
+            }
+            active = left;
+        }
+    }
+}
+
+#if SAMPLES > 1
+// Many samples: a few vectors of neurons, their weights and gradients, sample after sample.
+template <bool quadratic, class Real>
+static void many(long size, Real *w, Real *b, const Real *x, const Real *y, Real rate,
+                 Real tolerance, int max_epochs, int *epochs) {
+    using Count = typename Integer<Real>::type;
+    constexpr int LANES = 512 / sizeof(Real), P = INPUTS + 1;
+    const Real step = rate / SAMPLES;
+#pragma omp parallel for schedule(dynamic)
+    for (long first = 0; first < size; first += LANES) {
+        alignas(64) Real theta[P][LANES], gradient[P][LANES], error[LANES];
+        alignas(64) Count count[LANES];
+        const int lanes = int(std::min<long>(LANES, size - first));
+        for (int i = 0; i < LANES; ++i) {
+            const long at = first + std::min(i, lanes - 1);
+            for (int j = 0; j < INPUTS; ++j) theta[j][i] = w[at * INPUTS + j];
+            theta[INPUTS][i] = b[at];
+            count[i] = 0;
+        }
+        int working = lanes;
+        for (int epoch = 0; epoch < max_epochs && working > 0; ++epoch) {
+            for (int i = 0; i < LANES; ++i) error[i] = 0;
+            for (int j = 0; j < P; ++j)
+                for (int i = 0; i < LANES; ++i) gradient[j][i] = 0;
+            for (int s = 0; s < SAMPLES; ++s) {
+#pragma omp simd
+                for (int i = 0; i < LANES; ++i) {
+                    Real z = theta[INPUTS][i];
+                    for (int j = 0; j < INPUTS; ++j) z += theta[j][i] * x[s * INPUTS + j];
+                    const Real e = std::exp(-z);
+                    const Real a = 1 / (1 + e);
+                    const Real d = delta<quadratic>(a, e, y[s]);
+                    error[i] += std::abs(a - y[s]);
+                    for (int j = 0; j < INPUTS; ++j) gradient[j][i] += d * x[s * INPUTS + j];
+                    gradient[INPUTS][i] += d;
+                }
+            }
+            working = 0;
+#pragma omp simd reduction(+ : working)
+            for (int i = 0; i < LANES; ++i) {
+                const bool wrong = error[i] > tolerance * SAMPLES;
+                for (int j = 0; j < P; ++j) theta[j][i] -= wrong ? step * gradient[j][i] : 0;
+                count[i] += wrong;
+                working += wrong;
+            }
+        }
+        for (int i = 0; i < lanes; ++i) {
+            for (int j = 0; j < INPUTS; ++j) w[(first + i) * INPUTS + j] = theta[j][i];
+            b[first + i] = theta[INPUTS][i];
+            epochs[first + i] = int(count[i]);
+        }
+    }
+}
+#define TRAIN(quadratic, Real)                                                                   \
+    many<quadratic, Real>(size, w, b, x, y, rate, tolerance, max_epochs, epochs)
+#else
+#define TRAIN(quadratic, Real)                                                                   \
+    one<quadratic, Real>(size, w, b, x[0], y[0], rate, tolerance, max_epochs, epochs)
+#endif
+
+#define EXPORT(name, quadratic, Real)                                                            \
+    extern "C" void name(long size, Real *w, Real *b, const Real *x, const Real *y, Real rate,   \
+                         Real tolerance, int max_epochs, int *epochs) {                          \
+        TRAIN(quadratic, Real);                                                                  \
+    }
+EXPORT(quadratic_float64, true, double)
+EXPORT(quadratic_float32, true, float)
+EXPORT(cross_entropy_float64, false, double)
+EXPORT(cross_entropy_float32, false, float)

@@ -1,0 +1,121 @@
+"""NumPy: blocks that stay in the cache, operations in place, finished neurons taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.bench.workloads import Stopped, Workload
+
+__all__ = ["missing", "trainer"]
+
+BLOCK = 8192
+EPOCHS_BETWEEN_COMPACTIONS = 16
+
+
+def missing() -> str | None:
+    """Say how to get it, if it is not there."""
+    return None
+
+
+def _forward(z: NDArray[Any], e: NDArray[Any], a: NDArray[Any]) -> None:
+    np.negative(z, out=e)
+    np.exp(e, out=e)
+    np.add(e, 1, out=a)
+    np.reciprocal(a, out=a)
+
+
+def _train_one(work: Workload, w: NDArray[Any], b: NDArray[Any], epochs: NDArray[Any]) -> None:
+    number = b.dtype.type
+    x, y = number(work.x[0][0]), number(work.y[0])
+    kappa, tolerance = number(work.learning_rate * (work.x[0][0] ** 2 + 1)), number(work.tolerance)
+    start = w[:, 0] * x + b
+    stop = start.copy()
+    z, neuron = start.copy(), np.arange(len(b))
+    done = 0
+    e_, a_, d_ = np.empty((3, len(b)), number)
+    wrong_, count_ = np.empty(len(b), bool), np.empty(len(b), np.uint8)
+    while len(z):
+        size, steps = len(z), min(EPOCHS_BETWEEN_COMPACTIONS, work.max_epochs - done)
+        e, a, d, wrong, count = e_[:size], a_[:size], d_[:size], wrong_[:size], count_[:size]
+        count[:] = 0
+        for _ in range(steps):
+            _forward(z, e, a)
+            np.subtract(a, y, out=d)
+            if work.cost == "quadratic":
+                np.multiply(e, a, out=e)
+                np.multiply(e, a, out=e)
+                np.abs(d, out=a)
+                np.multiply(d, e, out=d)
+            else:
+                np.abs(d, out=a)
+            np.greater(a, tolerance, out=wrong)
+            np.multiply(d, kappa, out=d)
+            np.multiply(d, wrong, out=d)
+            np.subtract(z, d, out=z)
+            np.add(count, wrong, out=count)
+        done += steps
+        ended = count < steps
+        if done == work.max_epochs:
+            ended[:] = True
+        if ended.any():
+            stop[neuron[ended]] = z[ended]
+            epochs[neuron[ended]] = done - steps + count[ended].astype(np.int32)
+            z, neuron = z[~ended], neuron[~ended]
+    moved = (start - stop) / (x * x + 1)
+    w[:, 0] -= moved * x
+    b -= moved
+
+
+def _train_many(work: Workload, w: NDArray[Any], b: NDArray[Any], epochs: NDArray[Any]) -> None:
+    number = b.dtype.type
+    x = np.hstack([np.array(work.x, number), np.ones((len(work.x), 1), number)])
+    y = np.array(work.y, number)[:, None]
+    step, limit = number(work.learning_rate / len(y)), number(work.tolerance * len(y))
+    theta = np.vstack([w.T, b])
+    stop, neuron, done = theta.copy(), np.arange(len(b)), 0
+    z_, e_, a_ = np.empty((3, len(y), len(b)), number)
+    while theta.size:
+        size = theta.shape[1]
+        z, e, a = z_[:, :size], e_[:, :size], a_[:, :size]
+        np.matmul(x, theta, out=z)
+        _forward(z, e, a)
+        if work.cost == "quadratic":
+            np.multiply(e, a, out=e)
+            np.multiply(e, a, out=e)
+        np.subtract(a, y, out=a)
+        wrong = np.abs(a, out=z).sum(axis=0) > limit
+        if work.cost == "quadratic":
+            np.multiply(a, e, out=a)
+        if done == work.max_epochs:
+            wrong[:] = False
+        if not wrong.all():
+            ended = neuron[~wrong]
+            stop[:, ended], epochs[ended] = theta[:, ~wrong], done
+            theta, neuron, a = theta[:, wrong], neuron[wrong], a[:, wrong]
+        theta -= step * (x.T @ a)
+        done += 1
+    w[:], b[:] = stop[:-1].T, stop[-1]
+
+
+def trainer(work: Workload, threads: int) -> Callable[[Any, Any], Stopped]:
+    """Return a function that trains the neurons of a workload."""
+    one = len(work.y) == 1
+    train, block = (_train_one, BLOCK) if one else (_train_many, BLOCK // len(work.y))
+
+    def run(w: Any, b: Any) -> Stopped:
+        # Neighbours in z end together, so that blocks do not dwindle for long; the longest first.
+        order = np.argsort(w[:, 0] * -work.x[0][0] - b) if one else np.arange(len(b))
+        w_sorted, b_sorted, epochs_sorted = w[order], b[order], np.empty(len(b), np.int32)
+        with ThreadPoolExecutor(threads) as pool:
+            cuts = [slice(first, first + block) for first in range(0, len(b), block)]
+            list(pool.map(lambda c: train(work, w_sorted[c], b_sorted[c], epochs_sorted[c]), cuts))
+        w, b, epochs = w.copy(), b.copy(), np.empty(len(b), np.int32)
+        w[order], b[order], epochs[order] = w_sorted, b_sorted, epochs_sorted
+        return Stopped(epochs, w, b)
+
+    return run

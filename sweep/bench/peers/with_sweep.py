@@ -1,0 +1,38 @@
+"""`sweep.train` on a workload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sweep.bench.workloads import Stopped, Workload
+from sweep.kernels.training import train
+
+__all__ = ["missing", "trainer"]
+
+
+def missing() -> str | None:
+    """Say how to get it, if it is not there."""
+    return None
+
+
+def trainer(work: Workload, threads: int, method: str = "train") -> Callable[[Any, Any], Stopped]:
+    """Return a function that trains the neurons of a workload."""
+
+    def run(w: Any, b: Any) -> Stopped:
+        done = train(
+            w,
+            b,
+            learning_rate=work.learning_rate,
+            cost=work.cost,
+            x=work.x,
+            y=work.y,
+            tolerance=work.tolerance,
+            max_epochs=work.max_epochs,
+            dtype=work.dtype,
+            method=method,
+            threads=threads,
+        )
+        return Stopped(done.epochs, done.w, done.b)
+
+    return run

@@ -1,0 +1,79 @@
+"""Who takes part, and what is to be reached: rows and goals as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from sweep.bench.workloads import Workload
+
+__all__ = ["GOALS", "ROWS", "Goal", "Row"]
+
+_ALL = ("raw", "sweep", "samples")
+
+
+class Row(NamedTuple):
+    """One line of the table: a file of `peers` with options, and the workloads it is for."""
+
+    name: str
+    peer: str
+    options: Mapping[str, Any] = MappingProxyType({})
+    kinds: tuple[str, ...] = _ALL
+    full_only: bool = False
+    dtypes: tuple[str, ...] = ("float64", "float32")
+
+    def missing(self) -> str | None:
+        """Say how to get it, if it is not there."""
+        advice: str | None = self._module().missing()
+        return advice
+
+    def trainer(self, work: Workload, threads: int) -> Callable[[Any, Any], Any]:
+        """Return a function (w, b) -> Stopped."""
+        run: Callable[[Any, Any], Any] = self._module().trainer(work, threads, **self.options)
+        return run
+
+    def _module(self) -> Any:
+        return import_module(f"sweep.bench.peers.{self.peer}")
+
+
+# The first is what the others are compared with.
+ROWS = (
+    Row("sweep", "with_sweep"),
+    Row(
+        "sweep, orbit",
+        "with_sweep",
+        MappingProxyType({"method": "orbit"}),
+        ("sweep",),
+        dtypes=("float64",),
+    ),
+    Row("C++", "with_cpp"),
+    Row("torch.compile", "with_torch"),
+    Row("JAX", "with_jax"),
+    Row("NumPy", "with_numpy"),
+    Row("Numba prange", "with_numba"),
+)
+
+
+class Goal(NamedTuple):
+    """`sweep` is to be at least so many times as fast as a row on a workload."""
+
+    kind: str
+    cost: str
+    dtype: str
+    row: str
+    ratio: float
+
+
+GOALS = (
+    Goal("sweep", "quadratic", "float64", "C++", 1.5),
+    Goal("sweep", "quadratic", "float64", "torch.compile", 2.0),
+    Goal("sweep", "quadratic", "float64", "JAX", 4.0),
+    Goal("sweep", "quadratic", "float64", "NumPy", 8.0),
+    Goal("sweep", "quadratic", "float64", "Numba prange", 15.0),
+    Goal("sweep", "quadratic", "float32", "C++", 1.3),
+    Goal("raw", "quadratic", "float64", "C++", 1.3),
+)
+# Sample-epochs a second of "samples" over neuron-epochs a second of "raw", float64.
+SAMPLES_OVER_RAW = 0.9

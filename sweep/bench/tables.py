@@ -1,0 +1,95 @@
+"""What was measured, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["report"]
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in (head, *body)
+    ]
+
+
+def _row(line: dict[str, Any]) -> list[str]:
+    seconds, ratio = line["seconds"], line["ratio"]
+    differing = f"{line['differing']}" if line["differing"] else "none"
+    if line["differing"]:
+        differing += f" by {line['epochs_apart']}"
+    return [
+        f"  {line['row']}",
+        f"{seconds['median']:.4f}",
+        f"{seconds['min']:.4f}–{seconds['max']:.4f}",
+        f"{line['rate'] / 1e6:,.0f}",
+        f"{ratio['median']:.2f}",
+        differing if line["right"] else f"WRONG: {differing}",
+        f"{line['first_call']:.1f}",
+    ]
+
+
+HEAD = ("", "seconds", "min–max", "M epochs/s", "ratio", "cells differing", "first call")
+
+
+def report(result: dict[str, Any]) -> str:
+    """Return everything that was measured as a table for the terminal."""
+    machine, settings = result["machine"], result["settings"]
+    lines = [
+        f"{machine['cpu']} ({machine['llvm_cpu']}), {machine['vector_bits']}-bit vectors, "
+        f"{settings['threads']} threads, medians of {settings['rounds']} interleaved rounds",
+        ", ".join(f"{name} {version}" for name, version in result["versions"].items()),
+        "",
+    ]
+    # one table, so that the columns of all workloads stand under one another
+    body = [_row(line) for line in result["rows"]]
+    head, *rows = _table(HEAD, body)
+    lines.append(head)
+    texts = dict(enumerate(rows))
+    for about in result["workloads"]:
+        bound = (
+            f", {about['share_of_bound']:.0%} of the FMA bound" if "share_of_bound" in about else ""
+        )
+        lines.append(
+            f"{about['workload']}: {about['neurons']:,} neurons, "
+            f"{about['useful']:.0%} of lane-epochs useful{bound}"
+        )
+        lines += [
+            texts[i]
+            for i, line in enumerate(result["rows"])
+            if line["workload"] == about["workload"]
+        ]
+    threads = ", ".join(f"{at['threads']}: {at['speedup']:.2f}" for at in result["scaling"])
+    start = result["startup"]
+    lines += [
+        "",
+        f"speed over threads  {threads}",
+        f"start-up            import sweep {start['import']:.3f} s, "
+        f"Numba and kernels {start['numba']:.2f} s, first call compiled {start['compiled']:.2f} s, "
+        f"from the disk {start['cached']:.3f} s",
+    ]
+    had = min(about["cpus_had"] for about in result["workloads"])
+    if had < 0.9 * settings["threads"]:
+        lines.append(
+            f"The machine was busy: sweep's {settings['threads']} threads had {had:.1f} CPUs. "
+            "Take no figures from this run."
+        )
+    if result["goals"]:
+        body = [
+            [
+                f"  {goal['what']}",
+                f"{goal['goal']:.1f}",
+                f"{goal['reached']:.2f}",
+                "met" if goal["reached"] >= goal["goal"] else "missed",
+            ]
+            for goal in result["goals"]
+        ]
+        lines += ["", *_table(("goals", "at least", "reached", ""), body)]
+    lines += [f"{name}: {advice}" for name, advice in result["missing"].items()]
+    return "\n".join(lines)

@@ -1,0 +1,144 @@
+"""The benchmark: what it returns, that it catches wrong answers, and says what is missing."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sweep.bench import measure
+from sweep.bench.machine import OPERATIONS, fma_peak
+from sweep.bench.peers import with_cpp, with_jax, with_numba, with_numpy, with_sweep, with_torch
+from sweep.bench.rows import GOALS, ROWS, Row
+from sweep.bench.tables import report
+from sweep.bench.workloads import Stopped, starts, workloads
+from sweep.cli import main
+from sweep.errors import SweepError
+
+SMALL = [replace(work, side=12, max_epochs=150) for work in workloads(full=True)]
+ALWAYS = [row for row in ROWS if row.peer in ("with_sweep", "with_numpy", "with_numba")]
+
+
+@pytest.mark.parametrize("work", SMALL, ids=lambda work: work.name)
+@pytest.mark.parametrize("peer", [p for p in (with_numpy, with_numba, with_cpp) if not p.missing()])
+def test_a_peer_finds_our_epochs(peer, work):
+    w, b = starts(work)
+    kept = w.copy(), b.copy()
+    ours = with_sweep.trainer(work, 2)(w, b)
+    found = measure.compared(ours, peer.trainer(work, 2)(w, b), work.dtype)
+    assert found["right"], found
+    assert ours.epochs.max() == (150 if work.cost == "quadratic" or work.kind == "raw" else 56)
+    assert (ours.epochs.min() < 150) == (work.kind == "sweep")
+    assert np.array_equal(kept[0], w)
+    assert np.array_equal(kept[1], b)
+
+
+@pytest.fixture(scope="module")
+def result():
+    works = [replace(work, max_epochs=30) for work in SMALL if work.dtype == "float64"]
+    return measure.bench(works=works, rows=ALWAYS, rounds=1, threads=2)
+
+
+def test_the_result_is_json_with_all_that_was_measured(result):
+    again = json.loads(json.dumps(result))
+    assert {"machine", "versions", "settings", "workloads", "rows", "scaling", "startup"} <= {
+        *again
+    }
+    for line in again["rows"]:
+        assert line["seconds"]["min"] <= line["seconds"]["median"] <= line["seconds"]["max"]
+        assert line["right"]
+    for about in again["workloads"]:
+        assert 0 < about["useful"] <= 1
+        assert ("bound" in about) == (not about["workload"].startswith("samples"))
+    assert [at["threads"] for at in again["scaling"]] == [1, 2]
+    assert again["startup"]["cached"] < again["startup"]["compiled"]
+    assert {goal["what"].split(", ")[-1] for goal in again["goals"]} == {
+        "NumPy", "Numba prange", "float64",
+    }  # fmt: skip
+
+
+def test_the_table_shows_each_row(result):
+    said = report(result)
+    assert said.count("  Numba prange  ") == len(result["workloads"])
+    assert "WRONG" not in said
+
+
+def test_the_picture_is_drawn(result, tmp_path):
+    from sweep.bench.picture import draw
+
+    assert draw(result, tmp_path).stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("epochs", "w"), [(1, 0.0), (0, 0.5), (0, np.nan)], ids=["all epochs", "a weight", "NaN"]
+)
+def test_a_wrong_peer_is_caught(epochs, w, monkeypatch):
+    work = SMALL[2]
+    right = with_sweep.trainer
+
+    def wrong(work, threads):
+        def run(w0, b0):
+            done = right(work, threads)(w0, b0)
+            return Stopped(done.epochs + epochs, done.w + w, done.b)
+
+        return run
+
+    monkeypatch.setattr(with_numpy, "trainer", wrong)
+    rows = [ROWS[0], Row("wrong", "with_numpy")]
+    _, (ours, theirs) = measure.measured(work, rows, 1, 1)
+    assert ours["right"]
+    assert not theirs["right"]
+    assert theirs["differing"] == (144 if epochs else 0)
+
+
+def test_one_cell_on_the_other_side_of_the_tolerance_is_rounding():
+    epochs, w = np.full(200_000, 40), np.zeros((200_000, 1))
+    other = epochs.copy()
+    other[7] += 1
+    found = measure.compared(Stopped(epochs, w, w[:, 0]), Stopped(other, w, w[:, 0]), "float64")
+    assert found["right"]
+    assert (found["differing"], found["epochs_apart"]) == (1, 1)
+    other[7] += 1
+    assert not measure.compared(Stopped(epochs, w, w[:, 0]), Stopped(other, w, w[:, 0]), "float64")[
+        "right"
+    ]
+
+
+def test_what_is_missing_is_a_line(result, monkeypatch):
+    monkeypatch.setattr(with_cpp, "_compiler", lambda: None)
+    for peer in (with_jax, with_torch):
+        monkeypatch.setattr(peer, "find_spec", lambda name: None)
+    lines = {row.name: row.missing() for row in ROWS}
+    assert {name for name, line in lines.items() if line} == {"C++", "JAX", "torch.compile"}
+    assert "apt install g++" in lines["C++"]
+    assert lines["JAX"] == "not installed: pip install neuron-sweep[bench]"
+    monkeypatch.setattr(measure, "startup", lambda rounds: result["startup"])
+    work = SMALL[0]
+    found = measure.bench(works=[work], rows=[*ALWAYS[:1], ROWS[1]], rounds=1, threads=1)
+    assert report(found).splitlines()[-1].startswith("C++: no g++")
+
+
+def test_a_compiler_that_fails_is_one_line(monkeypatch):
+    monkeypatch.setattr(with_cpp, "_compiler", lambda: "false")
+    with pytest.raises(SweepError, match=r"cannot build train\.cpp"):
+        with_cpp.trainer(replace(SMALL[0], x=((1.0, 1.0, 1.0),)), 1)
+
+
+def test_goals_name_rows_and_workloads_that_exist():
+    assert {goal.row for goal in GOALS} <= {row.name for row in ROWS}
+    names = {work.name for work in workloads(full=False)}
+    assert {f"{goal.kind} {goal.cost} {goal.dtype}" for goal in GOALS} <= names
+    assert {(work.cost, work.dtype) for work in workloads(full=True)} == set(OPERATIONS)
+
+
+def test_the_peak_is_a_rate():
+    assert fma_peak("float32", 1, seconds=0.005) > 0
+
+
+def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path):
+    assert main(["bench", "--threads", "0"]) == 2
+    assert main(["bench", "--json", str(tmp_path / "none" / "x.json")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 2
+    assert "threads = 0" in said
+    assert "its folder does not exist" in said
