@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from sweep.cli import main
-from sweep.experiment.spec import ARTICLE
+from sweep.experiment.spec import ARTICLE, Spec
 from sweep.report.plots import FIGURES
+from sweep.running import run
 
 SPEC = """
 name = "small"
@@ -113,8 +114,7 @@ def test_bad_input_is_one_line_and_exit_code_2(here, capsys, arguments, message)
 def test_what_plot_refuses(here, capsys, options, code, message):
     samples = SPEC + "[task]\nx = [1.0, 2.0]\ny = [0.0, 1.0]\n"
     (here / "spec.toml").write_text(samples.replace("num = 9", "num = 3"))
-    assert main(["run", "spec.toml", "-o", "out"]) == 0
-    capsys.readouterr()
+    run(Spec.load("spec.toml"), "out")
     before = sorted(here.rglob("*"))
     assert main(["plot", "out", *options]) == code
     said = capsys.readouterr()
@@ -125,8 +125,7 @@ def test_what_plot_refuses(here, capsys, options, code, message):
 
 
 def test_damaged_and_missing_parts(here, capsys):
-    assert main(["run", "spec.toml", "-o", "out"]) == 0
-    capsys.readouterr()
+    run(Spec.load("spec.toml"), "out")
     (here / "out" / "part-02-of-16.parquet").write_bytes(b"broken")
     (here / "out" / "part-15-of-16.parquet").unlink()
     for command in ("plot", "info"):
@@ -146,7 +145,7 @@ def test_damaged_and_missing_parts(here, capsys):
 
 
 def test_plot_needs_no_display(here):
-    assert main(["run", "spec.toml", "-o", "out"]) == 0
+    run(Spec.load("spec.toml"), "out")
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     command = [sys.executable, "-m", "sweep", "plot", "out", "--figure", "slowdown", "-o", "fig"]
     environment["MPLBACKEND"] = "TkAgg"
@@ -175,18 +174,18 @@ def test_ctrl_c_stops_within_a_second_and_the_run_goes_on(here):
         SPEC.replace("200", "2_000_000_000").replace("stop]", "stop]\ntolerance = 1e-9")
     )
     command = [sys.executable, "-m", "sweep", "run", "long.toml", "-o", "out"]
-    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (here / "out" / "spec.toml").exists():
-        assert run.poll() is None
+        assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(3.0)  # well into training
-    assert run.poll() is None
+    assert process.poll() is None
     began = time.monotonic()
-    run.send_signal(signal.SIGINT)
-    said = run.communicate(timeout=30)[1]
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
     assert time.monotonic() - began < 1.5
-    assert run.returncode == 130
+    assert process.returncode == 130
     assert said.strip() == "sweep: interrupted; the same command goes on from here"
     assert [p.name for p in (here / "out").iterdir()] == ["spec.toml"]

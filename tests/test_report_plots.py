@@ -407,7 +407,7 @@ PANELS = {  # heatmap, error, slowdown, ratio, distribution, curves, theory
 }
 
 # Those that differ most in their layout, which takes most of the time.
-LAID_OUT = ("one rate", "twelve rates", "tolerances", "two inputs", "tanh", "one neuron", "never")
+LAID_OUT = ("one rate", "twelve rates", "tolerances", "two inputs", "tanh", "never")
 
 
 @pytest.mark.parametrize("name", OTHERS)
