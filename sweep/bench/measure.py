@@ -23,6 +23,9 @@ __all__ = ["bench", "compared", "measured", "useful"]
 # A timing shorter than this is taken again and again within its round.
 SHORTEST = 0.05
 
+# A row that takes longer than this sits out the other rounds.
+LONGEST = 10.0
+
 # Rounding may decide on which side of the tolerance an epoch lies, for a few cells in a million:
 # an epoch more or less is then right. In float32 more of them, and more epochs where z creeps.
 # (share of cells, epochs apart, epochs apart for each epoch, distance of w and b)
@@ -103,6 +106,8 @@ def measured(
     for _ in range(rounds):
         peaks.append(fma_peak(work.dtype, threads))
         for run, seconds in zip(runs, taken, strict=True):
+            if seconds and seconds[0] > LONGEST:
+                continue
             used = time.process_time()
             seconds += _timings(lambda run=run: run(w, b))  # type: ignore[misc]
             cpu += time.process_time() - used if run is runs[0] else 0.0

@@ -59,9 +59,9 @@ _Y = tuple(_points.integers(0, 2, 16).astype(float).tolist())
 
 def workloads(full: bool) -> list[Workload]:
     """Return the tasks of the benchmark, float64 first."""
-    raw = Workload("raw", "quadratic", "float64", 256, 5000 if full else 1000, NEVER)
+    raw = Workload("raw", "quadratic", "float64", 256, 2000 if full else 1000, NEVER)
     sweep = Workload("sweep", "quadratic", "float64", 1024 if full else 256, 20_000, 0.1)
-    samples = replace(raw, kind="samples", x=_X, y=_Y, max_epochs=500 if full else 60)
+    samples = replace(raw, kind="samples", x=_X, y=_Y, max_epochs=200 if full else 60)
     double = [raw, sweep, replace(sweep, cost="cross_entropy"), samples]
     if full:
         double.insert(1, replace(raw, cost="cross_entropy"))

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any
+from threading import RLock
+from typing import Any, TypeVar
 
 import llvmlite
 import numba
@@ -18,7 +20,25 @@ from numba.core import config
 
 import sweep
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "once"]
+
+# Threads may ask for the same kernel at once, and Numba's cache folder is a global setting.
+_LOCK = RLock()
+
+Result = TypeVar("Result")
+
+
+def once(build: Callable[..., Result]) -> Callable[..., Result]:
+    """Remember what `build` returned for its arguments, called by one thread at a time."""
+    remembered = cache(build)
+
+    @wraps(build)
+    def ask(*arguments: Any) -> Result:
+        with _LOCK:
+            return remembered(*arguments)
+
+    return ask
+
 
 _PACKAGE = Path(sweep.__file__).parent
 
@@ -42,15 +62,16 @@ def compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         # The NumPy error model: Python's would put a branch on each division.
         jitted = numba.njit(nogil=True, error_model="numpy")(function)
-        before = config.CACHE_DIR
-        try:
-            config.CACHE_DIR = str(_folder())
-            jitted.enable_caching()
-        except (OSError, RuntimeError):
-            pass
-        finally:
-            config.CACHE_DIR = before
-        jitted.compile(signature)
+        with _LOCK:
+            before = config.CACHE_DIR
+            try:
+                config.CACHE_DIR = str(_folder())
+                jitted.enable_caching()
+            except (OSError, RuntimeError):
+                pass
+            finally:
+                config.CACHE_DIR = before
+            jitted.compile(signature)
         jitted.disable_compile()
         return jitted  # type: ignore[no-any-return]
 

@@ -19,14 +19,13 @@ at which that held. Then finished neurons hand their places to the next ones.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numba.core import types
 from numba.extending import overload, register_jitable
 
-from sweep.kernels.cache import compiled
+from sweep.kernels.cache import compiled, once
 from sweep.kernels.vectormath import (
     bits_of,
     count_up,
@@ -162,7 +161,7 @@ class Kernels(NamedTuple):
     train: Callable[..., int]
 
 
-@cache
+@once
 def kernels(cost: str, activation: str, samples: str, dtype: str) -> Kernels:
     """Compile the kernels of a cost with an activation, or take them from the disk.
 

@@ -42,7 +42,7 @@ from numba.extending import overload, register_jitable
 from numpy.typing import NDArray
 
 from sweep.errors import SpecError
-from sweep.kernels.cache import compiled
+from sweep.kernels.cache import compiled, once
 from sweep.kernels.lanes import COLUMNS, kernels
 from sweep.kernels.vectormath import bits_of, load, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
@@ -185,7 +185,7 @@ def _newton_form(row, count, z):
     return end
 
 
-@cache
+@once
 def _climb(pair: str) -> Callable[..., int]:
     """Compile the backward orbit of a (cost, activation)."""
     matrix, vector = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C")
@@ -424,7 +424,7 @@ def _position(rows, column, z, hint):
     return low
 
 
-@cache
+@once
 def _answerer() -> Callable[..., int]:
     matrix = types.Array(types.float64, 2, "C")
     counts, queue_type = types.Array(types.int64, 2, "C"), types.Array(types.uint64, 1, "C")
