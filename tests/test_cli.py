@@ -174,7 +174,12 @@ def test_ctrl_c_stops_within_a_second_and_the_run_goes_on(here):
         SPEC.replace("200", "2_000_000_000").replace("stop]", "stop]\ntolerance = 1e-9")
     )
     command = [sys.executable, "-m", "sweep", "run", "long.toml", "-o", "out"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not (here / "out" / "spec.toml").exists():
         assert process.poll() is None

@@ -358,7 +358,11 @@ def test_ctrl_c_stops_train_within_a_second():
         "            max_epochs=2_000_000_000)"
     )
     run = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert run.stdout.readline() == "ready\n"
     time.sleep(3)
