@@ -17,7 +17,8 @@ from tqdm import tqdm
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid, Segment
 from sweep.experiment.spec import Spec
-from sweep.kernels.orbit import Staircase, both_sides, choose_orbit
+from sweep.kernels.orbit import both_sides, choose_orbit
+from sweep.kernels.staircase import Staircase
 from sweep.kernels.threads import LARGEST_BLOCK, ORBIT_BLOCK, check_threads, run_blocks
 from sweep.kernels.training import Trained, train_into, untrained
 from sweep.neuron.problem import Problem

@@ -5,7 +5,7 @@ import pytest
 
 import sweep
 from sweep.bench.hunt import compare, draw, starts
-from sweep.kernels import orbit
+from sweep.kernels import orbit, staircase
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS, fused
 from sweep.neuron.problem import problem
@@ -77,7 +77,7 @@ def test_no_pair_bends_more_than_the_condition_allows_for(cost, activation):
         for v in z.tolist():
             residual, slope = act.forward(v, y)
             steep.append(pair.delta_slope(residual, slope, act.bend(residual + y, slope)))
-        assert abs(np.diff(steep)).max() / (z[1] - z[0]) < orbit.STEEPEST_BEND
+        assert abs(np.diff(steep)).max() / (z[1] - z[0]) < staircase.STEEPEST_BEND
 
 
 @pytest.mark.parametrize(("cost", "activation"), SMOOTH)
@@ -93,14 +93,14 @@ def test_delta_slope_is_the_derivative_of_delta(cost, activation):
 
 
 def test_auto_takes_the_orbit_only_where_it_pays_and_holds():
-    def chosen(starts=5000, dtype="float64", rates=(0.1,), **change):
+    def chosen(starts=50_000, dtype="float64", rates=(0.1,), **change):
         asked = {"x": 1.0, "y": 0.0, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 9}
         return orbit.choose_orbit(
             "auto", problem(**{**asked, **change}), np.array(rates), starts, dtype
         )
 
     assert chosen()
-    assert not chosen(starts=10)
+    assert not chosen(starts=10_000)
     assert not chosen(dtype="float32")
     assert not chosen(rates=(0.1, 0.2))
     assert not chosen(rates=(50.0,))
@@ -135,8 +135,8 @@ def test_far_starts_nan_and_tiny_tolerances_are_trained():
 
 def test_a_sweep_says_which_method_made_it(tmp_path):
     axes = {
-        "w": {"start": -5.0, "stop": 5.0, "num": 60},
-        "b": {"start": -5.0, "stop": 5.0, "num": 50},
+        "w": {"start": -5.0, "stop": 5.0, "num": 200},
+        "b": {"start": -5.0, "stop": 5.0, "num": 180},
         "learning_rate": [0.1, 40.0],
     }
     stop = {"max_epochs": 300}
@@ -150,5 +150,5 @@ def test_a_sweep_says_which_method_made_it(tmp_path):
     with pytest.raises(sweep.SpecError, match="the map folds"):
         sweep.run(sweep.Spec(axes=axes, method="orbit"), tmp_path / "orbit")
     assert not (tmp_path / "orbit").exists()
-    sweep.run(sweep.Spec(axes=axes, stop=stop, part_rows=777), tmp_path / "cut")
+    sweep.run(sweep.Spec(axes=axes, stop=stop, part_rows=7_777), tmp_path / "cut")
     assert (sweep.load(tmp_path / "cut").final_error == told.final_error).all()

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.kernels.orbit import both_sides, obstacle, step_size
+from sweep.kernels.orbit import both_sides
+from sweep.kernels.staircase import obstacle, step_size
 from sweep.kernels.training import Trained, train
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from sweep.errors import SpecError
 from sweep.kernels.lanes import COLUMNS, kernels
-from sweep.kernels.orbit import Staircase, answer, both_sides, choose_orbit
+from sweep.kernels.orbit import answer, both_sides, choose_orbit
+from sweep.kernels.staircase import Staircase
 from sweep.kernels.threads import (
     LARGEST_BLOCK,
     ORBIT_BLOCK,
@@ -245,7 +246,7 @@ def train(
     method : "auto", "train" or "orbit"
         "train" walks every epoch. "orbit" gives the same epochs, and the rest to 1e-9, from one
         backward orbit; it needs one sample, one learning rate, float64 and a map that does not
-        fold. "auto" takes the orbit where that holds and there are at least 1000 neurons.
+        fold. "auto" takes the orbit where that holds and there are at least 32,768 neurons.
     threads : int, optional
         Default: the CPUs that this process may use. The results do not depend on it.
 

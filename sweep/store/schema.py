@@ -91,7 +91,7 @@ def table(grid: Grid, part: int, out: Trained, method: str) -> pa.Table:
             arrays.append(_dictionary(whole.astype(np.int8), grid.values[axis].tolist()))
         else:
             # Plain: Parquet's writer would spread an Arrow dictionary of numbers out again first
-            # (rows of the billion: 17 ns a value against 9).
+            # (rows of the billion: 17 ns a value against 7).
             arrays.append(pa.array(grid.values[axis][whole] if axis in grid.values else whole))
     for name in MEASURED:
         values = getattr(out, name)

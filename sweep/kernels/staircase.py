@@ -1,0 +1,394 @@
+"""The staircase: with one sample, epochs over z₀, built from one backward orbit.
+
+With one sample a neuron's z moves by the map f(z) = z − κδ(z), whatever its w and b. Where f is
+increasing, starts keep their order, so epochs is a staircase over z₀: its steps lie at T₀, where
+the error meets the tolerance, and at T_{k+1} = f⁻¹(T_k). A start between T_{k−1} and T_k takes k
+epochs, and where it ends follows from where it lies between them: the k-th iterate of f maps that
+interval onto the first one, smoothly, so that a few orbits from inside the first interval give an
+interpolating polynomial for each step.
+
+**Which starts are certain.** `train` computes ζ_{j+1} = f(ζ_j) + e_j, with ζ_j = z₀ − κT_j for the
+sum T_j that it holds, and (u = 2⁻⁵³ the unit roundoff, to first order)
+
+    |e_j| ≤ κu [ c δ(ζ_j) + |ζ_j δ'(ζ_j)| ] + u |z₀ − ζ_{j+1}|,     c = 24 + 8 (y − low)/tolerance:
+
+the formulas of δ round a dozen times, and a − y loses (a + y)/|a − y| of that; the argument z₀ − κT
+is rounded once; the addition to T rounds by u·T. Let Δ_k bound how far the start that just takes k
+epochs can lie from T_k. By the mean value theorem Δ_{k+1} = (Δ_k + |e|)/f'(T_{k+1}), and Δ₀ is how
+far the test's own rounding moves T₀. Where z₀ is farther than Δ_k from every T_k, `train` counts
+exactly what the staircase says. The code takes twice these bounds, which also covers its own orbit
+(kept in two float64 and solved to a few u of each step) and the second order, as long as Δ_k is
+below 1 % of a step: where it is not, the orbit ends, and starts beyond it are trained, as are
+those within Δ_k of a step.
+
+Starts that max_epochs cuts off lie above the last step. Their end is a smooth function of z₀,
+interpolated by Chebyshev polynomials on pieces through neurons that are trained for it.
+"""
+
+# compiled code: its types are Numba's
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from numba.core import types
+from numba.extending import overload, register_jitable
+from numpy.typing import NDArray
+
+from sweep.kernels.cache import compiled, once
+from sweep.kernels.lanes import COLUMNS, kernels
+from sweep.kernels.vectormath import bits_of, load, store, width_of
+from sweep.neuron.activations import ACTIVATIONS
+from sweep.neuron.costs import fused
+from sweep.neuron.problem import Problem
+
+__all__ = [
+    "BOUND",
+    "PIECE_NODES",
+    "POINTS",
+    "SLACK",
+    "Staircase",
+    "newton_form",
+    "obstacle",
+    "staircase",
+    "step_size",
+]
+
+U = 2.0**-53
+WIDTH = width_of(types.float64)
+
+# A row of a staircase: T_k, Δ_k, then the points of its polynomial and its Newton coefficients.
+BOUND, SLACK, POINTS = 0, 1, 2
+MOST_ROWS = 10_000_000
+
+# Points of a row's polynomial at the most, and further orbits that check it: all lanes together.
+CHECKS = 2
+MOST_POINTS = min(28, WIDTH - CHECKS)
+
+# δ' is looked at every STRIDE; no declared pair has |δ''| above this (a test holds that).
+STRIDE, STEEPEST_BEND = 2.0**-6, 4.0
+
+# Chebyshev nodes of a piece of the starts that max_epochs cuts off.
+PIECE_NODES = 16
+MOST_HALVINGS = 6
+
+
+@dataclass(frozen=True)
+class Staircase:
+    """Where epochs steps, on one side of the target, and where the starts between steps end.
+
+    Attributes
+    ----------
+    side : float
+        1 above the target, −1 below: rows and edges hold side·z, so that they increase.
+    rows : (K + 1, 2 + 2M) array
+    edges : (P + 1,) array
+        Of the pieces above the last step; empty if the orbit ends before max_epochs.
+    pieces : (P, PIECE_NODES) array
+        Chebyshev coefficients of T at the stop; NaN where they do not resolve it.
+    """
+
+    side: float
+    rows: NDArray[np.float64]
+    edges: NDArray[np.float64]
+    pieces: NDArray[np.float64]
+
+
+# --- conditions ------------------------------------------------------------------------------
+
+
+def obstacle(ask: Problem, rate: float, dtype: str) -> str | None:
+    """Return why the staircase is not proven for a problem and learning rate; None if it is."""
+    if len(ask.x) != 1:
+        return f"it needs one sample; there are {len(ask.x)}"
+    if dtype != "float64":
+        return f"its bounds are for float64; dtype is {dtype}"
+    if ask.act.bend is None:
+        return f"it needs a smooth activation; {ask.activation} has a corner"
+    kappa = step_size(ask, rate)
+    steepest = _steepest(ask.cost, ask.activation, lower_target(ask))
+    if not kappa * steepest < 1.0:
+        return (
+            f"the map folds: learning_rate·(|x|² + 1) = {kappa:g} must be below "
+            f"{1 / steepest:.4g} for {ask.cost} with {ask.activation}"
+        )
+    return None
+
+
+@cache
+def _steepest(cost: str, activation: str, y: float) -> float:
+    """Return a bound of δ' over all z."""
+    act, pair = ACTIVATIONS[activation], fused(cost, activation)
+    assert act.bend is not None
+    highest = 0.0
+    for z in np.arange(-48.0, 48.0, STRIDE).tolist():
+        residual, slope = act.forward(z, y)
+        highest = max(highest, pair.delta_slope(residual, slope, act.bend(residual + y, slope)))
+    return highest + 0.5 * STRIDE * STEEPEST_BEND
+
+
+def step_size(ask: Problem, rate: float) -> float:
+    """Return κ = η(|x|² + 1)."""
+    return float(rate * (sum(v * v for v in ask.x[0]) + 1.0))
+
+
+def lower_target(ask: Problem) -> float:
+    """Return the target, mirrored into the lower half of the range."""
+    y = float(ask.y[0])
+    return ask.act.low + ask.act.high - y if ask.act.mirrors(y) else y
+
+
+# --- the backward orbit ----------------------------------------------------------------------
+
+
+def _step_back(pair, side, kappa, z, guess, y):
+    """Return (s, |δ'|, f') with s = κ|δ(z + side·s)| for lanes; in compiled code only."""
+
+
+@overload(_step_back, prefer_literal=True)
+def _overload_step_back(pair, side, kappa, z, guess, y):
+    if not isinstance(pair, types.StringLiteral):
+        return None
+    cost, activation = pair.literal_value.split(" ")
+    forward = register_jitable(ACTIVATIONS[activation].forward)
+    bend = register_jitable(ACTIVATIONS[activation].bend)
+    delta = register_jitable(fused(cost, activation).delta)
+    delta_slope = register_jitable(fused(cost, activation).delta_slope)
+
+    def newton(pair, side, kappa, z, guess, y):
+        s = guess
+        for _ in range(60):
+            residual, slope = forward(z + s * side, y)
+            steep = delta_slope(residual, slope, bend(residual + y, slope))
+            moved = delta(residual, slope) * (side * kappa)
+            change = (moved - s) / (1.0 - steep * kappa)
+            s = s + change
+            # Newton doubles the digits: what is left now is below a rounding.
+            if bits_of(abs(change) > abs(s) * 1e-10) == 0:
+                break
+        return s, abs(steep), 1.0 - steep * kappa
+
+    return newton
+
+
+@register_jitable
+def newton_form(row, count, z):
+    """Return the polynomial of a row at z: where that start ends."""
+    end = row[POINTS + 2 * count - 1]
+    for m in range(count - 2, -1, -1):
+        end = end * (z - row[POINTS + m]) + row[POINTS + count + m]
+    return end
+
+
+@once
+def _climb(pair: str) -> Callable[..., int]:
+    """Compile the backward orbit of a (cost, activation)."""
+    matrix, vector = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C")
+    number, whole = types.float64, types.int64
+    width = WIDTH
+
+    @compiled(
+        whole(matrix, vector, number, number, number, number, number, number, number, whole, vector)
+    )
+    def climb(rows, nodes, first_slack, side, kappa, y, roundings, goal, top, most, worst):
+        """Fill rows 1 … and return the last.
+
+        `nodes` (M + CHECKS,) lie in the first interval: M points, T₀ the last of them, then
+        others whose ends the polynomials must give back within `goal`; worst[0] says how well.
+        """
+        count = len(nodes) - CHECKS
+        worst[0] = 0.0
+        z, low = np.zeros((1, width)), np.zeros((1, width))
+        step, before = np.zeros((1, width)), np.zeros((1, width))
+        for m in range(width):
+            z[0, m] = nodes[min(m, len(nodes) - 1)]
+        rows[0, BOUND], rows[0, SLACK] = side * nodes[count - 1], first_slack
+        slack, sum_gain, sum_gain_z = first_slack, 0.0, 0.0
+        steep, rise = np.zeros((1, width)), np.zeros((1, width))
+        k = 0
+        while k < most and rows[k, BOUND] < top:
+            lately = load(step, 0, 0)
+            guess = lately + (lately - load(before, 0, 0))
+            s, slope, fall = _step_back(pair, side, kappa, load(z, 0, 0), guess, y)
+            store(before, 0, 0, lately)
+            store(step, 0, 0, s)
+            store(steep, 0, 0, slope)
+            store(rise, 0, 0, fall)
+            for m in range(len(nodes)):
+                # z + low + side·s, kept in two numbers (Knuth's two-sum)
+                a, b = z[0, m], side * step[0, m] + low[0, m]
+                total = a + b
+                part = total - a
+                low[0, m] = (a - (total - part)) + (b - part)
+                z[0, m] = total
+            last = count - 1
+            here, moved = z[0, last], step[0, last]
+            local = U * (roundings * moved + kappa * abs(here) * steep[0, last])
+            # Σ over the steps j of u|z₀ − ζ_j|, each magnified on the way up to here, z₀ = here
+            gain = 1.0 / rise[0, last]
+            slack = (slack + 2.0 * local) * gain
+            sum_gain_z = (sum_gain_z + (here - side * moved)) * gain
+            sum_gain = (sum_gain + 1.0) * gain
+            k += 1
+            rows[k, BOUND] = side * here
+            rows[k, SLACK] = (
+                slack + 2.0 * U * abs(here * sum_gain - sum_gain_z) + 4.0 * U * abs(here)
+            )
+            if not rows[k, SLACK] < 0.01 * moved:
+                return k - 1
+            for m in range(count):
+                rows[k, POINTS + m] = side * z[0, m]
+                rows[k, POINTS + count + m] = side * nodes[m]
+            for order in range(1, count):  # Newton's divided differences
+                for m in range(count - 1, order - 1, -1):
+                    rows[k, POINTS + count + m] = (
+                        rows[k, POINTS + count + m] - rows[k, POINTS + count + m - 1]
+                    ) / (rows[k, POINTS + m] - rows[k, POINTS + m - order])
+            for m in range(count, len(nodes)):
+                missed = abs(newton_form(rows[k], count, side * z[0, m]) - side * nodes[m])
+                worst[0] = max(worst[0], missed)
+                if not missed <= goal:  # starts of this row are trained
+                    rows[k, POINTS + 2 * count - 1] = np.nan
+        return k
+
+    return climb
+
+
+def _threshold(ask: Problem, y: float, side: float) -> tuple[float, float] | None:
+    """Return T₀, where a = y + side·tolerance, and Δ₀; None if a does not get there."""
+    act, goal = ask.act, side * ask.tolerance
+    if not act.low < y + goal < act.high:
+        return None
+    low, high = -700.0, 700.0
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        if act.forward(middle, y)[0] < goal:
+            low = middle
+        else:
+            high = middle
+    z = high
+    slope = act.forward(z, y)[1]
+    blur = 8 * U * (abs(y - act.low) + 2 * ask.tolerance) / slope + 4 * U * abs(z)
+    return z, 2 * blur
+
+
+def staircase(ask: Problem, rate: float, side: float, top: float) -> Staircase | None:
+    """Build the staircase on one side of the target, up to side·z = top.
+
+    None if there is no such side: every start there has converged.
+
+    What is built does not depend on `top`, only how much of it.
+    """
+    y, kappa = lower_target(ask), step_size(ask, rate)
+    found = _threshold(ask, y, side)
+    if found is None:
+        return None
+    z, slack = found
+    residual, slope = ask.act.forward(z, y)
+    width = abs(kappa * ask.fused.delta(residual, slope))
+    climb = _climb(f"{ask.cost} {ask.activation}")
+    roundings = 2 * (24 + 8 * abs(y - ask.act.low) / ask.tolerance)
+    goal, worst = max(1e-11 * ask.tolerance, 1e-14 * (1.0 + abs(z))), np.zeros(1)
+    most = min(ask.max_epochs, MOST_ROWS)
+    room, points = min(most, 1 << 15), _fewest_points(ask, y, kappa, width, goal)
+    while True:
+        nodes = _first_interval(z, side * width, points)
+        rows = np.zeros((room + 1, POINTS + 2 * points))
+        last = climb(rows, nodes, slack, side, kappa, y, roundings, goal, top, room, worst)
+        if last == room < most:  # there are more rows to come
+            room = min(most, 4 * room)
+        elif worst[0] > goal and points < MOST_POINTS:
+            points = MOST_POINTS
+        else:
+            break
+    rows = rows[: last + 1]
+    edges, pieces = np.empty(0), np.empty((0, PIECE_NODES))
+    if last == ask.max_epochs and rows[-1, BOUND] < top:
+        edges, pieces = _cut_off(ask, y, side, kappa, rows, top)
+    return Staircase(side, rows, edges, pieces)
+
+
+def _fewest_points(ask: Problem, y: float, kappa: float, width: float, goal: float) -> int:
+    """Return how many points resolve the orbit's intervals, if nothing but poles is near."""
+    heights = (abs(ask.fused.delta(*ask.act.forward(v, y))) for v in np.arange(-40.0, 40.0, 0.25))
+    # The widest interval is κ·max|δ|; polynomials converge on it at the rate ρ.
+    reach = 2 * ask.act.pole / max(kappa * max(heights), 1e-12)
+    rho = reach + np.hypot(reach, 1.0)
+    return int(np.clip(np.ceil(np.log(1.0 + width / goal) / np.log(rho)) + 2, 4, MOST_POINTS))
+
+
+def _first_interval(z: float, width: float, points: int) -> NDArray[np.float64]:
+    """Return Chebyshev points from z − width to z, in an order that keeps Newton's form stable.
+
+    The last of them is z; after it come CHECKS others from between.
+    """
+    share = 0.5 - 0.5 * np.cos(np.pi * np.arange(points) / (points - 1))
+    order = [points - 1, 0]  # Leja's: each next point is the farthest from all before
+    while len(order) < points:
+        rest = [i for i in range(points) if i not in order]
+        order.append(max(rest, key=lambda i: float(np.prod(abs(share[i] - share[order])))))
+    checks = [0.5 * (share[0] + share[1]), 0.5 * (share[points // 2] + share[points // 2 - 1])]
+    return np.asarray(z - width * (1.0 - np.array([*share[order[1:]], share[order[0]], *checks])))
+
+
+def _cut_off(
+    ask: Problem, y: float, side: float, kappa: float, rows: NDArray[np.float64], top: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return edges and Chebyshev coefficients of T after max_epochs, above the last step."""
+    # Just above the last step the end moves faster than the start by the ratio of the steps
+    # there, so pieces begin that small; each is twice the one before, up to 1.
+    steps = np.diff(rows[:, BOUND])
+    first = 0.25 * min(1.0, steps[-1] / steps[0])
+    bounds = [float(rows[-1, BOUND])]
+    while bounds[-1] < top:
+        bounds.append(bounds[-1] + min(max(bounds[-1] - bounds[0], first), 1.0))
+    asked = list(pairwise(bounds))
+    found: dict[float, tuple[float, NDArray[np.float64]]] = {}
+    for _ in range(MOST_HALVINGS):
+        spans = np.array(asked)
+        coefficients = _trained_pieces(ask, y, side, kappa, spans)
+        # The last coefficients are what is left out, roughly; less than 1e-12 in z is asked (of
+        # the tolerance, for a target inside the range), but no less than training's own noise.
+        noise = 1e-15 * np.sqrt(ask.max_epochs) * (1.0 + abs(spans[:, 1]))
+        goal = np.maximum(1e-12 * (1.0 if y == ask.act.low else ask.tolerance), noise)
+        resolved = abs(coefficients[:, -2:]).sum(axis=1) * kappa < goal
+        asked = []
+        for (low, high), piece, fine in zip(spans, coefficients, resolved, strict=True):
+            found[low] = (high, piece if fine else np.full(PIECE_NODES, np.nan))
+            if not fine:
+                middle = 0.5 * (low + high)
+                asked += [(low, middle), (middle, high)]
+        if not asked:
+            break
+    lows = sorted(found)
+    edges = np.array([*lows, max(high for high, _ in found.values())])
+    return edges, np.array([found[low][1] for low in lows])
+
+
+def _trained_pieces(
+    ask: Problem, y: float, side: float, kappa: float, spans: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (P, PIECE_NODES) Chebyshev coefficients of T after max_epochs over P spans."""
+    angles = np.pi * (np.arange(PIECE_NODES) + 0.5) / PIECE_NODES
+    middle, half = spans.mean(axis=1), 0.5 * (spans[:, 1] - spans[:, 0])
+    z = side * (middle[:, None] + half[:, None] * np.cos(angles)).ravel()
+    columns = -(-len(z) // COLUMNS) * COLUMNS
+    start, total, rate = (
+        np.zeros((1, columns)),
+        np.zeros((1, columns)),
+        np.full((1, columns), kappa),
+    )
+    start[0, : len(z)] = z
+    kernels(ask.cost, ask.activation, "one", "float64").train(
+        *(start, rate, np.arange(len(z), dtype=np.uint64), total),
+        *(np.zeros((1, columns), np.int64), np.ones((1, 1)), np.array([y]), -1.0),
+        *(ask.max_epochs, np.zeros(1, np.uint8)),
+    )
+    basis = np.cos(np.arange(PIECE_NODES)[:, None] * angles) * (2.0 / PIECE_NODES)
+    basis[0] *= 0.5
+    return np.asarray(total[0, : len(z)].reshape(-1, PIECE_NODES) @ basis.T)
