@@ -321,32 +321,30 @@ def test_the_hot_loop_is_packed_and_calls_no_exp(samples, dtype, monkeypatch):
             assert not re.search(rf"\bv?divs{last}", assembly)
 
 
-def test_bits_do_not_depend_on_the_cpu():
+def test_bits_do_not_depend_on_the_cpu(tmp_path):
     code = (
         "import hashlib, numpy as np, sweep; rng = np.random.default_rng(7)\n"
         "digest = hashlib.sha256()\n"
-        "for n in (1, 3):\n"
+        "for n, method in ((1, 'train'), (1, 'orbit'), (3, 'train')):\n"
         "    w, b, y = rng.normal(0, 4, (300, 2)), rng.normal(0, 4, 300), rng.uniform(0, 1, n)\n"
-        "    trained = sweep.train(w, b, learning_rate=0.3, cost='quadratic', y=y,\n"
+        "    trained = sweep.train(w, b, learning_rate=0.3, cost='quadratic', y=y, method=method,\n"
         "                          x=rng.normal(0, 1, (n, 2)), tolerance=0.2, max_epochs=40)\n"
         "    for name in ('epochs', 'initial_error', 'final_error', 'w', 'b'):\n"
         "        digest.update(getattr(trained, name).tobytes())\n"
         "print(digest.hexdigest())"
     )
-    said = set()
-    # No FMA and 128 bits, FMA and 256 bits, and whatever this machine has.
+    narrow = "import sweep.kernels.vectormath as v; v._REGISTER_BYTES = {}\n"
     x86 = platform.machine() in ("x86_64", "AMD64")
-    for cpu in ("generic", "haswell" if x86 else "generic", None):
-        environment = dict(os.environ)
+    avx2 = "haswell" if x86 else "generic"
+    said = set()
+    # No FMA and 128 bits, FMA and 256 bits, whatever this machine has; lanes as wide as a CPU with
+    # AVX2 and one with AVX-512 has them.
+    for cpu, width in (("generic", 32), (avx2, 32), (avx2, 64), (None, 64)):
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / f"{cpu}{width}")}
         if cpu:
             environment |= {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        command = [sys.executable, "-c", narrow.format(width) + code]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         said.add(run.stdout)
     assert len(said) == 1
 

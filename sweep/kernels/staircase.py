@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 from sweep.kernels.cache import compiled, once
 from sweep.kernels.lanes import COLUMNS, kernels
-from sweep.kernels.vectormath import bits_of, load, store, width_of
+from sweep.kernels.vectormath import bits_of, load, select, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import fused
 from sweep.neuron.problem import Problem
@@ -66,9 +66,9 @@ WIDTH = width_of(types.float64)
 BOUND, SLACK, POINTS = 0, 1, 2
 MOST_ROWS = 10_000_000
 
-# Points of a row's polynomial at the most, and further orbits that check it: all lanes together.
-CHECKS = 2
-MOST_POINTS = min(28, WIDTH - CHECKS)
+# Orbits walked together, on every CPU: the points of a row's polynomial and those that check it.
+ORBITS, CHECKS = 32, 5
+MOST_POINTS = ORBITS - CHECKS
 
 # δ' is looked at every STRIDE; no declared pair has |δ''| above this (a test holds that).
 STRIDE, STEEPEST_BEND = 2.0**-6, 4.0
@@ -161,17 +161,20 @@ def _overload_step_back(pair, side, kappa, z, guess, y):
     delta_slope = register_jitable(fused(cost, activation).delta_slope)
 
     def newton(pair, side, kappa, z, guess, y):
-        s = guess
+        s, change, steepness = guess, guess * 0.0 + 1e300, guess * 0.0
         for _ in range(60):
+            # A lane that is done stands still: no bit of it depends on its neighbours.
+            going = abs(change) > abs(s) * 1e-10
             residual, slope = forward(z + s * side, y)
             steep = delta_slope(residual, slope, bend(residual + y, slope))
             moved = delta(residual, slope) * (side * kappa)
-            change = (moved - s) / (1.0 - steep * kappa)
-            s = s + change
-            # Newton doubles the digits: what is left now is below a rounding.
+            change = select(going, (moved - s) / (1.0 - steep * kappa), change)
+            s = select(going, s + change, s)
+            steepness = select(going, steep, steepness)
+            # Newton doubles the digits: what is left of a change this small is below a rounding.
             if bits_of(abs(change) > abs(s) * 1e-10) == 0:
                 break
-        return s, abs(steep), 1.0 - steep * kappa
+        return s, abs(steepness), 1.0 - steepness * kappa
 
     return newton
 
@@ -190,7 +193,6 @@ def _climb(pair: str) -> Callable[..., int]:
     """Compile the backward orbit of a (cost, activation)."""
     matrix, vector = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C")
     number, whole = types.float64, types.int64
-    width = WIDTH
 
     @compiled(
         whole(matrix, vector, number, number, number, number, number, number, number, whole, vector)
@@ -203,22 +205,23 @@ def _climb(pair: str) -> Callable[..., int]:
         """
         count = len(nodes) - CHECKS
         worst[0] = 0.0
-        z, low = np.zeros((1, width)), np.zeros((1, width))
-        step, before = np.zeros((1, width)), np.zeros((1, width))
-        for m in range(width):
+        z, low = np.zeros((1, ORBITS)), np.zeros((1, ORBITS))
+        step, before = np.zeros((1, ORBITS)), np.zeros((1, ORBITS))
+        for m in range(ORBITS):
             z[0, m] = nodes[min(m, len(nodes) - 1)]
         rows[0, BOUND], rows[0, SLACK] = side * nodes[count - 1], first_slack
         slack, sum_gain, sum_gain_z = first_slack, 0.0, 0.0
-        steep, rise = np.zeros((1, width)), np.zeros((1, width))
+        steep, rise = np.zeros((1, ORBITS)), np.zeros((1, ORBITS))
         k = 0
         while k < most and rows[k, BOUND] < top:
-            lately = load(step, 0, 0)
-            guess = lately + (lately - load(before, 0, 0))
-            s, slope, fall = _step_back(pair, side, kappa, load(z, 0, 0), guess, y)
-            store(before, 0, 0, lately)
-            store(step, 0, 0, s)
-            store(steep, 0, 0, slope)
-            store(rise, 0, 0, fall)
+            for c in range(0, ORBITS, WIDTH):
+                lately = load(step, 0, c)
+                guess = lately + (lately - load(before, 0, c))
+                s, slope, fall = _step_back(pair, side, kappa, load(z, 0, c), guess, y)
+                store(before, 0, c, lately)
+                store(step, 0, c, s)
+                store(steep, 0, c, slope)
+                store(rise, 0, c, fall)
             for m in range(len(nodes)):
                 # z + low + side·s, kept in two numbers (Knuth's two-sum)
                 a, b = z[0, m], side * step[0, m] + low[0, m]
@@ -332,7 +335,8 @@ def _first_interval(z: float, width: float, points: int) -> NDArray[np.float64]:
     while len(order) < points:
         rest = [i for i in range(points) if i not in order]
         order.append(max(rest, key=lambda i: float(np.prod(abs(share[i] - share[order])))))
-    checks = [0.5 * (share[0] + share[1]), 0.5 * (share[points // 2] + share[points // 2 - 1])]
+    gaps = np.linspace(0, points - 2, CHECKS).round().astype(int)
+    checks = 0.5 * (share[gaps] + share[gaps + 1])
     return np.asarray(z - width * (1.0 - np.array([*share[order[1:]], share[order[0]], *checks])))
 
 
