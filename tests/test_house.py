@@ -11,8 +11,8 @@ import sweep
 
 PACKAGE = Path(sweep.__file__).parent
 # From the ground up; the last floor is what lies at the package's top.
-FLOORS = ["errors", "neuron", "kernels", "experiment", "store", "running", "report", "cli"]
-FLOORS.insert(-1, "bench")
+FLOORS = ["errors", "neuron", "kernels", "experiment", "store", "parts", "running"]
+FLOORS += ["report", "bench", "cli"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

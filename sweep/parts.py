@@ -1,0 +1,96 @@
+"""One part of a sweep, on one thread: its cells trained or answered, and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.experiment.grid import Grid, Segment
+from sweep.kernels.orbit import both_sides, choose_orbit
+from sweep.kernels.staircase import Staircase
+from sweep.kernels.threads import LARGEST_BLOCK, ORBIT_BLOCK
+from sweep.kernels.training import Trained, train_into, untrained
+from sweep.neuron.problem import Problem
+from sweep.store.dataset import write_part
+from sweep.store.schema import table
+
+__all__ = ["Stairs", "make_part", "staircases"]
+
+Stairs = Callable[[Segment], list[Staircase] | None]
+
+
+def staircases(grid: Grid) -> Stairs:
+    """Return a function that gives the staircases of a segment, None where it is to be trained.
+
+    Each panel's are built once, by the first thread that needs them.
+
+    Raises
+    ------
+    SpecError
+        The spec says method = "orbit" and it does not apply somewhere.
+    """
+    spec, lock = grid.spec, Lock()
+
+    def ask(outer: tuple[tuple[str, int], ...]) -> tuple[Problem, float, bool]:
+        ask, rate = grid.ask(dict(outer))
+        applies = choose_orbit(spec.method, ask, np.array([rate]), grid.starts_count, spec.dtype)
+        return ask, rate, applies
+
+    @lru_cache(maxsize=64)
+    def build(outer: tuple[tuple[str, int], ...]) -> list[Staircase] | None:
+        problem, rate, applies = ask(outer)
+        return both_sides(problem, rate, *grid.reach(problem.x[0])) if applies else None
+
+    if spec.method == "orbit":
+        sizes = [range(len(grid.values[name])) for name in grid.outer_names]
+        for index in product(*sizes):
+            ask(tuple(zip(grid.outer_names, index, strict=True)))
+
+    def stairs(segment: Segment) -> list[Staircase] | None:
+        with lock:
+            return build(tuple(segment.outer.items()))
+
+    return stairs
+
+
+def make_part(
+    folder: Path,
+    grid: Grid,
+    part: int,
+    stairs: Stairs,
+    stop: NDArray[np.uint8],
+    progress: Callable[[int, int], None],
+) -> str:
+    """Compute and write a part on this thread and say by which method; "" if stopped before.
+
+    Progress is told of (cells, neuron-epochs).
+    """
+    cells = grid.part(part)
+    out = untrained(len(cells), grid.spec.inputs, grid.spec.dtype)
+    row = 0
+    methods = set()
+    for segment in grid.segments(cells):
+        ask, learning_rate = grid.ask(segment.outer)
+        steps = stairs(segment)
+        methods.add("train" if steps is None else "orbit")
+        block = LARGEST_BLOCK if steps is None else ORBIT_BLOCK
+        for first in range(segment.first, segment.last, block):
+            starts = grid.starts(first, min(first + block, segment.last))
+            here = slice(row, row + len(starts))
+            view = Trained(*(getattr(out, field.name)[here] for field in fields(out)))
+            rates = np.full(len(starts), learning_rate)
+            train_into(view, starts[:, :-1], starts[:, -1], rates, ask, stop, steps)
+            row += len(starts)
+            if stop[0]:
+                return ""
+            progress(len(starts), int(view.epochs.sum()))
+    method = " and ".join(sorted(methods))
+    write_part(folder, grid, part, table(grid, part, out, method))
+    return method
