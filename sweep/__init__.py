@@ -23,7 +23,8 @@ from sweep.errors import SpecError, SweepError
 
 if TYPE_CHECKING:
     from sweep.experiment.spec import Spec
-    from sweep.kernels.training import Trained, train
+    from sweep.kernels.block import Trained
+    from sweep.kernels.training import train
     from sweep.neuron.problem import Status
     from sweep.neuron.tracing import Trace, trace
     from sweep.running import run
@@ -51,7 +52,7 @@ _HOMES = {
     "Spec": "sweep.experiment.spec",
     "Status": "sweep.neuron.problem",
     "Trace": "sweep.neuron.tracing",
-    "Trained": "sweep.kernels.training",
+    "Trained": "sweep.kernels.block",
     "check": "sweep.store.dataset",
     "load": "sweep.store.dataset",
     "run": "sweep.running",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -13,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.experiment.grid import Grid, Segment
-from sweep.kernels.orbit import both_sides, choose_orbit
+from sweep.kernels.block import rows, train_into, untrained
+from sweep.kernels.orbit import answer_into, both_sides, choose_orbit
 from sweep.kernels.staircase import Staircase
 from sweep.kernels.threads import LARGEST_BLOCK, ORBIT_BLOCK
-from sweep.kernels.training import Trained, train_into, untrained
 from sweep.neuron.problem import Problem
 from sweep.store.dataset import write_part
 from sweep.store.schema import table
@@ -73,7 +72,7 @@ def make_part(
     Progress is told of (cells, neuron-epochs).
     """
     cells = grid.part(part)
-    out = untrained(len(cells), grid.spec.inputs, grid.spec.dtype)
+    out = untrained(len(cells), grid.spec.inputs, grid.spec.dtype, weights=False)
     row = 0
     methods = set()
     for segment in grid.segments(cells):
@@ -83,10 +82,12 @@ def make_part(
         block = LARGEST_BLOCK if steps is None else ORBIT_BLOCK
         for first in range(segment.first, segment.last, block):
             starts = grid.starts(first, min(first + block, segment.last))
-            here = slice(row, row + len(starts))
-            view = Trained(*(getattr(out, field.name)[here] for field in fields(out)))
-            rates = np.full(len(starts), learning_rate)
-            train_into(view, starts[:, :-1], starts[:, -1], rates, ask, stop, steps)
+            view = rows(out, row, row + len(starts))
+            w, b = (np.ascontiguousarray(part) for part in (starts[:, :-1], starts[:, -1]))
+            if steps is None:
+                train_into(view, w, b, np.full(len(b), learning_rate), ask, stop)
+            else:
+                answer_into(view, w, b, learning_rate, ask, stop, steps)
             row += len(starts)
             if stop[0]:
                 return ""

@@ -9,7 +9,7 @@ from mpmath import mp, mpf
 
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
-from sweep.kernels.training import Trained
+from sweep.kernels.block import Trained
 from sweep.store.dataset import prepare, write_part
 from sweep.store.schema import table
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sweep
-from sweep.kernels import lanes, training
+from sweep.kernels import block, lanes, training
 from sweep.kernels import threads as threads_
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
@@ -30,7 +30,7 @@ PAIRS = [(cost, act) for cost in COSTS for act in COSTS[cost].pairs]
 def same_bits(a, b):
     return all(
         getattr(a, name).tobytes() == getattr(b, name).tobytes()
-        for name in training.Trained.__dataclass_fields__
+        for name in block.Trained.__dataclass_fields__
     )
 
 
@@ -192,9 +192,9 @@ def test_bits_do_not_depend_on_threads_or_blocks(n, monkeypatch):
     }  # fmt: skip
     expected = sweep.train(w, b, learning_rate=rates, **asked, threads=1)
     for threads in (2, 3):
-        for block in (1, 7, 64, 500):
-            monkeypatch.setattr(training, "LARGEST_BLOCK", block)
-            monkeypatch.setattr(threads_, "SMALLEST_BLOCK", block)
+        for largest in (1, 7, 64, 500):
+            monkeypatch.setattr(training, "LARGEST_BLOCK", largest)
+            monkeypatch.setattr(threads_, "SMALLEST_BLOCK", largest)
             again = sweep.train(w, b, learning_rate=rates, **asked, threads=threads)
             assert same_bits(again, expected)
     alone = sweep.train(w[1700:1701], b[1700:1701], learning_rate=rates[1700], **asked)

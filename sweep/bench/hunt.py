@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.kernels.block import Trained
 from sweep.kernels.orbit import both_sides
 from sweep.kernels.staircase import obstacle, step_size
-from sweep.kernels.training import Trained, train
+from sweep.kernels.training import train
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
 from sweep.neuron.problem import problem
@@ -58,7 +59,7 @@ def starts(rng: np.random.Generator, asked: dict[str, Any], count: int) -> NDArr
     """Return z₀ of starts: all over, dense where it matters, and within ulps of the steps."""
     ask = problem(**{k: v for k, v in asked.items() if k != "learning_rate"})
     rate = asked["learning_rate"]
-    steps = [stairs.side * stairs.rows[:, 0] for stairs in both_sides(ask, rate, -50.0, 50.0)]
+    steps = [stairs.side * stairs.bounds for stairs in both_sides(ask, rate, -50.0, 50.0)]
     near = np.concatenate([*steps, [0.0]])
     if ask.act.mirrors(float(ask.y[0])):
         near = -near

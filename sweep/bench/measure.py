@@ -14,8 +14,8 @@ from sweep.bench.machine import OPERATIONS, description, fma_peak, versions
 from sweep.bench.rows import GOALS, ROWS, SAMPLES_OVER_RAW, Row
 from sweep.bench.startup import startup
 from sweep.bench.workloads import Stopped, Workload, starts, workloads
+from sweep.kernels.block import train_into, untrained
 from sweep.kernels.threads import LARGEST_BLOCK, blocks, check_threads
-from sweep.kernels.training import train_into, untrained
 from sweep.neuron.problem import problem
 
 __all__ = ["bench", "compared", "measured", "useful"]
@@ -72,6 +72,7 @@ def useful(work: Workload, w: NDArray[Any], b: NDArray[Any], threads: int) -> fl
         max_epochs=work.max_epochs,
     )
     walked = epochs = 0
+    w, b = w.astype(np.float64), b.astype(np.float64)
     for first, last in blocks(len(b), threads, LARGEST_BLOCK):
         out = untrained(last - first, w.shape[1], work.dtype)
         rate = np.full(last - first, work.learning_rate)

@@ -48,12 +48,10 @@ from sweep.neuron.costs import fused
 from sweep.neuron.problem import Problem
 
 __all__ = [
-    "BOUND",
     "PIECE_NODES",
-    "POINTS",
-    "SLACK",
     "Staircase",
-    "newton_form",
+    "between",
+    "bins_per",
     "obstacle",
     "staircase",
     "step_size",
@@ -62,20 +60,26 @@ __all__ = [
 U = 2.0**-53
 WIDTH = width_of(types.float64)
 
-# A row of a staircase: T_k, Δ_k, then the points of its polynomial and its Newton coefficients.
-BOUND, SLACK, POINTS = 0, 1, 2
 MOST_ROWS = 10_000_000
 
 # Orbits walked together, on every CPU: the points of a row's polynomial and those that check it.
 ORBITS, CHECKS = 32, 5
 MOST_POINTS = ORBITS - CHECKS
 
+# Rows whose polynomials are made together, in vectors over the rows.
+TOGETHER = 32
+
 # δ' is looked at every STRIDE; no declared pair has |δ''| above this (a test holds that).
 STRIDE, STEEPEST_BEND = 2.0**-6, 4.0
 
-# Chebyshev nodes of a piece of the starts that max_epochs cuts off.
+# Rows beyond those of max_epochs: where the starts end that it cuts off. Still farther ends are a
+# smooth function of z₀, on pieces with so many Chebyshev nodes.
+CUT_ROWS = 4096
 PIECE_NODES = 16
 MOST_HALVINGS = 6
+
+# A search begins where z lies among so many even bins, or fewer for a short orbit.
+MOST_BINS = 2**16
 
 
 @dataclass(frozen=True)
@@ -85,16 +89,25 @@ class Staircase:
     Attributes
     ----------
     side : float
-        1 above the target, −1 below: rows and edges hold side·z, so that they increase.
-    rows : (K + 1, 2 + 2M) array
+        1 above the target, −1 below: bounds and edges hold side·z, so that they increase.
+    bounds, slacks : (K + 1,) array
+        T_k and Δ_k.
+    rows : (K + 1, M) array
+        Where a start between T_{k−1} and T_k ends: coefficients of a polynomial, highest first,
+        whose argument goes from −1 to 1; NaN where it does not resolve that.
+    bins : (B + 2,) uint32 array
+        Of B even bins from T₀ to T_K, how many T_k lie below each.
     edges : (P + 1,) array
         Of the pieces above the last step; empty if the orbit ends before max_epochs.
     pieces : (P, PIECE_NODES) array
-        Chebyshev coefficients of T at the stop; NaN where they do not resolve it.
+        Coefficients of T at the stop, as those of rows; NaN where they do not resolve it.
     """
 
     side: float
+    bounds: NDArray[np.float64]
+    slacks: NDArray[np.float64]
     rows: NDArray[np.float64]
+    bins: NDArray[np.uint32]
     edges: NDArray[np.float64]
     pieces: NDArray[np.float64]
 
@@ -164,7 +177,7 @@ def _overload_step_back(pair, side, kappa, z, guess, y):
         s, change, steepness = guess, guess * 0.0 + 1e300, guess * 0.0
         for _ in range(60):
             # A lane that is done stands still: no bit of it depends on its neighbours.
-            going = abs(change) > abs(s) * 1e-10
+            going = abs(change) > abs(s) * 3e-9
             residual, slope = forward(z + s * side, y)
             steep = delta_slope(residual, slope, bend(residual + y, slope))
             moved = delta(residual, slope) * (side * kappa)
@@ -172,7 +185,7 @@ def _overload_step_back(pair, side, kappa, z, guess, y):
             s = select(going, s + change, s)
             steepness = select(going, steep, steepness)
             # Newton doubles the digits: what is left of a change this small is below a rounding.
-            if bits_of(abs(change) > abs(s) * 1e-10) == 0:
+            if bits_of(abs(change) > abs(s) * 3e-9) == 0:
                 break
         return s, abs(steepness), 1.0 - steepness * kappa
 
@@ -180,12 +193,48 @@ def _overload_step_back(pair, side, kappa, z, guess, y):
 
 
 @register_jitable
-def newton_form(row, count, z):
-    """Return the polynomial of a row at z: where that start ends."""
-    end = row[POINTS + 2 * count - 1]
-    for m in range(count - 2, -1, -1):
-        end = end * (z - row[POINTS + m]) + row[POINTS + count + m]
-    return end
+def between(low, z, high):
+    """Return where z lies between low and high, from −1 to 1; the differences are exact."""
+    return ((z - low) - (high - z)) / (high - low)
+
+
+@register_jitable
+def _fit(at, ends, goals, count, first, size, bounds, rows):
+    """Set rows first … first + size − 1: polynomials through (at[m], ends[m]), m < count.
+
+    `at` and `ends` (M + CHECKS, TOGETHER) have a column for each row. The other ends must be given
+    back within `goals`; returns the largest share of them by which they are missed.
+    """
+    f, c = np.empty((count, TOGETHER)), np.zeros((count, TOGETHER))
+    for m in range(len(ends)):
+        for r in range(size):
+            at[m, r] = between(bounds[first + r - 1], at[m, r], bounds[first + r])
+    f[:] = ends[:count]
+    for order in range(1, count):  # Newton's divided differences
+        for m in range(count - 1, order - 1, -1):
+            for r in range(size):
+                f[m, r] = (f[m, r] - f[m - 1, r]) / (at[m, r] - at[m - order, r])
+    c[0] = f[count - 1]
+    for m in range(count - 2, -1, -1):  # times (t − at[m]), plus f[m]
+        for i in range(count - 1 - m, 0, -1):
+            for r in range(size):
+                c[i, r] = c[i - 1, r] - at[m, r] * c[i, r]
+        for r in range(size):
+            c[0, r] = f[m, r] - at[m, r] * c[0, r]
+    worst = 0.0
+    for m in range(count, len(ends)):
+        for r in range(size):
+            end = c[count - 1, r]
+            for i in range(count - 2, -1, -1):
+                end = end * at[m, r] + c[i, r]
+            missed = abs(end - ends[m, r]) / goals[r]
+            worst = max(worst, missed)
+            if not missed <= 1.0:  # starts of this row are trained
+                c[count - 1, r] = np.nan
+    for r in range(size):
+        for i in range(count):
+            rows[first + r, i] = c[count - 1 - i, r]
+    return worst
 
 
 @once
@@ -195,41 +244,61 @@ def _climb(pair: str) -> Callable[..., int]:
     number, whole = types.float64, types.int64
 
     @compiled(
-        whole(matrix, vector, number, number, number, number, number, number, number, whole, vector)
+        whole(
+            *(vector, vector, matrix, vector),
+            *(number, number, number, number, number, number, number, number, whole, whole, vector),
+        )
     )
-    def climb(rows, nodes, first_slack, side, kappa, y, roundings, goal, top, most, worst):
+    def climb(
+        bounds, slacks, rows, nodes, first_slack, side, kappa, y,
+        roundings, goal, cut_goal, top, most, max_epochs, worst,
+    ):  # fmt: skip
         """Fill rows 1 … and return the last.
 
         `nodes` (M + CHECKS,) lie in the first interval: M points, T₀ the last of them, then
-        others whose ends the polynomials must give back within `goal`; worst[0] says how well.
+        others whose ends the polynomials must give back within a goal; worst[0] says how well.
+        Starts of row max_epochs + i end in the i-th interval.
         """
         count = len(nodes) - CHECKS
+        last = count - 1
         worst[0] = 0.0
+        at, ends = np.empty((len(nodes), TOGETHER)), np.empty((len(nodes), TOGETHER))
+        passed, goals = np.empty((CUT_ROWS, len(nodes))), np.empty(TOGETHER)
         z, low = np.zeros((1, ORBITS)), np.zeros((1, ORBITS))
-        step, before = np.zeros((1, ORBITS)), np.zeros((1, ORBITS))
+        step, before, earlier = np.zeros((1, ORBITS)), np.zeros((1, ORBITS)), np.zeros((1, ORBITS))
         for m in range(ORBITS):
             z[0, m] = nodes[min(m, len(nodes) - 1)]
-        rows[0, BOUND], rows[0, SLACK] = side * nodes[count - 1], first_slack
+        bounds[0], slacks[0] = side * nodes[last], first_slack
         slack, sum_gain, sum_gain_z = first_slack, 0.0, 0.0
         steep, rise = np.zeros((1, ORBITS)), np.zeros((1, ORBITS))
-        k = 0
-        while k < most and rows[k, BOUND] < top:
+        k = filled = 0
+        while k < most and bounds[k] < top:
             for c in range(0, ORBITS, WIDTH):
-                lately = load(step, 0, c)
-                guess = lately + (lately - load(before, 0, c))
+                lately, then = load(step, 0, c), load(before, 0, c)
+                guess = lately
+                if k > 2:  # extrapolated: one Newton step is enough for most rows
+                    guess = (
+                        guess + (lately - then) + ((lately - then) - (then - load(earlier, 0, c)))
+                    )
                 s, slope, fall = _step_back(pair, side, kappa, load(z, 0, c), guess, y)
+                # z + low + side·s, kept in two numbers (Knuth's two-sum)
+                a, b = load(z, 0, c), s * side + load(low, 0, c)
+                total = a + b
+                part = total - a
+                store(low, 0, c, (a - (total - part)) + (b - part))
+                store(z, 0, c, total)
+                store(earlier, 0, c, then)
                 store(before, 0, c, lately)
                 store(step, 0, c, s)
                 store(steep, 0, c, slope)
                 store(rise, 0, c, fall)
+            column = k - filled
+            goals[column] = goal if k < max_epochs else cut_goal
             for m in range(len(nodes)):
-                # z + low + side·s, kept in two numbers (Knuth's two-sum)
-                a, b = z[0, m], side * step[0, m] + low[0, m]
-                total = a + b
-                part = total - a
-                low[0, m] = (a - (total - part)) + (b - part)
-                z[0, m] = total
-            last = count - 1
+                at[m, column] = side * z[0, m]
+                ends[m, column] = side * nodes[m] if k < max_epochs else passed[k - max_epochs, m]
+                if k < CUT_ROWS:
+                    passed[k, m] = at[m, column]
             here, moved = z[0, last], step[0, last]
             local = U * (roundings * moved + kappa * abs(here) * steep[0, last])
             # Σ over the steps j of u|z₀ − ζ_j|, each magnified on the way up to here, z₀ = here
@@ -238,25 +307,17 @@ def _climb(pair: str) -> Callable[..., int]:
             sum_gain_z = (sum_gain_z + (here - side * moved)) * gain
             sum_gain = (sum_gain + 1.0) * gain
             k += 1
-            rows[k, BOUND] = side * here
-            rows[k, SLACK] = (
-                slack + 2.0 * U * abs(here * sum_gain - sum_gain_z) + 4.0 * U * abs(here)
-            )
-            if not rows[k, SLACK] < 0.01 * moved:
-                return k - 1
-            for m in range(count):
-                rows[k, POINTS + m] = side * z[0, m]
-                rows[k, POINTS + count + m] = side * nodes[m]
-            for order in range(1, count):  # Newton's divided differences
-                for m in range(count - 1, order - 1, -1):
-                    rows[k, POINTS + count + m] = (
-                        rows[k, POINTS + count + m] - rows[k, POINTS + count + m - 1]
-                    ) / (rows[k, POINTS + m] - rows[k, POINTS + m - order])
-            for m in range(count, len(nodes)):
-                missed = abs(newton_form(rows[k], count, side * z[0, m]) - side * nodes[m])
+            bounds[k] = side * here
+            slacks[k] = slack + 2.0 * U * abs(here * sum_gain - sum_gain_z) + 4.0 * U * abs(here)
+            if not slacks[k] < 0.01 * moved:
+                k -= 1
+                break
+            if k - filled == TOGETHER:
+                missed = _fit(at, ends, goals, count, filled + 1, TOGETHER, bounds, rows)
                 worst[0] = max(worst[0], missed)
-                if not missed <= goal:  # starts of this row are trained
-                    rows[k, POINTS + 2 * count - 1] = np.nan
+                filled = k
+        missed = _fit(at, ends, goals, count, filled + 1, k - filled, bounds, rows)
+        worst[0] = max(worst[0], missed)
         return k
 
     return climb
@@ -283,37 +344,59 @@ def _threshold(ask: Problem, y: float, side: float) -> tuple[float, float] | Non
 def staircase(ask: Problem, rate: float, side: float, top: float) -> Staircase | None:
     """Build the staircase on one side of the target, up to side·z = top.
 
-    None if there is no such side: every start there has converged.
+    None if there is no such side, where every start has converged, or no epoch to train.
 
     What is built does not depend on `top`, only how much of it.
     """
     y, kappa = lower_target(ask), step_size(ask, rate)
     found = _threshold(ask, y, side)
-    if found is None:
+    if found is None or ask.max_epochs == 0:
         return None
     z, slack = found
     residual, slope = ask.act.forward(z, y)
     width = abs(kappa * ask.fused.delta(residual, slope))
     climb = _climb(f"{ask.cost} {ask.activation}")
     roundings = 2 * (24 + 8 * abs(y - ask.act.low) / ask.tolerance)
-    goal, worst = max(1e-11 * ask.tolerance, 1e-14 * (1.0 + abs(z))), np.zeros(1)
-    most = min(ask.max_epochs, MOST_ROWS)
+    least, worst = 1e-14 * (1.0 + abs(z)), np.zeros(1)
+    goal = max(1e-11 * ask.tolerance, least)
+    cut_goal = goal if y > ask.act.low else max(1e-11, least)
+    most = min(ask.max_epochs + CUT_ROWS, MOST_ROWS)
     room, points = min(most, 1 << 15), _fewest_points(ask, y, kappa, width, goal)
     while True:
         nodes = _first_interval(z, side * width, points)
-        rows = np.zeros((room + 1, POINTS + 2 * points))
-        last = climb(rows, nodes, slack, side, kappa, y, roundings, goal, top, room, worst)
+        bounds, slacks, rows = np.empty(room + 1), np.empty(room + 1), np.empty((room + 1, points))
+        last = climb(
+            *(bounds, slacks, rows, nodes, slack, side, kappa, y),
+            *(roundings, goal, cut_goal, top, room, ask.max_epochs, worst),
+        )
         if last == room < most:  # there are more rows to come
             room = min(most, 4 * room)
-        elif worst[0] > goal and points < MOST_POINTS:
+        elif worst[0] > 1.0 and points < MOST_POINTS:
             points = MOST_POINTS
         else:
             break
-    rows = rows[: last + 1]
+    bounds, slacks, rows = bounds[: last + 1], slacks[: last + 1], rows[: last + 1]
     edges, pieces = np.empty(0), np.empty((0, PIECE_NODES))
-    if last == ask.max_epochs and rows[-1, BOUND] < top:
-        edges, pieces = _cut_off(ask, y, side, kappa, rows, top)
-    return Staircase(side, rows, edges, pieces)
+    if last >= ask.max_epochs and bounds[-1] < top:
+        # Singularities are at least as far below as the last rows reach.
+        reach = bounds[-1] - bounds[max(last - CUT_ROWS // 2, 0)]
+        edges, pieces = _cut_off(ask, y, side, kappa, bounds[-1], reach, top)
+    return Staircase(side, bounds, slacks, rows, _bins(bounds), edges, pieces)
+
+
+def _bins(bounds: NDArray[np.float64]) -> NDArray[np.uint32]:
+    """Return how many bounds lie below each of B even bins."""
+    size = min(max(4 * len(bounds), 4096), MOST_BINS)
+    per = bins_per(bounds, size)
+    bins = ((bounds - bounds[0]) * per).astype(np.int64)
+    counts = np.bincount(bins, minlength=size + 1)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+
+
+@register_jitable
+def bins_per(bounds, size):
+    """Return bins per unit of z."""
+    return size / max(bounds[-1] - bounds[0], 1e-300)
 
 
 def _fewest_points(ask: Problem, y: float, kappa: float, width: float, goal: float) -> int:
@@ -341,17 +424,16 @@ def _first_interval(z: float, width: float, points: int) -> NDArray[np.float64]:
 
 
 def _cut_off(
-    ask: Problem, y: float, side: float, kappa: float, rows: NDArray[np.float64], top: float
+    ask: Problem, y: float, side: float, kappa: float, low: float, reach: float, top: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return edges and Chebyshev coefficients of T after max_epochs, above the last step."""
-    # Just above the last step the end moves faster than the start by the ratio of the steps
-    # there, so pieces begin that small; each is twice the one before, up to 1.
-    steps = np.diff(rows[:, BOUND])
-    first = 0.25 * min(1.0, steps[-1] / steps[0])
-    bounds = [float(rows[-1, BOUND])]
-    while bounds[-1] < top:
-        bounds.append(bounds[-1] + min(max(bounds[-1] - bounds[0], first), 1.0))
-    asked = list(pairwise(bounds))
+    """Return edges and coefficients of T after max_epochs, from `low` to `top`.
+
+    Pieces are as wide as it is to what bends them, which lies `reach` below the first; at most 1.
+    """
+    cuts = [low]
+    while cuts[-1] < top:
+        cuts.append(cuts[-1] + min(cuts[-1] - low + reach, 1.0))
+    asked = list(pairwise(cuts))
     found: dict[float, tuple[float, NDArray[np.float64]]] = {}
     for _ in range(MOST_HALVINGS):
         spans = np.array(asked)
@@ -371,7 +453,7 @@ def _cut_off(
             break
     lows = sorted(found)
     edges = np.array([*lows, max(high for high, _ in found.values())])
-    return edges, np.array([found[low][1] for low in lows])
+    return edges, np.array([found[low][1] for low in lows]) @ _powers_of_chebyshev()
 
 
 def _trained_pieces(
@@ -396,3 +478,12 @@ def _trained_pieces(
     basis = np.cos(np.arange(PIECE_NODES)[:, None] * angles) * (2.0 / PIECE_NODES)
     basis[0] *= 0.5
     return np.asarray(total[0, : len(z)].reshape(-1, PIECE_NODES) @ basis.T)
+
+
+@cache
+def _powers_of_chebyshev() -> NDArray[np.float64]:
+    """Return the matrix that makes Chebyshev coefficients those of powers, highest first."""
+    powers = np.zeros((PIECE_NODES, PIECE_NODES))
+    for order, unit in enumerate(np.eye(PIECE_NODES)):
+        powers[order, : order + 1] = np.polynomial.chebyshev.cheb2poly(unit)
+    return powers[:, ::-1]

@@ -21,13 +21,17 @@ from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
 from numba.core.typeconv import Conversion
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.core.typing.templates import (
+    AbstractTemplate,
+    ConcreteTemplate,
+    infer_global,
+    signature,
+)
 from numba.extending import (
     intrinsic,
     lower_builtin,
     lower_cast,
     models,
-    overload,
     register_model,
 )
 
@@ -77,10 +81,6 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, fe_type, ir.VectorType(element, fe_type.width))
 
 
-def _is_float_lanes(t: object) -> bool:
-    return isinstance(t, Lanes) and isinstance(t.dtype, types.Float)
-
-
 # --- scalars become lanes where an operation needs them ------------------------------------
 
 
@@ -110,16 +110,21 @@ def _joined(args):
     return vectors.pop()
 
 
-def _register_binary(op, emit, result=lambda t: t):
-    @infer_global(op)
+def _register(function, arity, emit, result=lambda t: t):
+    """Give a function or operator its meaning for lanes: LLVM code, without a compiled helper.
+
+    Each helper costs 20 ms of the first call, and one more for each mix of lanes and numbers.
+    """
+
+    @infer_global(function)
     class _Template(AbstractTemplate):
         def generic(self, args, kws):
             joined = _joined(args)
-            if joined is not None and len(args) == 2 and not kws:
-                return signature(result(joined), joined, joined)
+            if joined is not None and len(args) == arity and not kws:
+                return signature(result(joined), *[joined] * arity)
             return None
 
-    @lower_builtin(op, Lanes, Lanes)
+    @lower_builtin(function, *[Lanes] * arity)
     def _lower(context, builder, sig, args):
         return emit(builder, *args)
 
@@ -133,24 +138,13 @@ def _add(builder, a, b):
     return builder.add(a, b) if integers else builder.fadd(a, b)
 
 
-_register_binary(operator.add, _add)
-_register_binary(operator.sub, lambda builder, a, b: builder.fsub(a, b))
-_register_binary(operator.mul, lambda builder, a, b: builder.fmul(a, b))
-_register_binary(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
+_register(operator.add, 2, _add)
+_register(operator.sub, 2, lambda builder, a, b: builder.fsub(a, b))
+_register(operator.mul, 2, lambda builder, a, b: builder.fmul(a, b))
+_register(operator.truediv, 2, lambda builder, a, b: builder.fdiv(a, b))
 # Ordered: a comparison with NaN is False.
-_register_binary(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), _mask)
-_register_binary(operator.ne, lambda builder, a, b: builder.icmp_signed("!=", a, b), _mask)
-
-
-def _register_unary(op, emit):
-    @infer_global(op)
-    class _Template(AbstractTemplate):
-        def generic(self, args, kws):
-            return signature(args[0], args[0]) if _is_float_lanes(args[0]) else None
-
-    @lower_builtin(op, Lanes)
-    def _lower(context, builder, sig, args):
-        return emit(builder, args[0])
+_register(operator.gt, 2, lambda builder, a, b: builder.fcmp_ordered(">", a, b), _mask)
+_register(operator.ne, 2, lambda builder, a, b: builder.icmp_signed("!=", a, b), _mask)
 
 
 def _llvm(name, builder, *args):
@@ -161,23 +155,23 @@ def _llvm(name, builder, *args):
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, full), args)
 
 
-_register_unary(operator.neg, lambda builder, a: builder.fneg(a))
-_register_unary(abs, lambda builder, a: _llvm("llvm.fabs", builder, a))
+def _fma(builder, a, b, c):
+    return _llvm("llvm.fma", builder, a, b, c)
 
 
-@intrinsic
-def _fma(typingctx, a, b, c):
-    joined = _joined((a, b, c))
-
-    def codegen(context, builder, sig, args):
-        return _llvm("llvm.fma", builder, *args)
-
-    return joined(joined, joined, joined), codegen
+_register(operator.neg, 1, lambda builder, a: builder.fneg(a))
+_register(abs, 1, lambda builder, a: _llvm("llvm.fabs", builder, a))
+_register(fma, 3, _fma)
 
 
-@overload(fma)
-def _overload_fma(a, b, c):
-    return (lambda a, b, c: _fma(a, b, c)) if _joined((a, b, c)) else None
+@infer_global(fma)
+class _ScalarFma(ConcreteTemplate):
+    cases = [signature(t, t, t, t) for t in (types.float64, types.float32)]  # noqa: RUF012
+
+
+@lower_builtin(fma, types.Float, types.Float, types.Float)
+def _scalar_fma(context, builder, sig, args):
+    return builder.fma(*args)
 
 
 @intrinsic
@@ -196,74 +190,52 @@ def select(typingctx, mask, a, b):
 # exp(t) = 2ⁿ·exp(r), n the nearest integer to t/ln 2, r = t − n·ln 2 in two steps (Cody and
 # Waite, *Software Manual for the Elementary Functions*, 1980). ln 2's head has its low bits
 # zero, so n·head is exact. The polynomials are minimax in relative error on |r| ≤ ln 2/2 with
-# the first two coefficients held at 1, made by `scripts/exp_polynomial`.
+# the last two coefficients held at 1, made by `scripts/exp_polynomial`.
+
+_DOUBLE: tuple[float, ...] = (
+    *(2.4611774866448153e-08, 2.7620875260960547e-07, 2.7558722454959236e-06),
+    *(2.4801520499122076e-05, 0.00019841268394338042, 0.0013888888916991661),
+    *(0.008333333333899089, 0.04166666666662524, 0.16666666666665997, 0.5000000000000001, 1.0, 1.0),
+)
+_SINGLE: tuple[float, ...] = (
+    *(0.0013814598646664034, 0.00836871687972814, 0.041668388045313996, 0.16666520631709497),
+    *(0.49999993447796487, 1.0, 1.0),
+)
 
 
-@intrinsic
-def _scale(typingctx, p, shifted):
-    """Return p·2ⁿ, n held in the low bits of shifted = n + 1.5·2^(mantissa bits)."""
+def _exp(builder, t):
+    if isinstance(t.type.element, ir.DoubleType):
+        bits, mantissa, coefficients = 64, 52, _DOUBLE
+        per_ln2, head, tail = 1.4426950408889634, 0.693147180559663, 2.8235290563031577e-13
+    else:
+        bits, mantissa, coefficients = 32, 23, _SINGLE
+        per_ln2, head, tail = 1.4426950216293335, 0.693145751953125, 1.4286068203094173e-06
 
-    def codegen(context, builder, sig, args):
-        bits, mantissa = (64, 52) if sig.return_type.dtype is types.float64 else (32, 23)
-        vector = ir.VectorType(ir.IntType(bits), sig.return_type.width)
-        p_bits, n_bits = (builder.bitcast(a, vector) for a in args)
-        by = ir.Constant(vector, [mantissa] * sig.return_type.width)
-        exponent = builder.shl(n_bits, by)
-        return builder.bitcast(builder.add(p_bits, exponent), args[0].type)
+    def number(value, kind=t.type):
+        return ir.Constant(kind, [value] * kind.count)
 
-    return p(p, shifted), codegen
-
-
-@overload(exp)
-def _overload_exp(t):
-    if not _is_float_lanes(t):
-        return None
-
-    def double(t):
-        shifted = fma(t, 1.4426950408889634, 6755399441055744.0)
-        n = shifted - 6755399441055744.0
-        r = fma(n, -0.693147180559663, t)
-        r = fma(n, -2.8235290563031577e-13, r)
-        p = fma(2.4611774866448153e-08, r, 2.7620875260960547e-07)
-        p = fma(p, r, 2.7558722454959236e-06)
-        p = fma(p, r, 2.4801520499122076e-05)
-        p = fma(p, r, 0.00019841268394338042)
-        p = fma(p, r, 0.0013888888916991661)
-        p = fma(p, r, 0.008333333333899089)
-        p = fma(p, r, 0.04166666666662524)
-        p = fma(p, r, 0.16666666666665997)
-        p = fma(p, r, 0.5000000000000001)
-        p = fma(p, r, 1.0)
-        p = fma(p, r, 1.0)
-        return _scale(p, shifted)
-
-    def single(t):
-        shifted = fma(t, 1.4426950216293335, 12582912.0)
-        n = shifted - 12582912.0
-        r = fma(n, -0.693145751953125, t)
-        r = fma(n, -1.4286068203094173e-06, r)
-        p = fma(0.0013814598646664034, r, 0.00836871687972814)
-        p = fma(p, r, 0.041668388045313996)
-        p = fma(p, r, 0.16666520631709497)
-        p = fma(p, r, 0.49999993447796487)
-        p = fma(p, r, 1.0)
-        p = fma(p, r, 1.0)
-        return _scale(p, shifted)
-
-    return double if t.dtype is types.float64 else single
+    magic = number(1.5 * 2.0**mantissa)  # adding it leaves the nearest integer in the low bits
+    shifted = _fma(builder, t, number(per_ln2), magic)
+    n = builder.fsub(shifted, magic)
+    r = _fma(builder, n, number(-tail), _fma(builder, n, number(-head), t))
+    p = number(coefficients[0])
+    for coefficient in coefficients[1:]:
+        p = _fma(builder, p, r, number(coefficient))
+    integers = ir.VectorType(ir.IntType(bits), t.type.count)
+    exponent = builder.shl(builder.bitcast(shifted, integers), number(mantissa, integers))
+    return builder.bitcast(builder.add(builder.bitcast(p, integers), exponent), t.type)
 
 
-@overload(arithmetic.clamp)
-def _overload_clamp(z):
-    if not _is_float_lanes(z):
-        return None
-    limit = arithmetic.EXP_LIMIT if z.dtype is types.float64 else arithmetic.EXP_LIMIT_32
+def _clamp(builder, z):
+    double = isinstance(z.type.element, ir.DoubleType)
+    limit = arithmetic.EXP_LIMIT if double else arithmetic.EXP_LIMIT_32
+    high, low = (ir.Constant(z.type, [v] * z.type.count) for v in (limit, -limit))
+    z = builder.select(builder.fcmp_ordered(">", z, high), high, z)
+    return builder.select(builder.fcmp_ordered("<", z, low), low, z)
 
-    def impl(z):
-        z = select(z > limit, limit, z)
-        return select(-limit > z, -limit, z)
 
-    return impl
+_register(exp, 1, _exp)
+_register(arithmetic.clamp, 1, _clamp)
 
 
 # --- memory and masks ----------------------------------------------------------------------

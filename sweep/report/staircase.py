@@ -23,7 +23,7 @@ def staircase() -> Figure:
         for cost in scales.COST_COLOURS:
             ask = problem(**asked, cost=cost)  # type: ignore[arg-type]
             (stairs,) = both_sides(ask, RATE, -5.0, 6.0)
-            steps = stairs.rows[:, 0]
+            steps = stairs.bounds
             ax.stairs(
                 np.arange(1, len(steps)), steps, baseline=None, color=scales.cost_colour(cost),
                 linewidth=1.0, label=f"{scales.cost_name(cost)}: the orbit's steps",

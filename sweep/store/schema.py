@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sweep import __version__
 from sweep.experiment.grid import Grid
-from sweep.kernels.training import Trained
+from sweep.kernels.block import Trained
 from sweep.neuron.problem import Status
 
 __all__ = ["FORMAT", "METADATA_KEY", "axis_column", "metadata", "schema", "table"]
