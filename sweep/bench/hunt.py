@@ -59,7 +59,8 @@ def starts(rng: np.random.Generator, asked: dict[str, Any], count: int) -> NDArr
     """Return z₀ of starts: all over, dense where it matters, and within ulps of the steps."""
     ask = problem(**{k: v for k, v in asked.items() if k != "learning_rate"})
     rate = asked["learning_rate"]
-    steps = [stairs.side * stairs.bounds for stairs in both_sides(ask, rate, -50.0, 50.0)]
+    counted = ask.max_epochs + 100  # and a few rows of those that max_epochs cuts off
+    steps = [side.side * side.bounds[:counted] for side in both_sides(ask, rate, -50.0, 50.0)]
     near = np.concatenate([*steps, [0.0]])
     if ask.act.mirrors(float(ask.y[0])):
         near = -near

@@ -16,6 +16,7 @@ from sweep.errors import SpecError
 from sweep.kernels.block import STARTS, Trained, train_into, untrained
 from sweep.kernels.cache import compiled, once
 from sweep.kernels.staircase import (
+    NEAR,
     PIECE_NODES,
     Staircase,
     between,
@@ -37,9 +38,6 @@ ONE = np.uint64(1)  # signed indices are tested for being negative: 1.3× the ti
 
 # Cells that go through all stages together, within the first cache.
 CHUNK = 512
-
-# Ends this close to T₀ in z are not trusted to be on their side of it: such starts are trained.
-NEAR = 1e-11
 
 # Starts beyond are trained: δ there is below what exp can say.
 HIGHEST = 1000.0

@@ -21,8 +21,10 @@ exactly what the staircase says. The code takes twice these bounds, which also c
 below 1 % of a step: where it is not, the orbit ends, and starts beyond it are trained, as are
 those within Δ_k of a step.
 
-Starts that max_epochs cuts off lie above the last step. Their end is a smooth function of z₀,
-interpolated by Chebyshev polynomials on pieces through neurons that are trained for it.
+Starts that max_epochs = K cuts off lie above T_K. Those between T_{K+i−1} and T_{K+i} end between
+T_{i−1} and T_i, so the same orbits give their polynomials too, for some thousand rows more. Above
+these, the end is so smooth a function of z₀ that Chebyshev polynomials on a few pieces tell it,
+through neurons that are trained for it.
 """
 
 # compiled code: its types are Numba's
@@ -44,10 +46,12 @@ from sweep.kernels.cache import compiled, once
 from sweep.kernels.lanes import COLUMNS, kernels
 from sweep.kernels.vectormath import bits_of, load, select, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
+from sweep.neuron.arithmetic import fma
 from sweep.neuron.costs import fused
 from sweep.neuron.problem import Problem
 
 __all__ = [
+    "NEAR",
     "PIECE_NODES",
     "Staircase",
     "between",
@@ -58,6 +62,9 @@ __all__ = [
 ]
 
 U = 2.0**-53
+
+# Ends this close to T₀ in z are not trusted to be on their side of it: such starts are trained.
+NEAR = 1e-10
 WIDTH = width_of(types.float64)
 
 MOST_ROWS = 10_000_000
@@ -66,20 +73,18 @@ MOST_ROWS = 10_000_000
 ORBITS, CHECKS = 32, 5
 MOST_POINTS = ORBITS - CHECKS
 
-# Rows whose polynomials are made together, in vectors over the rows.
-TOGETHER = 32
-
 # δ' is looked at every STRIDE; no declared pair has |δ''| above this (a test holds that).
 STRIDE, STEEPEST_BEND = 2.0**-6, 4.0
 
-# Rows beyond those of max_epochs: where the starts end that it cuts off. Still farther ends are a
-# smooth function of z₀, on pieces with so many Chebyshev nodes.
-CUT_ROWS = 4096
+# Rows beyond those of max_epochs, for the starts that it cuts off: some times as many as take the
+# end past z = 0, where it bends most. Still farther ends are a smooth function of z₀, on pieces
+# with so many Chebyshev nodes.
+FEWEST_CUT, CUT_TIMES, MOST_CUT = 2048, 12, 16384
 PIECE_NODES = 16
 MOST_HALVINGS = 6
 
 # A search begins where z lies among so many even bins, or fewer for a short orbit.
-MOST_BINS = 2**16
+MOST_BINS = 2**15
 
 
 @dataclass(frozen=True)
@@ -202,68 +207,80 @@ def between(low, z, high):
 def _fit(at, ends, goals, count, first, size, bounds, rows):
     """Set rows first … first + size − 1: polynomials through (at[m], ends[m]), m < count.
 
-    `at` and `ends` (M + CHECKS, TOGETHER) have a column for each row. The other ends must be given
-    back within `goals`; returns the largest share of them by which they are missed.
+    `at`, `ends` (M + CHECKS, WIDTH) and `goals` (1, WIDTH) have a column for each row. Returns
+    whether all give back the other ends within their goals.
     """
-    f, c = np.empty((count, TOGETHER)), np.zeros((count, TOGETHER))
+    # Lanes over the rows: 2.5× what LLVM makes of loops over them.
+    f, c, span = np.empty((count, WIDTH)), np.zeros((count, WIDTH)), np.ones((2, WIDTH))
+    span[0, :size], span[1, :size] = (
+        bounds[first - 1 : first + size - 1],
+        bounds[first : first + size],
+    )
     for m in range(len(ends)):
-        for r in range(size):
-            at[m, r] = between(bounds[first + r - 1], at[m, r], bounds[first + r])
-    f[:] = ends[:count]
+        store(at, m, 0, between(load(span, 0, 0), load(at, m, 0), load(span, 1, 0)))
+    for m in range(count):
+        store(f, m, 0, load(ends, m, 0))
     for order in range(1, count):  # Newton's divided differences
         for m in range(count - 1, order - 1, -1):
-            for r in range(size):
-                f[m, r] = (f[m, r] - f[m - 1, r]) / (at[m, r] - at[m - order, r])
-    c[0] = f[count - 1]
-    for m in range(count - 2, -1, -1):  # times (t − at[m]), plus f[m]
+            rise, run = load(f, m, 0) - load(f, m - 1, 0), load(at, m, 0) - load(at, m - order, 0)
+            store(f, m, 0, rise / run)
+    for m in range(count - 1, -1, -1):  # times (t − at[m]), plus f[m]
         for i in range(count - 1 - m, 0, -1):
-            for r in range(size):
-                c[i, r] = c[i - 1, r] - at[m, r] * c[i, r]
-        for r in range(size):
-            c[0, r] = f[m, r] - at[m, r] * c[0, r]
-    worst = 0.0
+            store(c, i, 0, load(c, i - 1, 0) - load(at, m, 0) * load(c, i, 0))
+        store(c, 0, 0, load(f, m, 0) - load(at, m, 0) * load(c, 0, 0))
+    unresolved = np.uint64(0)
     for m in range(count, len(ends)):
+        end = load(c, count - 1, 0)
+        for i in range(count - 2, -1, -1):
+            end = fma(end, load(at, m, 0), load(c, i, 0))
+        unresolved |= bits_of(abs(end - load(ends, m, 0)) > load(goals, 0, 0))
+    here = rows[first : first + size]
+    for i in range(count):
+        powers = c[count - 1 - i]
         for r in range(size):
-            end = c[count - 1, r]
-            for i in range(count - 2, -1, -1):
-                end = end * at[m, r] + c[i, r]
-            missed = abs(end - ends[m, r]) / goals[r]
-            worst = max(worst, missed)
-            if not missed <= 1.0:  # starts of this row are trained
-                c[count - 1, r] = np.nan
+            here[r, i] = powers[r]
     for r in range(size):
-        for i in range(count):
-            rows[first + r, i] = c[count - 1 - i, r]
-    return worst
+        if (unresolved >> np.uint64(r)) & np.uint64(1):  # starts of this row are trained
+            here[r, 0] = np.nan
+    return (unresolved << np.uint64(64 - size)) == 0 if size > 0 else True
+
+
+@register_jitable
+def cut_rows(below):
+    """Return how many rows there are beyond those of max_epochs, if so many T_k lie below 0."""
+    return min(CUT_TIMES * below + FEWEST_CUT, MOST_CUT)
 
 
 @once
 def _climb(pair: str) -> Callable[..., int]:
     """Compile the backward orbit of a (cost, activation)."""
     matrix, vector = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C")
-    number, whole = types.float64, types.int64
+    number, whole, flags = types.float64, types.int64, types.Array(types.boolean, 1, "C")
 
     @compiled(
         whole(
             *(vector, vector, matrix, vector),
-            *(number, number, number, number, number, number, number, number, whole, whole, vector),
+            *(number, number, number, number, number, number, number, number, whole, whole, flags),
         )
     )
     def climb(
         bounds, slacks, rows, nodes, first_slack, side, kappa, y,
-        roundings, goal, cut_goal, top, most, max_epochs, worst,
+        roundings, goal, cut_goal, top, most, max_epochs, resolved,
     ):  # fmt: skip
         """Fill rows 1 … and return the last.
 
         `nodes` (M + CHECKS,) lie in the first interval: M points, T₀ the last of them, then
-        others whose ends the polynomials must give back within a goal; worst[0] says how well.
+        others whose ends the polynomials must give back within a goal; resolved[0] says
+        whether they do.
         Starts of row max_epochs + i end in the i-th interval.
         """
         count = len(nodes) - CHECKS
         last = count - 1
-        worst[0] = 0.0
-        at, ends = np.empty((len(nodes), TOGETHER)), np.empty((len(nodes), TOGETHER))
-        passed, goals = np.empty((CUT_ROWS, len(nodes))), np.empty(TOGETHER)
+        resolved[0] = True
+        at, ends = np.empty((len(nodes), WIDTH)), np.empty((len(nodes), WIDTH))
+        passed, goals = np.empty((MOST_CUT, len(nodes))), np.full((1, WIDTH), goal)
+        for m in range(len(nodes)):
+            ends[m, :] = side * nodes[m]
         z, low = np.zeros((1, ORBITS)), np.zeros((1, ORBITS))
         step, before, earlier = np.zeros((1, ORBITS)), np.zeros((1, ORBITS)), np.zeros((1, ORBITS))
         for m in range(ORBITS):
@@ -271,8 +288,9 @@ def _climb(pair: str) -> Callable[..., int]:
         bounds[0], slacks[0] = side * nodes[last], first_slack
         slack, sum_gain, sum_gain_z = first_slack, 0.0, 0.0
         steep, rise = np.zeros((1, ORBITS)), np.zeros((1, ORBITS))
-        k = filled = 0
-        while k < most and bounds[k] < top:
+        k = filled = below = 0
+        noisy = False
+        while k < most and k < max_epochs + cut_rows(below) and bounds[k] < top:
             for c in range(0, ORBITS, WIDTH):
                 lately, then = load(step, 0, c), load(before, 0, c)
                 guess = lately
@@ -293,13 +311,18 @@ def _climb(pair: str) -> Callable[..., int]:
                 store(steep, 0, c, slope)
                 store(rise, 0, c, fall)
             column = k - filled
-            goals[column] = goal if k < max_epochs else cut_goal
             for m in range(len(nodes)):
                 at[m, column] = side * z[0, m]
-                ends[m, column] = side * nodes[m] if k < max_epochs else passed[k - max_epochs, m]
-                if k < CUT_ROWS:
-                    passed[k, m] = at[m, column]
+            if k < MOST_CUT:
+                passed[k] = at[:, column]
             here, moved = z[0, last], step[0, last]
+            goals[0, column] = goal
+            if k >= max_epochs:
+                ends[:, column], goals[0, column] = passed[k - max_epochs], cut_goal
+            # Between two steps so close, z₀ itself has few digits; they count for this much.
+            noise = 8.0 * U * abs(here) * (ends[last, column] - ends[0, column]) / moved
+            goals[0, column] = max(goals[0, column], min(noise, 0.5 * NEAR))
+            noisy |= noise > 0.5 * NEAR
             local = U * (roundings * moved + kappa * abs(here) * steep[0, last])
             # Σ over the steps j of u|z₀ − ζ_j|, each magnified on the way up to here, z₀ = here
             gain = 1.0 / rise[0, last]
@@ -308,16 +331,18 @@ def _climb(pair: str) -> Callable[..., int]:
             sum_gain = (sum_gain + 1.0) * gain
             k += 1
             bounds[k] = side * here
+            if bounds[k] < 0.0:
+                below = k
             slacks[k] = slack + 2.0 * U * abs(here * sum_gain - sum_gain_z) + 4.0 * U * abs(here)
             if not slacks[k] < 0.01 * moved:
                 k -= 1
                 break
-            if k - filled == TOGETHER:
-                missed = _fit(at, ends, goals, count, filled + 1, TOGETHER, bounds, rows)
-                worst[0] = max(worst[0], missed)
-                filled = k
-        missed = _fit(at, ends, goals, count, filled + 1, k - filled, bounds, rows)
-        worst[0] = max(worst[0], missed)
+            if k - filled == WIDTH:
+                fine = _fit(at, ends, goals, count, filled + 1, WIDTH, bounds, rows)
+                resolved[0] &= fine or noisy
+                filled, noisy = k, False
+        fine = _fit(at, ends, goals, count, filled + 1, k - filled, bounds, rows)
+        resolved[0] &= fine or noisy
         return k
 
     return climb
@@ -357,36 +382,36 @@ def staircase(ask: Problem, rate: float, side: float, top: float) -> Staircase |
     width = abs(kappa * ask.fused.delta(residual, slope))
     climb = _climb(f"{ask.cost} {ask.activation}")
     roundings = 2 * (24 + 8 * abs(y - ask.act.low) / ask.tolerance)
-    least, worst = 1e-14 * (1.0 + abs(z)), np.zeros(1)
+    least, resolved = 1e-14 * (1.0 + abs(z)), np.zeros(1, np.bool_)
     goal = max(1e-11 * ask.tolerance, least)
-    cut_goal = goal if y > ask.act.low else max(1e-11, least)
-    most = min(ask.max_epochs + CUT_ROWS, MOST_ROWS)
-    room, points = min(most, 1 << 15), _fewest_points(ask, y, kappa, width, goal)
+    cut_goal = max(1e-11 * (ask.tolerance if y > ask.act.low else 1.0), least)
+    most = min(ask.max_epochs + MOST_CUT, MOST_ROWS)
+    room, points = min(most, 1 << 15), _fewest_points(ask, y, kappa, width, goal, cut_goal)
     while True:
         nodes = _first_interval(z, side * width, points)
         bounds, slacks, rows = np.empty(room + 1), np.empty(room + 1), np.empty((room + 1, points))
         last = climb(
             *(bounds, slacks, rows, nodes, slack, side, kappa, y),
-            *(roundings, goal, cut_goal, top, room, ask.max_epochs, worst),
+            *(roundings, goal, cut_goal, top, room, ask.max_epochs, resolved),
         )
         if last == room < most:  # there are more rows to come
             room = min(most, 4 * room)
-        elif worst[0] > 1.0 and points < MOST_POINTS:
+        elif not resolved[0] and points < MOST_POINTS:
             points = MOST_POINTS
         else:
             break
     bounds, slacks, rows = bounds[: last + 1], slacks[: last + 1], rows[: last + 1]
     edges, pieces = np.empty(0), np.empty((0, PIECE_NODES))
     if last >= ask.max_epochs and bounds[-1] < top:
-        # Singularities are at least as far below as the last rows reach.
-        reach = bounds[-1] - bounds[max(last - CUT_ROWS // 2, 0)]
+        below = min(int(np.searchsorted(bounds, 0.0)), (last - ask.max_epochs) * 3 // 4)
+        reach = bounds[-1] - bounds[min(ask.max_epochs + below, last - 1)]
         edges, pieces = _cut_off(ask, y, side, kappa, bounds[-1], reach, top)
     return Staircase(side, bounds, slacks, rows, _bins(bounds), edges, pieces)
 
 
 def _bins(bounds: NDArray[np.float64]) -> NDArray[np.uint32]:
     """Return how many bounds lie below each of B even bins."""
-    size = min(max(4 * len(bounds), 4096), MOST_BINS)
+    size = min(max(2 * len(bounds), 4096), MOST_BINS)
     per = bins_per(bounds, size)
     bins = ((bounds - bounds[0]) * per).astype(np.int64)
     counts = np.bincount(bins, minlength=size + 1)
@@ -399,13 +424,17 @@ def bins_per(bounds, size):
     return size / max(bounds[-1] - bounds[0], 1e-300)
 
 
-def _fewest_points(ask: Problem, y: float, kappa: float, width: float, goal: float) -> int:
+def _fewest_points(
+    ask: Problem, y: float, kappa: float, width: float, goal: float, cut_goal: float
+) -> int:
     """Return how many points resolve the orbit's intervals, if nothing but poles is near."""
     heights = (abs(ask.fused.delta(*ask.act.forward(v, y))) for v in np.arange(-40.0, 40.0, 0.25))
-    # The widest interval is κ·max|δ|; polynomials converge on it at the rate ρ.
-    reach = 2 * ask.act.pole / max(kappa * max(heights), 1e-12)
+    widest = max(kappa * max(heights), 1e-12)
+    # On the widest interval polynomials converge at the rate ρ; cut off, starts may end there.
+    reach = 2 * ask.act.pole / widest
     rho = reach + np.hypot(reach, 1.0)
-    return int(np.clip(np.ceil(np.log(1.0 + width / goal) / np.log(rho)) + 2, 4, MOST_POINTS))
+    digits = np.log(1.0 + max(width / goal, widest / cut_goal))
+    return int(np.clip(np.ceil(digits / np.log(rho)) + 2, 4, MOST_POINTS))
 
 
 def _first_interval(z: float, width: float, points: int) -> NDArray[np.float64]:
@@ -428,20 +457,21 @@ def _cut_off(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return edges and coefficients of T after max_epochs, from `low` to `top`.
 
-    Pieces are as wide as it is to what bends them, which lies `reach` below the first; at most 1.
+    Pieces are as wide as it is to what bends them, which lies `reach` below the first, but for the
+    poles of the activation.
     """
     cuts = [low]
     while cuts[-1] < top:
-        cuts.append(cuts[-1] + min(cuts[-1] - low + reach, 1.0))
+        cuts.append(cuts[-1] + min(cuts[-1] - low + reach, 0.6 * ask.act.pole))
     asked = list(pairwise(cuts))
     found: dict[float, tuple[float, NDArray[np.float64]]] = {}
     for _ in range(MOST_HALVINGS):
         spans = np.array(asked)
         coefficients = _trained_pieces(ask, y, side, kappa, spans)
-        # The last coefficients are what is left out, roughly; less than 1e-12 in z is asked (of
+        # The last coefficients are what is left out, roughly; less than 1e-11 in z is asked (of
         # the tolerance, for a target inside the range), but no less than training's own noise.
         noise = 1e-15 * np.sqrt(ask.max_epochs) * (1.0 + abs(spans[:, 1]))
-        goal = np.maximum(1e-12 * (1.0 if y == ask.act.low else ask.tolerance), noise)
+        goal = np.maximum(1e-11 * (1.0 if y == ask.act.low else ask.tolerance), noise)
         resolved = abs(coefficients[:, -2:]).sum(axis=1) * kappa < goal
         asked = []
         for (low, high), piece, fine in zip(spans, coefficients, resolved, strict=True):
