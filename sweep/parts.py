@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import lru_cache
 from itertools import product
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -19,6 +18,7 @@ from sweep.kernels.threads import LARGEST_BLOCK, ORBIT_BLOCK
 from sweep.kernels.training import Trained, train_into, untrained
 from sweep.neuron.problem import Problem
 from sweep.store.dataset import write_part
+from sweep.store.folder import Folder
 from sweep.store.schema import table
 
 __all__ = ["Stairs", "make_part", "staircases"]
@@ -61,7 +61,7 @@ def staircases(grid: Grid) -> Stairs:
 
 
 def make_part(
-    folder: Path,
+    folder: Folder,
     grid: Grid,
     part: int,
     stairs: Stairs,
