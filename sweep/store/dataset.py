@@ -86,15 +86,14 @@ def prepare(folder: Folder, spec: Spec) -> None:
 
 def read_spec(folder: Folder) -> Spec:
     """Return the spec of a folder of results."""
+    if SPEC_FILE not in files(folder):
+        raise SpecError(f"{folder}: holds no results of sweep (there is no {SPEC_FILE})")
     try:
         text = read_file(folder, SPEC_FILE).decode()
-    except FileNotFoundError:
-        files(folder)  # says it if the bucket is missing
-        raise SpecError(f"{folder}: holds no results of sweep (there is no {SPEC_FILE})") from None
-    except SweepError as error:
-        raise SpecError(str(error)) from None
     except UnicodeDecodeError:
         raise SpecError(f"{folder / SPEC_FILE}: is not a text file") from None
+    except SweepError as error:
+        raise SpecError(str(error)) from None
     return Spec.parse(text, folder / SPEC_FILE)
 
 

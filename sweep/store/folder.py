@@ -174,11 +174,15 @@ def write_whole(folder: Folder, name: str, content: Any) -> None:
             if wait is None or not (gone or _PASSING.search(str(error))):
                 reason = _reason(folder, error)
                 raise SweepError(f"{folder / name}: cannot be written: {reason}") from error
-            time.sleep(wait)
+            time.sleep(0.0 if gone else wait)
 
 
 def _put(folder: Folder, name: str, content: Any) -> None:
-    """Write to an object store, where an object appears when its upload is complete."""
+    """Write to an object store, where an object appears when its upload is complete.
+
+    In one call: closing a stream, which `with` and the garbage collector do, completes the upload
+    of what was written till then.
+    """
     with folder.filesystem.open_output_stream(f"{folder.path}/{name}") as file:
         file.write(content)
 

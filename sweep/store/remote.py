@@ -66,8 +66,10 @@ def _s3(uri: str) -> tuple[pafs.FileSystem, str]:
         key: {"true": True, "false": False}.get(value, value)
         for key, value in parse_qsl(parts.query)
     }
-    elsewhere = any(name in os.environ for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"))
-    if bucket and not (elsewhere or options.keys() & {"region", "endpoint_override"}):
+    elsewhere = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if elsewhere:
+        options.setdefault("endpoint_override", elsewhere)
+    if bucket and not options.keys() & {"region", "endpoint_override"}:
         options["region"] = pafs.resolve_s3_region(bucket)
     return pafs.S3FileSystem(**options), unquote(f"{bucket}{parts.path}")
 
@@ -81,6 +83,7 @@ def _patient(uri: str) -> str:
 
 # What a message of Arrow's holds, what it means, and what to do.
 _ADVICE = {
+    r"unexpected keyword": "unknown option; known: those of pyarrow.fs.S3FileSystem",
     r"NO_SUCH_BUCKET|NOT_FOUND|ContainerNotFound": "there is no such bucket; make it first",
     r"ACCESS_DENIED|ACCESS_KEY|CLIENT_TOKEN|SIGNATURE|EXPIRED|HTTP status 40[13]|redential|OAuth": (
         "the credentials are missing or were refused; {}"
