@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from sweep.errors import SpecError, SweepError
 from sweep.experiment.grid import Grid
@@ -86,10 +87,12 @@ def prepare(folder: Folder, spec: Spec) -> None:
 
 def read_spec(folder: Folder) -> Spec:
     """Return the spec of a folder of results."""
-    if SPEC_FILE not in files(folder):
-        raise SpecError(f"{folder}: holds no results of sweep (there is no {SPEC_FILE})")
     try:
+        if SPEC_FILE not in files(folder):  # a listing says more than an opening if there is none
+            raise FileNotFoundError
         text = read_file(folder, SPEC_FILE).decode()
+    except FileNotFoundError:
+        raise SpecError(f"{folder}: holds no results of sweep (there is no {SPEC_FILE})") from None
     except UnicodeDecodeError:
         raise SpecError(f"{folder / SPEC_FILE}: is not a text file") from None
     except SweepError as error:
@@ -201,9 +204,13 @@ def faults(
     look = [part for part in (range(grid.parts) if parts is None else parts) if part not in found]
     # Object stores answer each request late, but many at once.
     threads = default_threads() if folder.local else max(16, default_threads())
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         told = pool.map(lambda part: _fault(folder, grid, part, every_byte), look)
-        found |= {part: fault for part, fault in zip(look, told, strict=True) if fault}
+        bar = tqdm(told, "checking", len(look), leave=False, unit="parts", disable=None, delay=1)
+        found |= {part: fault for part, fault in zip(look, bar, strict=True) if fault}
+    finally:
+        pool.shutdown(cancel_futures=True)
     return dict(sorted(found.items()))
 
 
