@@ -110,8 +110,12 @@ def files(folder: Folder) -> dict[str, pafs.FileInfo]:
     SpecError
         It cannot be listed: what is wrong, and what to do.
     """
+    # S3, if told to allow for it, takes a bucket that is missing for an empty one; Google's store
+    # raises an error of no kind of its own if not.
+    lenient = folder.filesystem.type_name != "s3"
+    selector = pafs.FileSelector(folder.path, allow_not_found=lenient)
     try:
-        found = folder.filesystem.get_file_info(pafs.FileSelector(folder.path))
+        found = folder.filesystem.get_file_info(selector)
     except FileNotFoundError:
         return {}
     except (OSError, pa.ArrowException) as error:
@@ -170,10 +174,11 @@ def write_whole(folder: Folder, name: str, content: Any) -> None:
             put(folder, name, content)
             return
         except (OSError, pa.ArrowException) as error:
-            gone = getattr(error, "errno", None) in (errno.ENOENT, errno.ESTALE)
+            number = getattr(error, "errno", None)
+            gone = folder.local and number in (errno.ENOENT, errno.ESTALE)
             if wait is None or not (gone or _PASSING.search(str(error))):
-                reason = _reason(folder, error)
-                raise SweepError(f"{folder / name}: cannot be written: {reason}") from error
+                why = _reason(folder, error)
+                raise SweepError(f"{folder / name}: cannot be written: {why}") from error
             time.sleep(0.0 if gone else wait)
 
 
@@ -224,4 +229,4 @@ def remove_unfinished(folder: Folder, names: Iterable[str]) -> None:
 def _reason(folder: Folder, error: Exception) -> str:
     """Say in one line why a filesystem failed."""
     number = getattr(error, "errno", None)
-    return os.strerror(number) if number else reason(error, folder.filesystem.type_name)
+    return os.strerror(number) if number and folder.local else reason(error, folder.filesystem.type_name)
