@@ -166,37 +166,38 @@ def without_root():
         assert ctypes.CDLL(None).prctl(pr_capbset_drop, cap_dac_override, 0, 0, 0) == 0
 
 
-def test_read_only_results_can_be_read_checked_and_plotted(whole, tmp_path):
-    def command(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "sweep", *map(str, arguments)],
-            capture_output=True, text=True, cwd=tmp_path, preexec_fn=without_root,
-        )  # fmt: skip
+COMMANDS = """
+import sys, sweep
+from sweep.cli import main
+whole = sys.argv[1]
+assert main(["check", whole]) == main(["info", whole]) == 0
+assert main(["plot", whole, "--figure", "slowdown", "--dpi", "30", "-o", "figures"]) == 0
+assert len(sweep.load(whole)) == 240
+print("now what must fail")
+assert main(["plot", whole]) == 2
+assert main(["run", "spec.toml", "-o", whole]) == 2  # stands, but for its figures
+"""
 
+
+def test_read_only_results_can_be_read_checked_and_plotted(whole, tmp_path):
     (tmp_path / "spec.toml").write_text(sweep.Spec(**FIELDS).toml())
     before = contents(whole)
     for path in whole.iterdir():
         path.chmod(0o444)
     whole.chmod(0o555)
     try:
-        done = command("check", whole)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "every part is there and whole" in done.stdout
-        done = command("info", whole)
-        assert (done.returncode, done.stderr) == (0, "")
-        done = command("plot", whole, "--figure", "slowdown", "--dpi", 30, "-o", "figures")
-        assert (done.returncode, done.stderr) == (0, "")
-        assert (tmp_path / "figures" / "slowdown.png").stat().st_size > 1000
-        done = command("plot", whole)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == f"sweep: {whole}: cannot be written to: Permission denied\n"
-        done = command("run", "spec.toml", "-o", whole)  # stands, but for its figures
-        assert done.returncode == 2
-        assert "240 neurons stand in" in done.stdout
-        assert done.stderr == f"sweep: {whole}: cannot be written to: Permission denied\n"
-        assert len(sweep.load(whole)) == 240
+        done = subprocess.run(
+            [sys.executable, "-c", COMMANDS, whole],
+            capture_output=True, text=True, cwd=tmp_path, preexec_fn=without_root,
+        )  # fmt: skip
     finally:
         whole.chmod(0o755)
+    refused = f"sweep: {whole}: cannot be written to: Permission denied\n"
+    assert done.stderr == 2 * refused
+    assert done.returncode == 0
+    assert "every part is there and whole" in done.stdout
+    assert "240 neurons stand in" in done.stdout.partition("now what must fail")[2]
+    assert (tmp_path / "figures" / "slowdown.png").stat().st_size > 1000
     assert contents(whole) == before
 
 

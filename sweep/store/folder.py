@@ -229,4 +229,6 @@ def remove_unfinished(folder: Folder, names: Iterable[str]) -> None:
 def _reason(folder: Folder, error: Exception) -> str:
     """Say in one line why a filesystem failed."""
     number = getattr(error, "errno", None)
-    return os.strerror(number) if number and folder.local else reason(error, folder.filesystem.type_name)
+    if folder.local and number:
+        return os.strerror(number)
+    return reason(error, folder.filesystem.type_name)
