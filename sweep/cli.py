@@ -65,7 +65,10 @@ def _parser() -> argparse.ArgumentParser:
         "spec", nargs="?", metavar="SPEC.toml", help="what to run (default: the article's sweep)"
     )
     run.add_argument(
-        "-o", "--out", metavar="DIR", help="folder of the result (default: results/NAME)"
+        "-o",
+        "--out",
+        metavar="DIR",
+        help="folder of the result, or a URI: s3://bucket/name (default: results/NAME)",
     )
     run.add_argument("--threads", type=int, metavar="N", help="default: the CPUs you may use")
     run.add_argument(
@@ -85,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         ("check", _check, "look for parts that are missing or damaged"),
     ):
         command = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
-        command.add_argument("folder", metavar="DIR", help="folder that `sweep run` filled")
+        command.add_argument("folder", metavar="DIR", help="folder or URI that `sweep run` filled")
         command.set_defaults(do=do)
         if name in ("plot", "info"):
             command.add_argument(
@@ -166,12 +169,18 @@ def _run(asked: argparse.Namespace) -> int:
     if asked.print_spec:
         print(origin.read_text(encoding="utf-8"), end="")
         return 0
+    from sweep.experiment.grid import Grid
     from sweep.running import run
+    from sweep.store.dataset import strays
+    from sweep.store.folder import files
 
     done = run(
         spec, asked.out or Path("results") / spec.name, threads=asked.threads, shard=asked.shard
     )
     print(_summary(done))
+    for name in strays(done.folder, Grid(spec)):
+        print(f"sweep: {done.folder / name}: is no part of this sweep; move it away, or whoever "
+              "reads the folder as one table reads it too", file=sys.stderr)  # fmt: skip
     if done.missing:
         print(f"{done.missing} of {done.parts} parts are for other shards to compute")
         return 0
@@ -184,8 +193,9 @@ def _run(asked: argparse.Namespace) -> int:
 
     result = open_result(done.folder)
     print(report(findings(result)))
-    figures = [done.folder / f"{name}.png" for name in DRAWN_BY_RUN]
-    if done.computed or not all(path.exists() for path in figures):
+    names = [f"{name}.png" for name in DRAWN_BY_RUN]
+    figures = [done.folder / name for name in names]
+    if done.computed or not files(done.folder).keys() >= set(names):
         figures, _ = draw(result, done.folder, DRAWN_BY_RUN, leave_out=True)
     print(f"figures (sweep plot {done.folder} draws more):", *figures, sep="\n  ")
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -18,6 +17,7 @@ from sweep.kernels.staircase import Staircase
 from sweep.kernels.threads import LARGEST_BLOCK, ORBIT_BLOCK
 from sweep.neuron.problem import Problem
 from sweep.store.dataset import write_part
+from sweep.store.folder import Folder
 from sweep.store.schema import table
 
 __all__ = ["Stairs", "make_part", "staircases"]
@@ -60,7 +60,7 @@ def staircases(grid: Grid) -> Stairs:
 
 
 def make_part(
-    folder: Path,
+    folder: Folder,
     grid: Grid,
     part: int,
     stairs: Stairs,

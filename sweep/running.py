@@ -17,6 +17,7 @@ from sweep.experiment.spec import Spec
 from sweep.kernels.threads import check_threads, run_blocks
 from sweep.parts import make_part, staircases
 from sweep.store.dataset import prepare, standing_parts
+from sweep.store.folder import Folder, open_folder
 
 __all__ = ["Ran", "run"]
 
@@ -27,7 +28,7 @@ class Ran:
 
     Attributes
     ----------
-    folder : Path
+    folder : Folder
     cells, parts : int
         Of the whole sweep.
     computed, reused : int
@@ -40,7 +41,7 @@ class Ran:
     method : str
     """
 
-    folder: Path
+    folder: Folder
     cells: int
     parts: int
     computed: int
@@ -53,7 +54,7 @@ class Ran:
 
 def run(
     spec: Spec,
-    out: str | Path,
+    out: str | Path | Folder,
     *,
     threads: int | None = None,
     shard: tuple[int, int] = (1, 1),
@@ -63,8 +64,8 @@ def run(
     Parameters
     ----------
     spec : Spec
-    out : path
-        Made if it is not there.
+    out : path or URI
+        Made if it is not there. Of URIs, those that Arrow's filesystems take: ``s3://bucket/name``.
     threads : int, optional
         Default: the CPUs that this process may use. The results do not depend on it.
     shard : (I, N)
@@ -80,11 +81,12 @@ def run(
     if not 1 <= number <= of:
         raise SpecError(f"shard = {number}/{of}: must be I/N with I from 1 to N")
     began = time.perf_counter()
-    folder, grid = Path(out), Grid(spec)
+    folder, grid = open_folder(out), Grid(spec)
     stairs = staircases(grid)
     prepare(folder, spec)
-    standing = standing_parts(folder, grid)
-    mine = [part for part in range(number - 1, grid.parts, of) if part not in standing]
+    ours = range(number - 1, grid.parts, of)
+    standing = standing_parts(folder, grid, ours)
+    mine = [part for part in ours if part not in standing]
     methods, epochs, lock = set[str](), 0, Lock()
     bar = tqdm(total=sum(len(grid.part(part)) for part in mine), unit="cells", unit_scale=True,
                disable=None, desc=spec.name)  # fmt: skip

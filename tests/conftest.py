@@ -11,6 +11,7 @@ from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.kernels.block import Trained
 from sweep.store.dataset import prepare, write_part
+from sweep.store.folder import open_folder
 from sweep.store.schema import table
 
 # The same examples on every machine: what is red here is red there.
@@ -60,7 +61,8 @@ def write_result(folder, epochs_of, part_rows=None, **fields):
     """
     spec = Spec(part_rows=part_rows, **fields)
     grid, limit = Grid(spec), spec.stop.max_epochs
-    prepare(folder, spec)
+    to = open_folder(folder)
+    prepare(to, spec)
     for part in range(grid.parts):
         found = []
         for segment in grid.segments(grid.part(part)):
@@ -79,7 +81,7 @@ def write_result(folder, epochs_of, part_rows=None, **fields):
             w=error,
             b=error,
         )
-        write_part(folder, grid, part, table(grid, part, trained, "train"))
+        write_part(to, grid, part, table(grid, part, trained, "train"))
     return folder
 
 

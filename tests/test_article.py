@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def written(made):
     sections, folder = made
-    return whole.write(sections, folder)
+    return [Path(file) for file in whole.write(sections, folder)]
 
 
 @pytest.mark.parametrize("number", range(1, 9))

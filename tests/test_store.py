@@ -1,6 +1,7 @@
 """A sweep's folder: what is written, resumed, refused and read back."""
 
 import json
+import resource
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 
 import sweep
 from sweep.experiment.grid import Grid
-from sweep.store import dataset
+from sweep.store.folder import open_folder, write_whole
 from sweep.store.schema import METADATA_KEY
 
 SMALL = {
@@ -155,13 +156,14 @@ def test_folders_that_cannot_be(tmp_path):
         sweep.load(tmp_path)
 
 
-def test_a_part_appears_whole_or_not_at_all(tmp_path):
-    def fails_half_way(file):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(sweep.SweepError, match="cannot be written: No space left on device"):
-        dataset.write_whole(tmp_path / "part", fails_half_way)
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, hard))
+    try:
+        with pytest.raises(sweep.SweepError, match="part: cannot be written: File too large"):
+            write_whole(open_folder(tmp_path), "part", bytes(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
 
 

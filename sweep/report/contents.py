@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from sweep.report.stream import Result
-from sweep.store.dataset import part_path, read_about
+from sweep.store.dataset import part_name, read_about
+from sweep.store.folder import files
 
 LISTED = 6
 """Of an axis of more values, the first and the last are said."""
@@ -14,9 +15,10 @@ def contents(result: Result) -> dict[str, Any]:
     """Return what was asked and what is there, ready for JSON."""
     grid = result.grid
     spec = grid.spec.model_dump(exclude_none=True)
-    paths = [part_path(result.folder, grid, part) for part in result.parts]
-    about = read_about(paths[0])
-    written = sorted(path.stat().st_mtime for path in paths)
+    there = files(result.folder)
+    parts = [there[part_name(grid, part)] for part in result.parts]
+    about = read_about(result.folder, parts[0].base_name)
+    written = sorted(part.mtime_ns / 1e9 for part in parts)
     given = [(table, name) for table in ("task", "stop") for name in spec[table]]
     return {
         "folder": str(result.folder),
@@ -35,7 +37,7 @@ def contents(result: Result) -> dict[str, Any]:
         "parts": len(result.parts),
         "parts_in_all": grid.parts,
         "left_out": list(result.left_out),
-        "bytes": sum(path.stat().st_size for path in paths),
+        "bytes": sum(part.size for part in parts),
         "written": [
             datetime.fromtimestamp(when).astimezone().isoformat("T", "seconds")
             for when in (written[0], written[-1])

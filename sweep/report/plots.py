@@ -1,5 +1,6 @@
 """The figures that can be asked for, listed in FIGURES, and drawn to files by `draw`."""
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
-from sweep.errors import SpecError, SweepError
+from sweep.errors import SpecError
 from sweep.report import scales
 from sweep.report.analysis import Counted, count_by_error, epochs_by_error, share_by_epochs
 from sweep.report.bins import error
@@ -24,6 +25,7 @@ from sweep.report.planes import heatmap, ratio
 from sweep.report.starts import epochs_by_start
 from sweep.report.stream import Result
 from sweep.report.theory import measured_points, theory
+from sweep.store.folder import Folder, files, open_folder, write_whole
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -95,14 +97,14 @@ FIGURES = {
 
 def draw(
     result: Result,
-    folder: str | os.PathLike[str],
+    folder: str | Path | Folder,
     names: Sequence[str] | None = None,
     *,
     format: str = "png",  # noqa: A002, as matplotlib has it
     dpi: int = 150,
     style: str = "paper",
     leave_out: bool = False,
-) -> tuple[list[Path], list[str]]:
+) -> tuple[list[str], list[str]]:
     """Draw figures of a result into a folder.
 
     Parameters
@@ -110,7 +112,8 @@ def draw(
     result
         From `open_result`.
     folder
-        Where the figures go, made if there is none. A figure appears whole or not at all.
+        Where the figures go, a path or URI, made if there is none. A figure appears whole or not
+        at all.
     names
         Figures out of FIGURES; all that this result can give if None.
     format
@@ -124,8 +127,8 @@ def draw(
 
     Returns
     -------
-    (paths, reasons)
-        What was written, and why figures were left out, if any were.
+    (figures, reasons)
+        Where each was written, and why figures were left out, if any were.
 
     Raises
     ------
@@ -141,10 +144,10 @@ def draw(
     _known("style", style, scales.STYLES)
     if not 10 <= dpi <= 2400:
         raise SpecError(f"dpi = {dpi}: must lie within 10 and 2400")
-    folder = Path(folder)
+    folder = open_folder(folder)
     _writable(folder)
     tables = Tables(result)
-    paths, reasons = [], []
+    drawn, reasons = [], []
     for name in dict.fromkeys(names or FIGURES):
         try:
             figure = FIGURES[name].plot(tables, style)
@@ -153,8 +156,8 @@ def draw(
                 raise SpecError(f"figure {name}: {error}") from error
             reasons.append(f"figure {name}: {error}")
             continue
-        paths.append(write_figure(figure, folder / f"{name}.{format}", dpi, style))
-    return paths, reasons
+        drawn.append(write_figure(figure, folder, f"{name}.{format}", dpi, style))
+    return drawn, reasons
 
 
 def _known(
@@ -166,37 +169,35 @@ def _known(
         raise SpecError(f"{field} = {value!r}: must be one of {', '.join(names)}{hint}")
 
 
-def _writable(folder: Path) -> None:
+def _writable(folder: Folder) -> None:
     """Make the folder, and say so at once if nothing can be written to it."""
+    if not folder.local:
+        files(folder)
+        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable.{os.getpid()}.tmp"
+        Path(folder.path).mkdir(parents=True, exist_ok=True)
+        probe = Path(folder.path) / f".writable.{os.getpid()}.tmp"
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise SpecError(f"{folder}: cannot be written to: {error.strerror or error}") from None
 
 
-def write_figure(figure: Figure, path: Path, dpi: int, style: str = "paper") -> Path:
-    """Write a figure in the format of the path's ending, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def write_figure(figure: Figure, folder: Folder, name: str, dpi: int, style: str = "paper") -> str:
+    """Write a figure in the format of the name's ending, whole or not at all; say where it is."""
+    format_ = name.rpartition(".")[2]
     # A date in the file would make the same figure a different file each time.
-    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[path.suffix[1:]]
-    try:
-        try:
-            with scales.style(style):
-                if path.suffix == ".png":
-                    # savefig draws twice, once for the layout: 1.6 times as long here.
-                    figure.set_dpi(dpi)
-                    canvas = FigureCanvasAgg(figure)
-                    canvas.draw()  # type: ignore[no-untyped-call]
-                    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-                    imsave(unfinished, pixels, format="png", dpi=dpi)
-                else:
-                    figure.savefig(unfinished, format=path.suffix[1:], dpi=dpi, metadata=dated)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise SweepError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
+    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[format_]
+    file = io.BytesIO()
+    with scales.style(style):
+        if format_ == "png":
+            # savefig draws twice, once for the layout: 1.6 times as long here.
+            figure.set_dpi(dpi)
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()  # type: ignore[no-untyped-call]
+            pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+            imsave(file, pixels, format="png", dpi=dpi)
+        else:
+            figure.savefig(file, format=format_, dpi=dpi, metadata=dated)
+    write_whole(folder, name, file.getbuffer())
+    return folder / name

@@ -20,7 +20,8 @@ from sweep.errors import SpecError, SweepError
 from sweep.experiment.grid import Grid
 from sweep.kernels.threads import default_threads
 from sweep.neuron.problem import Status
-from sweep.store.dataset import ROW_GROUP, faults, part_path, read_spec
+from sweep.store.dataset import ROW_GROUP, faults, part_name, read_spec
+from sweep.store.folder import Folder, open_file, open_folder
 
 Item = TypeVar("Item")
 Reduced = TypeVar("Reduced")
@@ -33,7 +34,7 @@ class Result:
 
     Attributes
     ----------
-    folder : Path
+    folder : Folder
     grid : Grid
     parts : tuple of int
         Those that are there and whole.
@@ -43,7 +44,7 @@ class Result:
         What was wrong with the others.
     """
 
-    folder: Path
+    folder: Folder
     grid: Grid
     parts: tuple[int, ...]
     missing: tuple[int, ...] = ()
@@ -66,13 +67,13 @@ class Result:
         return said
 
 
-def open_result(folder: str | Path, *, skip_damaged: bool = False) -> Result:
+def open_result(folder: str | Path | Folder, *, skip_damaged: bool = False) -> Result:
     """Open a folder of results; parts that are not computed yet may be missing.
 
     Parameters
     ----------
     folder
-        What `sweep run` filled.
+        What `sweep run` filled: a path, or a URI.
     skip_damaged
         Go on without the parts that cannot be used. Every part is read once to find them.
 
@@ -83,25 +84,21 @@ def open_result(folder: str | Path, *, skip_damaged: bool = False) -> Result:
     SweepError
         Parts are damaged; all are named.
     """
-    folder = Path(folder)
+    folder = open_folder(folder)
     grid = Grid(read_spec(folder))
-    wrong = faults(folder, grid)
+    wrong = faults(folder, grid, every_byte=skip_damaged)
     missing = tuple(part for part, fault in wrong.items() if fault == "is missing")
     if len(missing) == grid.parts:
         raise SpecError(f"{folder}: has no parts yet; `sweep run` computes them")
-    there = [part for part in range(grid.parts) if part not in wrong]
-    if skip_damaged:
-        wrong |= dict.fromkeys(_unreadable(Result(folder, grid, tuple(there))), "is damaged")
     damaged = [
-        f"{part_path(folder, grid, part).name} {wrong[part]}"
-        for part in sorted(wrong.keys() - set(missing))
+        f"{part_name(grid, part)} {wrong[part]}" for part in sorted(wrong.keys() - set(missing))
     ]
     if damaged and not skip_damaged:
         raise SweepError(
             f"{folder}: {', '.join(damaged)}; --skip-damaged goes on without, "
             "`sweep run` computes anew what was deleted"
         )
-    parts = tuple(part for part in there if part not in wrong)
+    parts = tuple(part for part in range(grid.parts) if part not in wrong)
     if not parts:
         raise SweepError(f"{folder}: no part can be read: {', '.join(damaged)}")
     return Result(folder, grid, parts, missing, tuple(damaged))
@@ -169,15 +166,15 @@ def read(result: Result, cells: range, columns: Sequence[str]) -> Columns:
     pieces: list[Columns] = []
     for part in _parts_of(result, cells):
         whole = result.grid.part(part)
-        path = part_path(result.folder, result.grid, part)
+        name = part_name(result.grid, part)
         inside = range(max(cells.start, whole.start), min(cells.stop, whole.stop))
         try:
-            pieces += _rows(path, inside.start - whole.start, len(inside), columns)
+            pieces += _rows(result.folder, name, inside.start - whole.start, len(inside), columns)
         except FileNotFoundError:
-            raise SweepError(f"{path}: is gone") from None
+            raise SweepError(f"{result.folder / name}: is gone") from None
         except (pa.ArrowException, OSError) as error:
             raise SweepError(
-                f"{path}: is damaged ({str(error).splitlines()[0]}); "
+                f"{result.folder / name}: is damaged ({str(error).splitlines()[0]}); "
                 "--skip-damaged goes on without it"
             ) from error
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in columns}
@@ -187,7 +184,8 @@ def column_range(result: Result, column: str) -> tuple[float, float]:
     """Return the least and the largest value of a column, from the statistics in the footers."""
     found = []
     for part in result.parts:
-        about = pq.read_metadata(part_path(result.folder, result.grid, part))
+        with open_file(result.folder, part_name(result.grid, part)) as file:
+            about = pq.read_metadata(file)
         place = about.schema.to_arrow_schema().get_field_index(column)
         groups = (about.row_group(k).column(place) for k in range(about.num_row_groups))
         found += [group.statistics for group in groups]
@@ -223,10 +221,13 @@ def _parts_of(result: Result, cells: range) -> range:
     return range(cells.start // each, -(-cells.stop // each))
 
 
-def _rows(path: Path, first: int, count: int, columns: Sequence[str]) -> Iterator[Columns]:
+def _rows(
+    folder: Folder, name: str, first: int, count: int, columns: Sequence[str]
+) -> Iterator[Columns]:
     """Yield the rows from `first`, by row group."""
     names = [*columns, "status"] if "epochs" in columns else list(columns)
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+    with open_file(folder, name) as source:
+        file = pq.ParquetFile(source, page_checksum_verification=True)
         start = 0
         for group in range(file.num_row_groups):
             stop = start + file.metadata.row_group(group).num_rows
@@ -252,21 +253,3 @@ def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
         values = [Status[value] for value in values]
     taken: npt.NDArray[Any] = np.asarray(values)[np.asarray(array.indices)]
     return taken
-
-
-def _unreadable(result: Result) -> list[int]:
-    """Return the parts whose pages cannot be read; their footers were found whole."""
-
-    def fails(part: int) -> bool:
-        try:
-            path = part_path(result.folder, result.grid, part)
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                for group in range(file.num_row_groups):
-                    file.read_row_group(group, use_threads=False)
-        except (pa.ArrowException, OSError):
-            return True
-        return False
-
-    return [
-        part for part, bad in zip(result.parts, pooled(fails, result.parts), strict=True) if bad
-    ]

@@ -1,11 +1,12 @@
-"""A folder of parts: written whole or not at all, opened, checked, read."""
+"""The parts of a result in their folder: prepared, written, checked, read."""
 
 from __future__ import annotations
 
 import json
-import os
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,37 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from sweep.errors import SpecError, SweepError
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec, differences
+from sweep.kernels.threads import default_threads
+from sweep.store.folder import (
+    Folder,
+    files,
+    make,
+    open_file,
+    open_folder,
+    read_file,
+    remove_unfinished,
+    write_whole,
+)
 from sweep.store.schema import FORMAT, METADATA_KEY
+from sweep.store.seal import seal, sealed
 
 __all__ = [
     "check",
     "faults",
     "load",
-    "part_path",
+    "part_name",
     "prepare",
     "read_about",
     "read_spec",
     "scan",
     "standing_parts",
+    "strays",
     "write_part",
-    "write_whole",
 ]
 
 SPEC_FILE = "spec.toml"
@@ -41,41 +55,13 @@ ROW_GROUP = 2**20
 SPLIT = ("initial_error", "final_error")
 
 
-def write_whole(path: Path, write: Any) -> None:
-    """Call write(file) so that `path` appears whole or not at all, whatever happens between."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise SweepError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put a rename on disk; systems that cannot open a folder need no such step."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def part_path(folder: Path, grid: Grid, part: int) -> Path:
-    """Return the file of a part."""
+def part_name(grid: Grid, part: int) -> str:
+    """Return the name of a part's file."""
     digits = len(str(grid.parts))
-    return folder / f"part-{part:0{digits}d}-of-{grid.parts}.parquet"
+    return f"part-{part:0{digits}d}-of-{grid.parts}.parquet"
 
 
-def prepare(folder: Path, spec: Spec) -> None:
+def prepare(folder: Folder, spec: Spec) -> None:
     """Make a folder ready for the parts of a spec.
 
     Raises
@@ -83,111 +69,191 @@ def prepare(folder: Path, spec: Spec) -> None:
     SpecError
         It holds another spec's results, or cannot be written. Nothing is changed then.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpecError(f"{folder}: cannot be made: {error.strerror}") from None
-    if (folder / SPEC_FILE).exists():
-        there = read_spec(folder)
-        found = differences(spec, there)
+    make(folder)
+    there = files(folder)
+    if SPEC_FILE in there:
+        found = differences(spec, read_spec(folder))
         if found:
             raise SpecError(f"{folder}: holds another sweep: {'; '.join(found)}")
-    elif any(folder.glob("part-*.parquet")):
+    elif any(fnmatch(name, "part-*.parquet") for name in there):
         raise SpecError(f"{folder}: has parts but no {SPEC_FILE}; choose another folder")
     else:
         try:
-            write_whole(folder / SPEC_FILE, lambda file: file.write(spec.toml().encode()))
+            write_whole(folder, SPEC_FILE, spec.toml().encode())
         except SweepError as error:
             raise SpecError(str(error)) from None
+    remove_unfinished(folder, there)
 
 
-def read_spec(folder: str | Path) -> Spec:
+def read_spec(folder: Folder) -> Spec:
     """Return the spec of a folder of results."""
-    path = Path(folder) / SPEC_FILE
-    if not path.is_file():
-        raise SpecError(f"{folder}: holds no results of sweep (there is no {SPEC_FILE})")
-    return Spec.load(path)
+    try:
+        if SPEC_FILE not in files(folder):  # a listing says more than an opening if there is none
+            raise FileNotFoundError
+        text = read_file(folder, SPEC_FILE).decode()
+    except FileNotFoundError:
+        raise SpecError(f"{folder}: holds no results of sweep (there is no {SPEC_FILE})") from None
+    except UnicodeDecodeError:
+        raise SpecError(f"{folder / SPEC_FILE}: is not a text file") from None
+    except SweepError as error:
+        raise SpecError(str(error)) from None
+    return Spec.parse(text, folder / SPEC_FILE)
 
 
-def write_part(folder: Path, grid: Grid, part: int, table: pa.Table) -> None:
-    """Write a part's file, whole or not at all."""
+def write_part(folder: Folder, grid: Grid, part: int, table: pa.Table) -> None:
+    """Write a part's file, sealed, whole or not at all."""
+    file = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        file,
+        row_group_size=ROW_GROUP,
+        compression="zstd",
+        use_dictionary=[name for name in table.column_names if name not in SPLIT],
+        column_encoding=dict.fromkeys(SPLIT, "BYTE_STREAM_SPLIT"),
+        write_page_checksum=True,
+    )
+    content = memoryview(file.getvalue()).cast("B")
+    seal(content)
+    write_whole(folder, part_name(grid, part), content)
 
-    def write(file: Any) -> None:
-        pq.write_table(
-            table,
-            file,
-            row_group_size=ROW_GROUP,
-            compression="zstd",
-            use_dictionary=[name for name in table.column_names if name not in SPLIT],
-            column_encoding=dict.fromkeys(SPLIT, "BYTE_STREAM_SPLIT"),
-            write_page_checksum=True,
-        )
 
-    write_whole(part_path(folder, grid, part), write)
-
-
-def read_about(path: Path) -> dict[str, Any]:
-    """Return what a part's file says of itself; empty if it is no part of a sweep.
+def read_about(folder: Folder, name: str) -> dict[str, Any]:
+    """Return what a part's file says of itself, and how many rows are in it.
 
     Raises
     ------
     SweepError
         The file cannot be read as Parquet.
     """
+    with open_file(folder, name) as file:
+        try:
+            return _about(file)
+        except _UNREADABLE as error:
+            raise SweepError(f"{folder / name}: is damaged: {error}") from None
+
+
+_UNREADABLE = (OSError, ValueError, TypeError, pa.ArrowException)
+
+
+def _about(file: pa.NativeFile | pa.BufferReader) -> dict[str, Any]:
+    footer = pq.read_metadata(file)
+    about = json.loads((footer.metadata or {}).get(METADATA_KEY, b"{}"))
+    return {**about, "rows written": footer.num_rows}
+
+
+def _fault(folder: Folder, grid: Grid, part: int, every_byte: bool) -> str | None:
+    """Return what is wrong with a part's file that is there, or None.
+
+    Raises
+    ------
+    SpecError
+        It is whole, of another version of the format.
+    """
+    name, rows = part_name(grid, part), len(grid.part(part))
+    ours = {"format": FORMAT, "id": grid.spec.id, "part": part, "rows": rows, "rows written": rows}
     try:
-        found = pq.read_schema(path).metadata or {}
-        about: dict[str, Any] = json.loads(found.get(METADATA_KEY, b"{}"))
-    except (OSError, ValueError) as error:
-        raise SweepError(f"{path}: is damaged: {error}") from None
-    return about
-
-
-def _fault(folder: Path, grid: Grid, part: int) -> str | None:
-    """Return what is wrong with a part's file, or None."""
-    path = part_path(folder, grid, part)
-    if not path.exists():
+        if not every_byte:
+            with open_file(folder, name) as file, suppress(*_UNREADABLE):
+                if ours.items() <= _about(file).items():
+                    return None
+        content = read_file(folder, name)
+        state = sealed(content)
+        if state == "damaged":
+            return "is damaged"
+        about = _about(pa.BufferReader(content))
+    except FileNotFoundError:
         return "is missing"
-    try:
-        about = read_about(path)
-        rows = pq.read_metadata(path).num_rows
-    except (SweepError, OSError, ValueError):
+    except _UNREADABLE:
         return "is damaged"
-    expected = {"format": FORMAT, "id": grid.spec.id, "part": part, "rows": rows}
-    same = all(about.get(key) == value for key, value in expected.items())
-    return None if same and rows == len(grid.part(part)) else "belongs to another sweep"
+    theirs = about.get("format", FORMAT)
+    if theirs != FORMAT:
+        raise SpecError(
+            f"{folder / name}: has format {theirs}, this version of sweep writes and reads "
+            f"format {FORMAT}; choose another folder, or the version that wrote it "
+            f"({about.get('versions', {}).get('neuron-sweep', 'unknown')})"
+        )
+    if state == "unsealed" and "id" in about:
+        return "is damaged"
+    return None if ours.items() <= about.items() else "belongs to another sweep"
 
 
-def faults(folder: Path, grid: Grid) -> dict[int, str]:
-    """Return what is wrong with each part's file that is not there and whole."""
-    found = ((part, _fault(folder, grid, part)) for part in range(grid.parts))
-    return {part: fault for part, fault in found if fault}
+def faults(
+    folder: Folder,
+    grid: Grid,
+    parts: Iterable[int] | None = None,
+    *,
+    every_byte: bool = True,
+) -> dict[int, str]:
+    """Return what is wrong with each part's file that is not there and whole.
+
+    Parameters
+    ----------
+    parts
+        Look into these (default: all); of the others only those are named that are not there.
+    every_byte
+        Read the files whole; else their footers only, which finds what was cut off or written
+        over, not what changed within.
+
+    Raises
+    ------
+    SpecError
+        A part is of another version of the format.
+    """
+    there = files(folder)
+    found = {part: "is missing" for part in range(grid.parts) if part_name(grid, part) not in there}
+    look = [part for part in (range(grid.parts) if parts is None else parts) if part not in found]
+    # Object stores answer each request late, but many at once.
+    threads = default_threads() if folder.local else max(16, default_threads())
+    pool = ThreadPoolExecutor(threads)
+    try:
+        told = pool.map(lambda part: _fault(folder, grid, part, every_byte), look)
+        bar = tqdm(told, "checking", len(look), leave=False, unit="parts", disable=None, delay=1)
+        found |= {part: fault for part, fault in zip(look, bar, strict=True) if fault}
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return dict(sorted(found.items()))
 
 
-def standing_parts(folder: Path, grid: Grid) -> set[int]:
-    """Return the parts that are there and whole."""
-    return set(range(grid.parts)) - faults(folder, grid).keys()
+def standing_parts(folder: Folder, grid: Grid, ours: Iterable[int] | None = None) -> set[int]:
+    """Return the parts that are there and whole; those not `ours`, if given, that are there.
+
+    Every byte is read: to check a part costs a twentieth of computing it at the fastest (seal.py).
+    """
+    return set(range(grid.parts)) - faults(folder, grid, ours).keys()
 
 
-def check(folder: str | Path) -> list[str]:
-    """Return what is wrong with a folder of results, a line for each part; empty if nothing is."""
-    folder, grid = Path(folder), Grid(read_spec(folder))
-    wrong = faults(folder, grid).items()
-    return [f"{part_path(folder, grid, part).name} {fault}" for part, fault in wrong]
+def strays(folder: Folder, grid: Grid) -> list[str]:
+    """Return the Parquet files that are no part; reading a folder by a glob would mix them in."""
+    parts = {part_name(grid, part) for part in range(grid.parts)}
+    return sorted(
+        name for name in files(folder) if fnmatch(name, "*.parquet") and name not in parts
+    )
 
 
-def scan(folder: str | Path) -> pads.Dataset:
-    """Return the parts of a folder as one pyarrow dataset, to be read in pieces."""
-    folder = Path(folder)
+def check(folder: str | Path | Folder) -> list[str]:
+    """Return what is wrong with a folder of results, a line for each file; empty if nothing is.
+
+    Every byte of every part is read.
+    """
+    folder = open_folder(folder)
     grid = Grid(read_spec(folder))
-    parts = [part_path(folder, grid, part) for part in range(grid.parts)]
-    there = [str(path) for path in parts if path.exists()]
-    if not there:
+    wrong = [f"{part_name(grid, part)} {fault}" for part, fault in faults(folder, grid).items()]
+    return wrong + [f"{name} is no part of this sweep" for name in strays(folder, grid)]
+
+
+def scan(folder: str | Path | Folder) -> pads.Dataset:
+    """Return the parts of a folder as one pyarrow dataset, to be read in pieces."""
+    folder = open_folder(folder)
+    grid, there = Grid(read_spec(folder)), files(folder)
+    names = [name for part in range(grid.parts) if (name := part_name(grid, part)) in there]
+    if not names:
         raise SpecError(f"{folder}: has no parts yet; `sweep run` computes them")
-    return pads.dataset(there, format="parquet")
+    paths = [f"{folder.path}/{name}" for name in names]
+    return pads.dataset(paths, filesystem=folder.filesystem, format="parquet")
 
 
 def load(
-    folder: str | Path,
+    folder: str | Path | Folder,
     columns: Sequence[str] | None = None,
     where: pads.Expression | Sequence[tuple[str, str, Any]] | None = None,
 ) -> pd.DataFrame:

@@ -15,10 +15,12 @@ from sweep import __version__
 from sweep.experiment.grid import Grid
 from sweep.kernels.block import Trained
 from sweep.neuron.problem import Status
+from sweep.store.seal import BLANK, SEAL_KEY
 
 __all__ = ["FORMAT", "METADATA_KEY", "axis_column", "metadata", "schema", "table"]
 
-FORMAT = 1
+# 2: a seal in each file.
+FORMAT = 2
 METADATA_KEY = b"sweep"
 
 _NAMES = pa.dictionary(pa.int8(), pa.string())
@@ -62,7 +64,7 @@ def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
         },
         "spec": grid.spec.toml(),
     }
-    return {METADATA_KEY: json.dumps(about).encode()}
+    return {METADATA_KEY: json.dumps(about).encode(), SEAL_KEY: BLANK}
 
 
 def _dictionary(indices: Any, values: Any) -> pa.DictionaryArray:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
-from sweep.errors import SweepError
 from sweep.experiment.spec import ARTICLE, Spec
 from sweep.report.article import page
 from sweep.report.article.algebra import appendix, gradients
@@ -18,6 +16,7 @@ from sweep.report.article.slowdown import experiments, why
 from sweep.report.article.theory import theory
 from sweep.report.plots import write_figure
 from sweep.running import run
+from sweep.store.folder import open_folder, write_whole
 
 __all__ = ["article", "holds", "to_json", "write"]
 
@@ -37,24 +36,14 @@ def article(folder: str | Path, threads: int | None = None) -> list[Section]:
     ]
 
 
-def write(sections: list[Section], folder: str | Path) -> list[Path]:
-    """Write article.html, and each figure as article-NAME.png; return their paths."""
-    target = Path(folder) / "article.html"
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_text(page.html(sections), encoding="utf-8")
-        unfinished.replace(target)
-    except OSError as error:
-        raise SweepError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+def write(sections: list[Section], folder: str | Path) -> list[str]:
+    """Write article.html, and each figure as article-NAME.png; say where they are."""
+    to = open_folder(folder)
+    write_whole(to, "article.html", page.html(sections).encode())
     pictures = [b for section in sections for b in section.blocks if isinstance(b, Picture)]
     return [
-        target,
-        *(
-            write_figure(p.figure, Path(folder) / f"article-{p.name}.png", dpi=150)
-            for p in pictures
-        ),
+        to / "article.html",
+        *(write_figure(p.figure, to, f"article-{p.name}.png", dpi=150) for p in pictures),
     ]
 
 
@@ -63,14 +52,14 @@ def holds(sections: list[Section]) -> bool:
     return all(claim.holds for section in sections for claim in section.claims)
 
 
-def to_json(sections: list[Section], paths: list[Path]) -> str:
+def to_json(sections: list[Section], paths: list[str]) -> str:
     """Return the claims, and where the page is, as JSON."""
     claims = [
         {"section": number, "title": section.title, "claim": claim.says, **_rest(claim)}
         for number, section in enumerate(sections, 1)
         for claim in section.claims
     ]
-    found = {"holds": holds(sections), "files": [str(path) for path in paths], "claims": claims}
+    found = {"holds": holds(sections), "files": paths, "claims": claims}
     return json.dumps(found, ensure_ascii=False, indent=2)
 
 

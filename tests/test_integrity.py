@@ -1,0 +1,212 @@
+"""What befalls a result's files, each for real: found, named, made good, nothing else touched."""
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import sweep
+from sweep.cli import main
+from sweep.report.stream import open_result
+from sweep.store.folder import files, open_folder, remove_unfinished, write_whole
+from sweep.store.schema import FORMAT, METADATA_KEY
+from sweep.store.seal import BLANK, SEAL_KEY
+
+FIELDS = {
+    "name": "small",
+    "axes": {
+        "w": {"start": -4.0, "stop": 4.0, "num": 12},
+        "b": {"start": -4.0, "stop": 4.0, "num": 10},
+        "learning_rate": [0.1],
+    },
+    "stop": {"max_epochs": 300},
+    "part_rows": 30,  # eight parts
+}
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    sweep.run(sweep.Spec(**FIELDS), folder)
+    return folder
+
+
+@pytest.fixture
+def whole(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "whole")
+
+
+def test_a_flip_of_any_byte_is_found_and_made_good(tmp_path):
+    spec = sweep.Spec(**{**FIELDS, "part_rows": 120})
+    sweep.run(spec, tmp_path)
+    path = tmp_path / "part-0-of-2.parquet"
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    ends = [*range(8), *range(len(content) - 8, len(content))]
+    places = np.concatenate([ends, rng.integers(0, len(content), 300)])
+    seal = content.index(SEAL_KEY)  # the footer's keys and the seal itself as well
+    places = np.concatenate([places, range(seal - 4, seal + len(SEAL_KEY) + 2 + len(BLANK) + 2)])
+    for place, bit in zip(places, rng.integers(0, 8, len(places)), strict=True):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << bit
+        path.write_bytes(flipped)
+        assert sweep.check(tmp_path) == ["part-0-of-2.parquet is damaged"], (place, bit)
+    assert sweep.run(spec, tmp_path).computed == 1
+    assert path.read_bytes() == content
+
+
+def test_each_fault_is_named_and_made_good_and_no_other_part_is_touched(whole, capsys):
+    before = contents(whole)
+    parts = sorted(whole.glob("part-*"))
+    parts[0].write_bytes(parts[0].read_bytes()[:-100])
+    flipped = bytearray(parts[1].read_bytes())
+    flipped[len(flipped) // 3] ^= 16
+    parts[1].write_bytes(flipped)
+    parts[2].unlink()
+    foreign = pa.table({"w0": [1.0], "epochs": [3]})
+    pq.write_table(foreign, parts[3])
+    parts[4].write_bytes(b"")
+    parts[5].write_bytes(parts[6].read_bytes())
+    pq.write_table(foreign, whole / "part-xyz.parquet")
+    assert sweep.check(whole) == [
+        "part-0-of-8.parquet is damaged",
+        "part-1-of-8.parquet is damaged",
+        "part-2-of-8.parquet is missing",
+        "part-3-of-8.parquet belongs to another sweep",
+        "part-4-of-8.parquet is damaged",
+        "part-5-of-8.parquet belongs to another sweep",
+        "part-xyz.parquet is no part of this sweep",
+    ]
+    times = {path: path.stat().st_mtime_ns for path in parts[6:]}
+    (whole.parent / "spec.toml").write_text(sweep.Spec(**FIELDS).toml())
+    assert main(["run", str(whole.parent / "spec.toml"), "-o", str(whole)]) == 0
+    said = capsys.readouterr()
+    assert "2 parts were there" in said.out
+    assert "part-xyz.parquet: is no part of this sweep; move it away" in said.err
+    assert sweep.check(whole) == ["part-xyz.parquet is no part of this sweep"]
+    (whole / "part-xyz.parquet").unlink()
+    assert {name: contents(whole)[name] for name in before} == before
+    assert {path: path.stat().st_mtime_ns for path in parts[6:]} == times
+
+
+def test_a_shard_looks_into_its_own_parts_only(whole):
+    parts = sorted(whole.glob("part-*"))
+    for path in parts[:2]:
+        path.write_bytes(b"PAR1")
+    spec = sweep.Spec(**FIELDS)
+    ran = sweep.run(spec, whole, shard=(2, 2))
+    assert (ran.computed, ran.reused, ran.missing) == (1, 7, 0)
+    assert sweep.check(whole) == ["part-0-of-8.parquet is damaged"]
+
+
+@pytest.mark.parametrize("theirs", [FORMAT - 1, FORMAT + 1])
+def test_another_format_is_refused_with_both_versions(whole, theirs):
+    path = whole / "part-3-of-8.parquet"
+    table = pq.read_table(path)
+    about = json.loads(table.schema.metadata[METADATA_KEY]) | {"format": theirs}
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about)}), path)
+    before = contents(whole)
+    message = (
+        rf"part-3-of-8.parquet: has format {theirs}, this version of sweep writes and reads "
+        rf"format {FORMAT}; .*{sweep.__version__}"
+    )
+    for look in (sweep.check, open_result, lambda path: sweep.run(sweep.Spec(**FIELDS), path)):
+        with pytest.raises(sweep.SpecError, match=message):
+            look(whole)
+    assert contents(whole) == before
+
+
+def test_the_next_run_removes_what_killed_runs_left(whole):
+    before = contents(whole)
+    mine = (".part-0-of-8.parquet.4711-0123abcd.tmp", ".error.png.1-ffffffff.tmp")
+    others = (".part-0.tmp", "notes.1-0123abcd.tmp", ".x.4711-0123abcd.tmp.parquet.gz")
+    for name in (*mine, *others):
+        (whole / name).write_text("half")
+    sweep.run(sweep.Spec(**FIELDS), whole)
+    assert contents(whole) == before | dict.fromkeys(others, b"half")
+
+
+def test_a_file_that_another_run_sweeps_away_while_it_is_written_is_written_again(tmp_path):
+    folder, content, swept = open_folder(tmp_path), bytes(30_000_000), 0
+    writing = threading.Thread(target=write_whole, args=(folder, "part", content))
+    writing.start()
+    while writing.is_alive() and swept < 2:
+        unfinished = [name for name in files(folder) if name.endswith(".tmp")]
+        remove_unfinished(folder, unfinished)
+        swept += len(unfinished)
+    writing.join()
+    assert swept == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+    assert (tmp_path / "part").read_bytes() == content
+
+
+def test_any_reader_takes_a_sealed_file_as_it_is(whole):
+    for path in whole.glob("part-*"):
+        about = pq.read_metadata(path)
+        assert about.metadata[SEAL_KEY] != BLANK
+        assert len(pq.read_table(path, page_checksum_verification=True)) == about.num_rows == 30
+
+
+def without_root():
+    """Let the modes of files bind root too: it gives up its right to overrule them."""
+    if os.getuid() == 0:
+        pr_capbset_drop, cap_dac_override = 24, 1
+        assert ctypes.CDLL(None).prctl(pr_capbset_drop, cap_dac_override, 0, 0, 0) == 0
+
+
+COMMANDS = """
+import sys, sweep
+from sweep.cli import main
+whole = sys.argv[1]
+assert main(["check", whole]) == main(["info", whole]) == 0
+assert main(["plot", whole, "--figure", "slowdown", "--dpi", "30", "-o", "figures"]) == 0
+assert len(sweep.load(whole)) == 240
+print("now what must fail")
+assert main(["plot", whole]) == 2
+assert main(["run", "spec.toml", "-o", whole]) == 2  # stands, but for its figures
+"""
+
+
+def test_read_only_results_can_be_read_checked_and_plotted(whole, tmp_path):
+    (tmp_path / "spec.toml").write_text(sweep.Spec(**FIELDS).toml())
+    before = contents(whole)
+    for path in whole.iterdir():
+        path.chmod(0o444)
+    whole.chmod(0o555)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", COMMANDS, whole],
+            capture_output=True, text=True, cwd=tmp_path, preexec_fn=without_root,
+        )  # fmt: skip
+    finally:
+        whole.chmod(0o755)
+    refused = f"sweep: {whole}: cannot be written to: Permission denied\n"
+    assert done.stderr == 2 * refused
+    assert done.returncode == 0
+    assert "every part is there and whole" in done.stdout
+    assert "240 neurons stand in" in done.stdout.partition("now what must fail")[2]
+    assert (tmp_path / "figures" / "slowdown.png").stat().st_size > 1000
+    assert contents(whole) == before
+
+
+def test_what_opens_a_result_reads_footers_and_every_byte_to_leave_damage_out(whole):
+    path = whole / "part-1-of-8.parquet"
+    content = bytearray(path.read_bytes())
+    content[40] ^= 1
+    path.write_bytes(content)
+    assert open_result(whole).parts == tuple(range(8))
+    result = open_result(whole, skip_damaged=True)
+    assert result.left_out == ("part-1-of-8.parquet is damaged",)
+    assert result.parts == (0, 2, 3, 4, 5, 6, 7)

@@ -1,0 +1,309 @@
+"""Results in a bucket of a real S3 server on loopback: as in a folder, or one clear line."""
+
+import contextlib
+import os
+import pickle
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pyarrow.fs as pafs
+import pytest
+
+import sweep
+from sweep.cli import main
+from sweep.store import folder as store
+from sweep.store.folder import files, open_folder, read_file, write_whole
+
+SPEC = """
+name = "small"
+[axes]
+w = { start = -4.0, stop = 4.0, num = 9 }
+b = { start = -4.0, stop = 4.0, num = 9 }
+learning_rate = [0.1, 0.5]
+[stop]
+max_epochs = 200
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/").close()
+                break
+            except urllib.error.URLError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def bucket(server, tmp_path, monkeypatch):
+    """Return the URI of a new bucket; the spec lies in the working folder."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server}")
+    monkeypatch.chdir(tmp_path)
+    Path("spec.toml").write_text(SPEC)
+    name = f"bucket{time.monotonic_ns()}"
+    pafs.S3FileSystem(
+        endpoint_override=f"http://127.0.0.1:{server}", allow_bucket_creation=True
+    ).create_dir(name)
+    return f"s3://{name}"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    sweep.run(sweep.Spec.parse(SPEC), folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def contents(uri):
+    folder = open_folder(uri)
+    return {name: read_file(folder, name) for name in files(folder)}
+
+
+def put(uri, **content):
+    for name, data in content.items():
+        write_whole(open_folder(uri), name, data)
+
+
+def delete(uri, name):
+    folder = open_folder(uri)
+    folder.filesystem.delete_file(f"{folder.path}/{name}")
+
+
+@pytest.mark.parametrize("prefix", ["", "/of/mine"])
+def test_a_bucket_holds_the_same_bytes_as_a_folder(bucket, made, capsys, prefix):
+    uri = bucket + prefix
+    assert main(["run", "spec.toml", "-o", uri]) == 0
+    said = capsys.readouterr()
+    assert f"16 Parquet parts in {uri}\n" in said.out
+    figures = [line.strip() for line in said.out.splitlines() if line.endswith(".png")]
+    assert figures == [f"{uri}/{name}.png" for name in ("heatmap", "error", "slowdown")]
+    there = contents(uri)
+    for name in ("heatmap.png", "error.png", "slowdown.png"):
+        assert there.pop(name).startswith(b"\x89PNG")
+    assert there == made
+    assert main(["check", uri]) == 0
+    assert capsys.readouterr().out == f"{uri}: every part is there and whole\n"
+    assert main(["info", uri]) == 0
+    assert "16 of 16, 324 rows, " in capsys.readouterr().out
+    assert main(["plot", uri, "--figure", "ratio", "--dpi", "30", "-o", "figures"]) == 0
+    assert Path("figures/ratio.png").stat().st_size > 1000
+    assert main(["plot", uri, "--figure", "curves", "--format", "svg"]) == 0
+    assert contents(uri)["curves.svg"].startswith(b"<?xml")
+    assert sorted(path.name for path in Path().iterdir()) == ["figures", "spec.toml"]
+
+
+def test_load_and_scan(bucket, tmp_path):
+    sweep.run(sweep.Spec.parse(SPEC), f"{bucket}/x")
+    sweep.run(sweep.Spec.parse(SPEC), tmp_path / "x")
+    assert sweep.load(f"{bucket}/x").equals(sweep.load(tmp_path / "x"))
+    some = sweep.load(f"{bucket}/x", columns=["epochs"], where=[("cost", "==", "quadratic")])
+    assert len(some) == 162
+    assert sweep.scan(f"{bucket}/x").count_rows() == 324
+
+
+def test_a_run_goes_on_with_what_is_missing_or_damaged_and_only_that(bucket, made):
+    spec, uri = sweep.Spec.parse(SPEC), f"{bucket}/x"
+    assert sweep.run(spec, uri).computed == 16
+    first, second, *others = [name for name in made if name.startswith("part-")]
+    delete(uri, first)
+    flipped = bytearray(made[second])
+    flipped[len(flipped) // 2] ^= 1
+    put(uri, **{second: bytes(flipped), "stray.parquet": made[second]})
+    expected = {first: "is missing", second: "is damaged"}
+    assert sweep.check(uri) == [
+        *(f"{name} {expected[name]}" for name in sorted(expected)),
+        "stray.parquet is no part of this sweep",
+    ]
+    before = {name: info.mtime for name, info in files(open_folder(uri)).items()}
+    ran = sweep.run(spec, uri)
+    assert (ran.computed, ran.reused) == (2, 14)
+    delete(uri, "stray.parquet")
+    assert contents(uri) == made
+    after = files(open_folder(uri))
+    assert all(after[name].mtime == before[name] for name in others)
+
+
+def test_two_shards_fill_one_prefix(bucket, made):
+    spec = sweep.Spec.parse(SPEC)
+    assert sweep.run(spec, f"{bucket}/x", shard=(1, 2)).missing == 8
+    assert sweep.run(spec, f"{bucket}/x", shard=(2, 2)).missing == 0
+    assert contents(f"{bucket}/x") == made
+
+
+def test_another_sweeps_prefix_is_refused(bucket, capsys):
+    assert sweep.run(sweep.Spec.parse(SPEC), bucket).computed == 16
+    before = contents(bucket)
+    Path("spec.toml").write_text(SPEC.replace("200", "300"))
+    assert main(["run", "spec.toml", "-o", bucket]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        f"sweep: {bucket}: holds another sweep: stop.max_epochs is 200 there, 300 here\n"
+    )
+    assert contents(bucket) == before
+    put(f"{bucket}/parts", **{"part-0-of-1.parquet": b""})
+    assert main(["run", "spec.toml", "-o", f"{bucket}/parts"]) == 2
+    assert "has parts but no spec.toml" in capsys.readouterr().err
+
+
+def test_a_folder_can_be_sent_to_another_process(bucket):
+    put(bucket, a=b"1")
+    folder = pickle.loads(pickle.dumps(open_folder(bucket)))
+    assert (str(folder), folder / "a", read_file(folder, "a")) == (bucket, f"{bucket}/a", b"1")
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("s3://nobody-has-this/x", "there is no such bucket; make it first"),
+        ("s3://b/x?endpoint_override=http://127.0.0.1:1", "cannot be reached; check the address"),
+        ("s3://b/x?endpoint_override=http://none.invalid", "cannot be reached; check the address"),
+        ("s3://b/x?endpoint=http://127.0.0.1:1", "unknown option; .*'endpoint'"),
+        ("s3://", "names no bucket"),
+        ("s4://bucket/x", "unknown scheme 's4'; known: s3://, gs://"),
+        ("hdfs://name:9000/x", "unknown scheme 'hdfs'"),
+        ("s3:/bucket/x", "a URI has two slashes"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "info"])
+def test_what_cannot_be_opened_is_one_line_and_exit_code_2(bucket, capsys, uri, message, command):
+    began = time.monotonic()
+    asked = ["run", "spec.toml", "-o", uri] if command == "run" else [command, uri]
+    assert main(asked) == 2
+    assert time.monotonic() - began < 15
+    said = capsys.readouterr()
+    assert re.match(rf"sweep: {re.escape(uri)}: .*{message}", said.err)
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert [path.name for path in Path().iterdir()] == ["spec.toml"]
+
+
+def test_an_empty_prefix_holds_no_results(bucket, capsys):
+    for command in ("info", "check", "plot"):
+        assert main([command, f"{bucket}/none"]) == 2
+        assert f"{bucket}/none: holds no results of sweep" in capsys.readouterr().err
+
+
+def test_credentials_that_are_missing_or_wrong(bucket, server, made, monkeypatch, capsys):
+    def refused(uri):
+        assert main(["run", "spec.toml", "-o", uri]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.count("\n") == 1
+        assert "credentials are missing or were refused; set AWS_ACCESS_KEY_ID and" in said.err
+        assert "secret" not in said.err
+
+    def ask_for_keys(after):  # requests let through before the server looks at the keys
+        url = f"http://127.0.0.1:{server}/moto-api/reset-auth"
+        form = {"Content-Type": "text/plain"}
+        urllib.request.urlopen(urllib.request.Request(url, after, form, method="POST")).close()
+
+    sweep.run(sweep.Spec.parse(SPEC), f"{bucket}/x")
+    with monkeypatch.context() as without:
+        without.delenv("AWS_ACCESS_KEY_ID")
+        without.delenv("AWS_SECRET_ACCESS_KEY")
+        refused(f"{bucket}/x")  # the server lets anybody list, but not read
+    ask_for_keys(b"0")
+    try:
+        refused(f"{bucket}/y")
+        refused(bucket.replace("s3://", "s3://somebody:secret@"))
+    finally:
+        ask_for_keys(b"inf")
+    assert contents(bucket) == contents(f"{bucket}/y") == {}
+    assert contents(f"{bucket}/x") == made
+
+
+class Cable:
+    """A connection to the server that is cut once so many bytes have gone up through it."""
+
+    def __init__(self, port, most):
+        self.server, self.left = port, most
+        self.here = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self.take, daemon=True).start()
+
+    def take(self):
+        while True:
+            ours, _ = self.here.accept()
+            theirs = socket.create_connection(("127.0.0.1", self.server))
+            for ends in ((ours, theirs, True), (theirs, ours, False)):
+                threading.Thread(target=self.carry, args=ends, daemon=True).start()
+
+    def carry(self, source, target, up):
+        try:
+            while data := source.recv(2**16):
+                self.left -= len(data) if up else 0
+                if self.left < 0:
+                    break
+                target.sendall(data)
+        except OSError:
+            pass
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@pytest.mark.parametrize("most", [3_000_000, 27_000_000])
+def test_an_upload_that_fails_midway_leaves_nothing_to_be_seen(bucket, server, monkeypatch, most):
+    monkeypatch.setattr(store, "_WAITS", (0.1,))
+    cable = Cable(server, most)
+    uri = f"{bucket}/x?endpoint_override=http://127.0.0.1:{cable.here.getsockname()[1]}"
+    with pytest.raises(sweep.SweepError, match=rf"{bucket}/x/part: cannot be written: cannot be r"):
+        put(uri, part=os.urandom(30_000_000))
+    assert contents(f"{bucket}/x") == {}
+    cable.left = 10**12
+    put(uri, part=b"all")
+    assert contents(f"{bucket}/x") == {"part": b"all"}
+
+
+def test_a_network_that_fails_for_a_moment_is_waited_for(bucket, server):
+    cable = Cable(server, 1000)
+    uri = f"{bucket}/x?endpoint_override=http://127.0.0.1:{cable.here.getsockname()[1]}"
+    threading.Timer(1.0, setattr, (cable, "left", 10**12)).start()
+    put(uri, part=bytes(100_000))
+    assert contents(f"{bucket}/x") == {"part": bytes(100_000)}
+
+
+def test_a_run_whose_network_fails_says_so_and_goes_on_later(
+    bucket, server, made, monkeypatch, capsys
+):
+    monkeypatch.setattr(store, "_WAITS", (0.1,))
+    cable = Cable(server, 30_000)  # some six parts
+    uri = f"{bucket}/x?endpoint_override=http://127.0.0.1:{cable.here.getsockname()[1]}"
+    assert main(["run", "spec.toml", "-o", uri]) == 1
+    said = capsys.readouterr().err
+    assert re.fullmatch(
+        rf"sweep: {bucket}/x/part-\d\d-of-16.parquet: cannot be written: cannot be reached; .*\n",
+        said,
+    )
+    stood = contents(f"{bucket}/x")
+    assert 1 < len(stood) < 17
+    assert stood.items() <= made.items()
+    assert sweep.run(sweep.Spec.parse(SPEC), f"{bucket}/x").reused == len(stood) - 1
+    assert contents(f"{bucket}/x") == made
