@@ -1,17 +1,14 @@
-"""A folder of parts: written whole or not at all, opened, checked, read."""
+"""A folder of parts: opened, written whole or not at all, checked."""
 
 from __future__ import annotations
 
 import json
 import os
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from sweep.errors import SpecError, SweepError
@@ -22,12 +19,10 @@ from sweep.store.schema import FORMAT, METADATA_KEY
 __all__ = [
     "check",
     "faults",
-    "load",
     "part_path",
     "prepare",
     "read_about",
     "read_spec",
-    "scan",
     "standing_parts",
     "write_part",
     "write_whole",
@@ -173,44 +168,3 @@ def check(folder: str | Path) -> list[str]:
     folder, grid = Path(folder), Grid(read_spec(folder))
     wrong = faults(folder, grid).items()
     return [f"{part_path(folder, grid, part).name} {fault}" for part, fault in wrong]
-
-
-def scan(folder: str | Path) -> pads.Dataset:
-    """Return the parts of a folder as one pyarrow dataset, to be read in pieces."""
-    folder = Path(folder)
-    grid = Grid(read_spec(folder))
-    parts = [part_path(folder, grid, part) for part in range(grid.parts)]
-    there = [str(path) for path in parts if path.exists()]
-    if not there:
-        raise SpecError(f"{folder}: has no parts yet; `sweep run` computes them")
-    return pads.dataset(there, format="parquet")
-
-
-def load(
-    folder: str | Path,
-    columns: Sequence[str] | None = None,
-    where: pads.Expression | Sequence[tuple[str, str, Any]] | None = None,
-) -> pd.DataFrame:
-    """Read a result into pandas.
-
-    Parameters
-    ----------
-    columns : sequence of str, optional
-        Only these.
-    where : pyarrow expression or sequence of (column, operator, value), optional
-        Only rows for which this holds, e.g. ``[("cost", "==", "quadratic")]``.
-
-    Raises
-    ------
-    SpecError
-        The folder holds no results, or has no such column.
-    """
-    dataset = scan(folder)
-    unknown = [name for name in columns or () if name not in dataset.schema.names]
-    if unknown:
-        raise SpecError(
-            f"columns: {unknown[0]!r} is not there; known: {', '.join(dataset.schema.names)}"
-        )
-    if where is not None and not isinstance(where, pads.Expression):
-        where = pq.filters_to_expression(list(where))
-    return dataset.to_table(columns=columns and list(columns), filter=where).to_pandas()
