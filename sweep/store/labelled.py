@@ -34,7 +34,8 @@ def load_grid(
 
     The dimensions are the axes' columns in the grid's order: cost, learning_rate, …, w0, b0.
     Drawn starts are one dimension, ``start``, with w0 and b0 as coordinates. The status is that of
-    `sweep.Status`, a number.
+    `sweep.Status`, a number. Where the tolerance is an axis, say ``grid.sel({"tolerance": 0.1})``:
+    xarray has a keyword of that name.
 
     Parameters
     ----------

@@ -138,14 +138,14 @@ def chosen(columns: Sequence[str] | None, known: Sequence[str]) -> list[str]:
 
 def condition_on(where: Any, grid: Grid) -> pads.Expression:
     """Return `where` as an expression that can be asked of every row."""
-    if isinstance(where, pads.Expression):
-        found = where
-    else:
-        found = pads.scalar(True)
-        for condition in where or ():
-            _check_condition(condition, grid)
-            found = found & pq.filters_to_expression([condition])
     try:
+        if isinstance(where, pads.Expression):
+            found = where
+        else:
+            found = pads.scalar(True)
+            for condition in where or ():
+                _check_condition(condition, grid)
+                found = found & pq.filters_to_expression([condition])
         schema(grid).empty_table().filter(found)
     except (pa.ArrowException, OverflowError) as error:
         raise SpecError(f"where = {where}: {str(error).splitlines()[0]}") from None
