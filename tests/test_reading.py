@@ -141,6 +141,19 @@ def test_damaged_and_foreign_parts_are_not_read(copy):
     assert len(sweep.load(copy)) == sweep.scan(copy).count_rows() == 1300
 
 
+def test_a_flipped_bit_is_not_read(copy):
+    path = copy / "part-00-of-16.parquet"
+    raw, about = path.read_bytes(), pq.read_metadata(path).row_group(0)
+    column = next(
+        about.column(k) for k in range(8) if about.column(k).path_in_schema == "final_error"
+    )
+    last = column.data_page_offset + column.total_compressed_size - 1
+    for byte in range(last - 20, last):
+        path.write_bytes(raw[:byte] + bytes([raw[byte] ^ 1]) + raw[byte + 1 :])
+        with pytest.raises(sweep.SweepError, match="copy: cannot be read: "):
+            sweep.load(copy, ["final_error"])
+
+
 LIMITED = """
 import resource, sys, pandas, pyarrow, sweep
 from sweep.store.memory import free_memory
