@@ -4,6 +4,7 @@
     sweep.trace(w, b, …)      one neuron's learning curve
     sweep.Spec, sweep.run     a sweep over a grid, into a folder of Parquet
     sweep.load, sweep.scan    a result in pandas, or as a pyarrow dataset
+    sweep.load_grid           a result over its axes, in xarray
     sweep.check               what is missing or damaged in a folder
 
 Data flows one way, and a floor imports only floors below it:
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from sweep.neuron.problem import Status
     from sweep.neuron.tracing import Trace, trace
     from sweep.running import run
-    from sweep.store.dataset import check, load, scan
+    from sweep.store.dataset import check
+    from sweep.store.labelled import load_grid
+    from sweep.store.reading import load, scan
 
 __version__ = "0.1.0"
 
@@ -41,6 +44,7 @@ __all__ = [
     "Trained",
     "check",
     "load",
+    "load_grid",
     "run",
     "scan",
     "trace",
@@ -54,9 +58,10 @@ _HOMES = {
     "Trace": "sweep.neuron.tracing",
     "Trained": "sweep.kernels.block",
     "check": "sweep.store.dataset",
-    "load": "sweep.store.dataset",
+    "load": "sweep.store.reading",
+    "load_grid": "sweep.store.labelled",
     "run": "sweep.running",
-    "scan": "sweep.store.dataset",
+    "scan": "sweep.store.reading",
     "trace": "sweep.neuron.tracing",
     "train": "sweep.kernels.training",
 }

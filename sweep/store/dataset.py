@@ -1,18 +1,17 @@
-"""The parts of a result in their folder: prepared, written, checked, read."""
+"""The parts of a result in their folder: prepared, written, checked."""
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
@@ -36,18 +35,17 @@ from sweep.store.seal import seal, sealed
 __all__ = [
     "check",
     "faults",
-    "load",
     "part_name",
     "prepare",
     "read_about",
     "read_spec",
-    "scan",
     "standing_parts",
     "strays",
     "write_part",
 ]
 
 SPEC_FILE = "spec.toml"
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 ROW_GROUP = 2**20
 
 # Measured on a part of the billion (1,048,576 rows; milliseconds and bytes a row): errors by byte
@@ -68,6 +66,8 @@ def prepare(folder: Folder, spec: Spec) -> None:
     ------
     SpecError
         It holds another spec's results, or cannot be written. Nothing is changed then.
+    SweepError
+        The disk is full.
     """
     make(folder)
     there = files(folder)
@@ -81,6 +81,8 @@ def prepare(folder: Folder, spec: Spec) -> None:
         try:
             write_whole(folder, SPEC_FILE, spec.toml().encode())
         except SweepError as error:
+            if getattr(error.__cause__, "errno", None) in _FULL:
+                raise
             raise SpecError(str(error)) from None
     remove_unfinished(folder, there)
 
@@ -239,44 +241,3 @@ def check(folder: str | Path | Folder) -> list[str]:
     grid = Grid(read_spec(folder))
     wrong = [f"{part_name(grid, part)} {fault}" for part, fault in faults(folder, grid).items()]
     return wrong + [f"{name} is no part of this sweep" for name in strays(folder, grid)]
-
-
-def scan(folder: str | Path | Folder) -> pads.Dataset:
-    """Return the parts of a folder as one pyarrow dataset, to be read in pieces."""
-    folder = open_folder(folder)
-    grid, there = Grid(read_spec(folder)), files(folder)
-    names = [name for part in range(grid.parts) if (name := part_name(grid, part)) in there]
-    if not names:
-        raise SpecError(f"{folder}: has no parts yet; `sweep run` computes them")
-    paths = [f"{folder.path}/{name}" for name in names]
-    return pads.dataset(paths, filesystem=folder.filesystem, format="parquet")
-
-
-def load(
-    folder: str | Path | Folder,
-    columns: Sequence[str] | None = None,
-    where: pads.Expression | Sequence[tuple[str, str, Any]] | None = None,
-) -> pd.DataFrame:
-    """Read a result into pandas.
-
-    Parameters
-    ----------
-    columns : sequence of str, optional
-        Only these.
-    where : pyarrow expression or sequence of (column, operator, value), optional
-        Only rows for which this holds, e.g. ``[("cost", "==", "quadratic")]``.
-
-    Raises
-    ------
-    SpecError
-        The folder holds no results, or has no such column.
-    """
-    dataset = scan(folder)
-    unknown = [name for name in columns or () if name not in dataset.schema.names]
-    if unknown:
-        raise SpecError(
-            f"columns: {unknown[0]!r} is not there; known: {', '.join(dataset.schema.names)}"
-        )
-    if where is not None and not isinstance(where, pads.Expression):
-        where = pq.filters_to_expression(list(where))
-    return dataset.to_table(columns=columns and list(columns), filter=where).to_pandas()

@@ -1,0 +1,296 @@
+"""What may happen to a run, done to real ones: kills, a full disk, two at once. No row is lost."""
+
+import ctypes
+import errno
+import os
+import platform
+import random
+import resource
+import shutil
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import sweep
+
+# 200 parts, each trained in some 10 ms and written in as many: a fault hits either.
+SPEC = """
+name = "faults"
+method = "train"
+part_rows = 500
+[axes]
+w = { start = -5.0, stop = 5.0, num = 100 }
+b = { start = -5.0, stop = 5.0, num = 100 }
+learning_rate = { start = 0.01, stop = 1.0, num = 5, scale = "log" }
+[stop]
+tolerance = 0.1
+max_epochs = 4000
+"""
+FIGURES = {"heatmap.png", "error.png", "slowdown.png"}
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    path = tmp_path_factory.mktemp("spec") / "spec.toml"
+    path.write_text(SPEC)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(spec, tmp_path_factory):
+    """Return the bytes of each part of a run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("whole")
+    sweep.run(sweep.Spec.load(spec), folder)
+    return parts(folder)
+
+
+def command(spec, folder, *options):
+    return [sys.executable, "-m", "sweep", "run", str(spec), "-o", str(folder), *options]
+
+
+def start(spec, folder, *options, before=None):
+    """Start a run; `before` is called in its process (Ctrl-C acts also on a job in background)."""
+
+    def prepare():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if before:
+            before()
+
+    arguments = command(spec, folder, *options)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True, preexec_fn=prepare)
+
+
+def parts(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("part-*.parquet")}
+
+
+def marks(folder):
+    """Return what changes when a part is written again."""
+    found = ((path.name, path.stat()) for path in folder.glob("part-*.parquet"))
+    return {name: (about.st_ino, about.st_mtime_ns) for name, about in found}
+
+
+def strays(folder):
+    """Return what is neither the spec nor a part nor a figure."""
+    known = FIGURES | {"spec.toml"}
+    return {path.name for path in folder.iterdir()} - known - parts(folder).keys()
+
+
+def until(process, holds):
+    """Wait until something holds while a process runs; return whether it still runs."""
+    deadline = time.monotonic() + 120
+    while process.poll() is None and not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    return process.poll() is None
+
+
+def standing_in(folder):
+    return sum(1 for _ in folder.glob("part-*"))
+
+
+def unfinished_in(folder):
+    return any(folder.glob(".part-*"))
+
+
+def test_killed_at_random_moments_and_then_run_to_the_end(spec, whole, tmp_path):
+    folder, draw = tmp_path / "out", random.Random(0)
+    left_behind = 0
+    for attempt in range(16):
+        before, stood = marks(folder) if folder.exists() else {}, standing_in(folder)
+        more = draw.randint(0, 12)
+        process = start(spec, folder)
+        assert until(process, lambda at=stood + more: standing_in(folder) >= at)
+        if attempt % 2:  # while a part is being written, else at any moment
+            assert until(process, lambda: unfinished_in(folder))
+        else:
+            time.sleep(draw.uniform(0.0, 0.03))
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert marks(folder).items() >= before.items(), "what stood was written again"
+        left_behind += unfinished_in(folder)
+    stood = marks(folder)
+    assert 0 < len(stood) < 200
+    assert left_behind > 0, "no kill hit a part that was being written"
+    process = start(spec, folder)
+    assert until(process, (folder / "heatmap.png").exists)  # all is computed, more is drawn
+    process.kill()
+    process.communicate()
+    assert parts(folder) == whole
+    assert marks(folder).items() >= stood.items()
+    stood = marks(folder)
+    process = start(spec, folder)
+    assert process.communicate()[1] == ""
+    assert process.returncode == 0
+    assert marks(folder) == stood
+    assert strays(folder) == set()
+    assert all((folder / name).exists() for name in FIGURES)
+
+
+def test_ctrl_c_among_parts_and_then_run_to_the_end(spec, whole, tmp_path):
+    process = start(spec, tmp_path)
+    assert until(process, lambda: standing_in(tmp_path) >= 20)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+    assert time.monotonic() - began < 1.0
+    assert process.returncode == 130
+    assert said == "\nsweep: interrupted; the same command goes on from here\n"
+    assert strays(tmp_path) == set()
+    stood = marks(tmp_path)
+    assert 20 <= len(stood) < 200
+    ran = sweep.run(sweep.Spec.load(spec), tmp_path)
+    assert ran.reused == len(stood)
+    assert parts(tmp_path) == whole
+    assert marks(tmp_path).items() >= stood.items()
+
+
+def limit_file_size(limit):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+
+def refuse_writes(limit):
+    """Have the kernel answer a file's writes as it does when the disk is full.
+
+    By a seccomp filter, for writes of more than an eighth of the limit (a file may be written in
+    several). It needs no rights, unlike a small disk of one's own.
+    """
+    write = {"x86_64": 1, "aarch64": 64, "riscv64": 64}[platform.machine()]
+    steps = [  # code, jump if true, jump if false, operand
+        (0x20, 0, 0, 0),  # load the number of the call
+        (0x15, 0, 3, write),  # is it write?
+        (0x20, 0, 0, 32),  # load its third argument, the count of bytes
+        (0x25, 0, 1, limit // 8),  # is it greater?
+        (0x06, 0, 0, 0x00050000 | errno.ENOSPC),
+        (0x06, 0, 0, 0x7FFF0000),  # allowed
+    ]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    filter_ = struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(program))
+    control = ctypes.CDLL(None, use_errno=True).prctl
+    assert control(38, 1, 0, 0, 0) == 0  # no new privileges
+    assert control(22, 2, ctypes.c_char_p(filter_), 0, 0) == 0, os.strerror(ctypes.get_errno())
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(limit_file_size, "File too large"), (refuse_writes, "No space left on device")],
+)
+def test_parts_that_cannot_be_written(spec, whole, tmp_path, fault, reason):
+    limit = int(statistics.median(map(len, whole.values())))
+    process = start(spec, tmp_path, before=lambda: fault(limit))
+    _, said = process.communicate()
+    name, _, why = said.removeprefix(f"sweep: {tmp_path}/").partition(": ")
+    assert name in whole
+    assert why == f"cannot be written: {reason}\n"
+    assert process.returncode == 1
+    assert strays(tmp_path) == set()
+    stood = marks(tmp_path)
+    ran = sweep.run(sweep.Spec.load(spec), tmp_path)
+    assert (ran.reused, ran.computed) == (len(stood), 200 - len(stood))
+    assert parts(tmp_path) == whole
+
+
+def test_a_spec_that_cannot_be_written(spec, tmp_path):
+    process = start(spec, tmp_path, before=lambda: limit_file_size(100))
+    assert process.communicate()[1] == (
+        f"sweep: {tmp_path}/spec.toml: cannot be written: File too large\n"
+    )
+    assert process.returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+# A file system of its own, too small at first and then large enough, which ends with the shell.
+ON_A_SMALL_DISK = """
+disk=$1 result=$2 size=$3 again=$4; shift 4
+mount -t tmpfs -o size=$size none "$disk"
+"$@"; echo "exit code $?"
+ls -A "$disk" | grep -c '^part-'; ls -A "$disk" | grep tmp
+mount -o remount,size=64m "$disk"
+"$1" -c "$again"; echo "exit code $?"
+cp "$disk"/* "$result"
+"""
+
+
+def mounts_of_its_own():
+    """Return the command that gives a shell these, as root or as a user; None if neither may."""
+    for unshare in (["unshare", "-m"], ["unshare", "-Urm"]):
+        probe = [*unshare, "mount", "-t", "tmpfs", "none", "/mnt"]
+        if shutil.which("unshare") and not subprocess.run(probe, capture_output=True).returncode:
+            return unshare
+    return None
+
+
+# Many containers forbid it; the test above is of the same fault and runs everywhere.
+if unshare := mounts_of_its_own():
+
+    def test_a_full_disk(spec, whole, tmp_path):
+        disk, result = tmp_path / "disk", tmp_path / "result"
+        disk.mkdir()
+        result.mkdir()
+        size = sum(map(len, whole.values())) // 2
+        again = "import sweep; print(sweep.run(sweep.Spec.load({!r}), {!r}).reused)"
+        shell = [*unshare, "sh", "-c", ON_A_SMALL_DISK, "sh", disk, result, str(size)]
+        shell += [again.format(str(spec), str(disk)), *command(spec, disk)]
+        out = subprocess.run(shell, capture_output=True, text=True)
+        name, _, why = out.stderr.removeprefix(f"sweep: {disk}/").partition(": ")
+        assert name in whole
+        assert why == "cannot be written: No space left on device\n"
+        first, stood, reused, last = out.stdout.splitlines()
+        assert (first, last) == ("exit code 1", "exit code 0")
+        assert 0 < int(stood) == int(reused) < 200
+        assert parts(result) == whole
+
+
+def test_two_runs_into_one_folder_at_once(spec, whole, tmp_path):
+    both = [start(spec, tmp_path) for _ in range(2)]
+    for process in both:
+        assert process.communicate()[1] == ""
+        assert process.returncode == 0
+    assert parts(tmp_path) == whole
+    assert strays(tmp_path) == set()
+    assert sweep.check(tmp_path) == []
+
+
+def test_shards_at_once_fill_one_folder(spec, whole, tmp_path):
+    processes = [start(spec, tmp_path, "--shard", f"{number}/3") for number in (1, 2, 3)]
+    for process in processes:
+        assert process.communicate()[1] == ""
+        assert process.returncode == 0
+    assert parts(tmp_path) == whole
+    assert strays(tmp_path) == set()
+    assert sweep.check(tmp_path) == []
+
+
+def test_a_run_computes_what_was_cut_deleted_or_replaced_and_only_that(spec, whole, tmp_path):
+    for name, content in whole.items():
+        (tmp_path / name).write_bytes(content)
+    shutil.copy(spec, tmp_path / "spec.toml")
+    names = sorted(whole)
+    (tmp_path / names[3]).unlink()
+    os.truncate(tmp_path / names[5], 1000)
+    os.truncate(tmp_path / names[7], 0)
+    (tmp_path / names[9]).write_bytes(whole[names[10]])
+    pq.write_table(pa.table({"epochs": range(500)}), tmp_path / names[11])
+    assert sweep.check(tmp_path) == [
+        f"{names[3]} is missing",
+        f"{names[5]} is damaged",
+        f"{names[7]} is damaged",
+        f"{names[9]} belongs to another sweep",
+        f"{names[11]} belongs to another sweep",
+    ]
+    before = marks(tmp_path)
+    ran = sweep.run(sweep.Spec.load(spec), tmp_path)
+    assert (ran.computed, ran.reused) == (5, 195)
+    assert parts(tmp_path) == whole
+    after = marks(tmp_path)
+    again = {name for name in names if after[name] != before.get(name)}
+    assert again == {names[k] for k in (3, 5, 7, 9, 11)}
