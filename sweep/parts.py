@@ -72,26 +72,29 @@ def make_part(
     Progress is told of (cells, neuron-epochs).
     """
     cells = grid.part(part)
+    axes = grid.columns(cells)
+    *weights, b = (axes[name] for name in grid.start_names)
+    w = weights[0][:, None] if len(weights) == 1 else np.column_stack(weights)
     out = untrained(len(cells), grid.spec.inputs, grid.spec.dtype, weights=False)
-    row = 0
-    methods = set()
+    methods, row = set(), 0
     for segment in grid.segments(cells):
         ask, learning_rate = grid.ask(segment.outer)
         steps = stairs(segment)
         methods.add("train" if steps is None else "orbit")
         block = LARGEST_BLOCK if steps is None else ORBIT_BLOCK
-        for first in range(segment.first, segment.last, block):
-            starts = grid.starts(first, min(first + block, segment.last))
-            view = rows(out, row, row + len(starts))
-            w, b = (np.ascontiguousarray(part) for part in (starts[:, :-1], starts[:, -1]))
+        end = row + segment.last - segment.first
+        while row < end:
+            here = slice(row, min(row + block, end))
+            view = rows(out, here)
             if steps is None:
-                train_into(view, w, b, np.full(len(b), learning_rate), ask, stop)
+                rates = np.full(len(view.epochs), learning_rate)
+                train_into(view, w[here], b[here], rates, ask, stop)
             else:
-                answer_into(view, w, b, learning_rate, ask, stop, steps)
-            row += len(starts)
+                answer_into(view, w[here], b[here], learning_rate, ask, stop, steps)
+            row = here.stop
             if stop[0]:
                 return ""
-            progress(len(starts), int(view.epochs.sum()))
+            progress(len(view.epochs), int(view.epochs.sum()))
     method = " and ".join(sorted(methods))
-    write_part(folder, grid, part, table(grid, part, out, method))
+    write_part(folder, grid, part, table(grid, part, axes, out, method))
     return method

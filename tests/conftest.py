@@ -81,7 +81,9 @@ def write_result(folder, epochs_of, part_rows=None, **fields):
             w=error,
             b=error,
         )
-        write_part(to, grid, part, table(grid, part, trained, "train"))
+        write_part(
+            to, grid, part, table(grid, part, grid.columns(grid.part(part)), trained, "train")
+        )
     return folder
 
 

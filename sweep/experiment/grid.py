@@ -109,25 +109,43 @@ class Grid:
             yield Segment(dict(zip(self.outer_names, index, strict=True)), start, last)
             first = panel * self.starts_count + last
 
-    def start_indices(self, first: int, last: int) -> dict[str, NDArray[np.int32]]:
-        """Return, for a range of crossed starts, the index of each one's value on each axis."""
+    def starts(self, first: int, last: int) -> NDArray[np.float64]:
+        """Return a range of starts, shape (last − first, d + 1): w1 … wd, b."""
+        return np.column_stack(list(self._starts(first, last).values()))
+
+    def _starts(self, first: int, last: int) -> dict[str, NDArray[np.float64]]:
+        """Return a range of starts, each number of them as an array of its own."""
+        if self.spec.start is not None:
+            drawn = _drawn(self.spec.start, len(self.start_names), first, last)
+            return dict(zip(self.start_names, drawn.T, strict=True))
         found, run = {}, self.starts_count
         for name in self.start_names:
-            length = len(self.values[name])
-            run //= length  # how many neighbours share a value of this axis
+            values = self.values[name]
+            run //= len(values)  # how many neighbours share a value of this axis
             low, high = first // run, -(-last // run)
-            values = np.arange(length, dtype=np.int32)
-            turns = np.tile(values, (high - 1) // length - low // length + 1)[low % length :]
-            spread = np.repeat(turns[: high - low], run) if run > 1 else turns[: high - low]
+            turns = np.tile(values, (high - 1) // len(values) - low // len(values) + 1)
+            turns = turns[low % len(values) :][: high - low]
+            spread = np.repeat(turns, run) if run > 1 else turns
             found[name] = spread[first - low * run : last - low * run]
         return found
 
-    def starts(self, first: int, last: int) -> NDArray[np.float64]:
-        """Return a range of starts, shape (last − first, d + 1): w1 … wd, b."""
-        if self.spec.start is not None:
-            return _drawn(self.spec.start, len(self.start_names), first, last)
-        indices = self.start_indices(first, last)
-        return np.column_stack([self.values[name][index] for name, index in indices.items()])
+    def columns(self, cells: range) -> dict[str, NDArray[Any]]:
+        """Return the value of each axis, outermost first, in each of a range of cells.
+
+        Costs by their number among those of the axis, as int8.
+        """
+        names = [*self.outer_names, *self.start_names]
+        kinds = {"cost": np.int8}
+        found = {name: np.empty(len(cells), kinds.get(name, np.float64)) for name in names}
+        row = 0
+        for segment in self.segments(cells):
+            here = slice(row, row + segment.last - segment.first)
+            for name, index in segment.outer.items():
+                found[name][here] = index if name == "cost" else self.values[name][index]
+            for name, values in self._starts(segment.first, segment.last).items():
+                found[name][here] = values
+            row = here.stop
+        return found
 
     def reach(self, x: NDArray[np.float64]) -> tuple[float, float]:
         """Return the least and the greatest z₀ = w·x + b of all starts, for one sample x (d,).

@@ -69,9 +69,9 @@ def untrained(count: int, inputs: int, dtype: str = "float64", weights: bool = T
     )
 
 
-def rows(out: Trained, first: int, last: int) -> Trained:
+def rows(out: Trained, here: slice) -> Trained:
     """Return the results of some neurons as views."""
-    return Trained(**{name: value[first:last] for name, value in vars(out).items()})
+    return Trained(**{name: value[here] for name, value in vars(out).items()})
 
 
 class _Ends(NamedTuple):

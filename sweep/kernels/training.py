@@ -113,7 +113,7 @@ def train(
 
     def block(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         here = slice(first, last)
-        part = rows(out, first, last)
+        part = rows(out, here)
         if stairs is None:
             train_into(part, weights[here], biases[here], rates[here], ask, stop)
         else:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sweep import __version__
 from sweep.experiment.grid import Grid
@@ -71,34 +71,16 @@ def _dictionary(indices: Any, values: Any) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(values))
 
 
-def table(grid: Grid, part: int, out: Trained, method: str) -> pa.Table:
-    """Return a part's results as the table that is written."""
-    cells = grid.part(part)
-    columns: dict[str, list[Any]] = {axis: [] for axis in (*grid.outer_names, *grid.start_names)}
-    for segment in grid.segments(cells):
-        rows = segment.last - segment.first
-        for axis, at in segment.outer.items():
-            columns[axis].append(np.full(rows, at, np.int32))
-        if grid.spec.start is None:
-            found = grid.start_indices(segment.first, segment.last)
-        else:
-            drawn = grid.starts(segment.first, segment.last)
-            found = dict(zip(grid.start_names, drawn.T, strict=True))
-        for axis, index in found.items():
-            columns[axis].append(index)
-    arrays: list[pa.Array] = []
-    for axis, pieces in columns.items():
-        whole = np.concatenate(pieces)
-        if axis == "cost":
-            arrays.append(_dictionary(whole.astype(np.int8), grid.values[axis].tolist()))
-        else:
-            # Plain: Parquet's writer would spread an Arrow dictionary of numbers out again first
-            # (rows of the billion: 17 ns a value against 7).
-            arrays.append(pa.array(grid.values[axis][whole] if axis in grid.values else whole))
-    for name in MEASURED:
-        values = getattr(out, name)
-        names = name == "status"
-        arrays.append(_dictionary(values, [s.name for s in Status]) if names else pa.array(values))
+def table(
+    grid: Grid, part: int, axes: Mapping[str, NDArray[Any]], out: Trained, method: str
+) -> pa.Table:
+    """Return a part's axes and results as the table that is written."""
+    columns = [*axes.items(), *((name, getattr(out, name)) for name in MEASURED)]
+    names = {"cost": list(map(str, grid.values["cost"])), "status": [s.name for s in Status]}
+    arrays = [
+        _dictionary(values, names[name]) if name in names else pa.array(values)
+        for name, values in columns
+    ]
     return pa.Table.from_arrays(
         arrays, schema=schema(grid).with_metadata(metadata(grid, part, method))
     )
