@@ -5,7 +5,7 @@ import pytest
 
 import sweep
 from sweep.bench.hunt import compare, draw, starts
-from sweep.kernels import block, orbit, staircase
+from sweep.kernels import block, conditions, orbit, staircase
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS, fused
 from sweep.neuron.problem import problem
@@ -55,8 +55,7 @@ def test_nearly_all_starts_are_told_and_not_trained(monkeypatch):
 
     monkeypatch.setattr(orbit, "train_into", train_into)
     asked = {"x": 1.3, "y": 0.0, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 20_000}
-    (stairs,) = orbit.both_sides(problem(**asked), 0.15, -11.5, 11.5)  # nothing is too small for 0
-    on_steps = stairs.bounds[100:20_000:100]
+    on_steps = staircase.steps(problem(**asked), 0.15, 1.0, 20_000)[100::100]
     b = np.append(np.linspace(-2, 11.5, 65536), on_steps)
     told = sweep.train(np.zeros_like(b), b, **asked, learning_rate=0.15, method="orbit")
     assert set(told.status.tolist()) == {sweep.Status.converged, sweep.Status.max_epochs}
@@ -82,7 +81,7 @@ def test_no_pair_bends_more_than_the_condition_allows_for(cost, activation):
         for v in z.tolist():
             residual, slope = act.forward(v, y)
             steep.append(pair.delta_slope(residual, slope, act.bend(residual + y, slope)))
-        assert abs(np.diff(steep)).max() / (z[1] - z[0]) < staircase.STEEPEST_BEND
+        assert abs(np.diff(steep)).max() / (z[1] - z[0]) < conditions.STEEPEST_BEND
 
 
 @pytest.mark.parametrize(("cost", "activation"), SMOOTH)

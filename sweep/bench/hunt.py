@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.kernels.block import Trained
-from sweep.kernels.orbit import both_sides
-from sweep.kernels.staircase import obstacle, step_size
+from sweep.kernels.conditions import obstacle, step_size
+from sweep.kernels.staircase import steps
 from sweep.kernels.training import train
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
@@ -60,8 +60,9 @@ def starts(rng: np.random.Generator, asked: dict[str, Any], count: int) -> NDArr
     ask = problem(**{k: v for k, v in asked.items() if k != "learning_rate"})
     rate = asked["learning_rate"]
     counted = ask.max_epochs + 100  # and a few rows of those that max_epochs cuts off
-    steps = [side.side * side.bounds[:counted] for side in both_sides(ask, rate, -50.0, 50.0)]
-    near = np.concatenate([*steps, [0.0]])
+    near = np.concatenate(
+        [*(side * steps(ask, rate, side, counted, 50.0) for side in (1.0, -1.0)), [0.0]]
+    )
     if ask.act.mirrors(float(ask.y[0])):
         near = -near
     near = rng.choice(near, count // 2)

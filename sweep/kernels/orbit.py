@@ -15,22 +15,16 @@ from numpy.typing import NDArray
 from sweep.errors import SpecError
 from sweep.kernels.block import STARTS, Trained, train_into, untrained
 from sweep.kernels.cache import compiled, once
-from sweep.kernels.staircase import (
-    NEAR,
-    PIECE_NODES,
-    Staircase,
-    between,
-    bins_per,
-    lower_target,
-    obstacle,
-    staircase,
-)
-from sweep.kernels.vectormath import load, store, width_of
+from sweep.kernels.conditions import lower_target, obstacle
+from sweep.kernels.staircase import HEAD, Staircase, bins_per, staircase
+from sweep.kernels.vectormath import load, select, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.problem import Problem, Status
 
 __all__ = ["answer_into", "both_sides", "choose_orbit"]
+
+WIDTH = width_of(types.float64)
 
 CONVERGED, MAX_EPOCHS = np.int8(Status.converged), np.int8(Status.max_epochs)
 
@@ -38,6 +32,9 @@ ONE = np.uint64(1)  # signed indices are tested for being negative: 1.3× the ti
 
 # Cells that go through all stages together, within the first cache.
 CHUNK = 512
+
+# The share of an epoch of those that are not to be told from it.
+MET, CUT = -1.0, -2.0
 
 # Starts beyond are trained: δ there is below what exp can say.
 HIGHEST = 1000.0
@@ -49,13 +46,13 @@ FEWEST_STARTS = 32_768
 
 
 @register_jitable
-def _find(side, stairs, z, residual, size, limit, kappa, max_epochs, total, count):
-    """Set total and count of those on one side of the target; −1 where that is not certain."""
-    bounds, slacks, rows, bins, edges, pieces = stairs
-    if len(bounds) == 0:
+def _find(side, stairs, z, residual, size, limit, max_epochs, share, end, count):
+    """Set the count and the end of those on one side of the target; −1 where not certain."""
+    edges, pieces, bins, ends, counts, inverses, still = stairs
+    if len(edges) == 0:
         return
-    last, per_kappa = np.uint64(len(bounds) - 1), side / kappa
-    lowest, highest, per = bounds[0], bounds[last], bins_per(bounds, len(bins) - 2)
+    lowest, highest, per = edges[0], edges[len(edges) - 1], bins_per(edges, len(bins) - 2)
+    rows = len(ends) - 1
     for i in range(size):
         if not side * residual[0, i] > limit:
             continue
@@ -66,29 +63,52 @@ def _find(side, stairs, z, residual, size, limit, kappa, max_epochs, total, coun
             low, k = np.uint64(bins[inside]), np.uint64(bins[inside + ONE])
             while low < k:
                 middle = (low + k) >> ONE
-                if bounds[middle] < here:
+                if edges[middle] < here:
                     low = middle + ONE
                 else:
                     k = middle
-            under, over = bounds[k - ONE], bounds[k]
-            if here - under > slacks[k - ONE] and over - here > slacks[k]:
-                t = between(under, here, over)
-                end = rows[k, 0]
-                for m in range(1, rows.shape[1]):
-                    end = fma(end, t, rows[k, m])
-                # So near the tolerance the interpolated error could fall on its other side.
-                if (lowest - end if k <= max_epochs else end - lowest) > NEAR:
-                    total[0, i] = (here - end) * per_kappa
-                    count[0, i] = min(k, max_epochs)
-        elif here - highest > slacks[last] and len(edges) > 0 and here <= edges[-1]:
-            p = np.uint64(np.searchsorted(edges, here))
-            t = between(edges[p - ONE], here, edges[p])
-            moved = pieces[p - ONE, 0]
-            for m in range(1, PIECE_NODES):
-                moved = fma(moved, t, pieces[p - ONE, m])
-            if here - side * kappa * moved - lowest > NEAR:
-                total[0, i] = moved
-                count[0, i] = max_epochs
+            p = k - ONE
+            t = (here - pieces[p, 0]) * pieces[p, 1] - 1.0
+            passed = pieces[p, HEAD]
+            for m in range(HEAD + 1, pieces.shape[1]):
+                passed = fma(passed, t, pieces[p, m])
+            band = pieces[p, 3]
+            over = (pieces[p, 2] - max_epochs) + passed
+            if over <= 0.0:
+                whole = np.ceil(passed)
+                theta = passed - (whole - 1.0)
+                if theta > band and 1.0 - theta > band:
+                    share[0, i] = theta
+                    count[0, i] = int(pieces[p, 2] + whole)
+            elif over > band:
+                if over <= rows:
+                    k = np.uint64(np.ceil(over))
+                    t = 2.0 * (over - (k - 1.0)) - 1.0
+                    value = ends[k, 0]
+                    for m in range(1, ends.shape[1]):
+                        value = fma(value, t, ends[k, m])
+                else:
+                    q = np.uint64(np.searchsorted(counts, over))
+                    q = max(q, ONE) - ONE
+                    t = (over - counts[q]) * (2.0 / (counts[q + ONE] - counts[q])) - 1.0
+                    value = inverses[q, 0]
+                    for m in range(1, inverses.shape[1]):
+                        value = fma(value, t, inverses[q, m])
+                    first = np.uint64(rows) + q
+                    value = edges[first] + (value + 1.0) / pieces[first, 1]
+                if value == value:
+                    end[0, i] = side * value
+                    count[0, i] = max_epochs
+        elif here >= still:
+            count[0, i] = max_epochs
+    # θ → the end, for those that converge
+    for c in range(0, size, WIDTH):
+        theta = load(share, 0, c)
+        t = theta * 2.0 - 1.0
+        value = t * 0.0 + ends[0, 0]
+        for m in range(1, ends.shape[1]):
+            value = fma(value, t, ends[0, m])
+        store(end, 0, c, select(theta > -0.5, value * side, load(end, 0, c)))
 
 
 def _error(activation, z, y):
@@ -109,9 +129,8 @@ def _answerer(activation: str) -> Callable[..., int]:
     matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
     epochs_type, status_type = types.Array(types.int32, 1, "C"), types.Array(types.int8, 1, "C")
     stairs = types.Tuple(
-        [vector, vector, matrix, types.Array(types.uint32, 1, "C"), vector, matrix]
+        [vector, matrix, types.Array(types.uint32, 1, "C"), matrix, vector, matrix, number]
     )
-    width = width_of(number)
 
     @compiled(
         whole(
@@ -125,13 +144,12 @@ def _answerer(activation: str) -> Callable[..., int]:
         epochs, status, initial_error, final_error, final_w, final_b, undecided,
     ):  # fmt: skip
         """Answer the starts; return how many are not certain, and their numbers in `undecided`."""
-        z, total = np.zeros((1, CHUNK)), np.zeros((1, CHUNK))
+        z, end, share = np.zeros((1, CHUNK)), np.zeros((1, CHUNK)), np.zeros((1, CHUNK))
         error, count = np.zeros((1, CHUNK)), np.zeros((1, CHUNK), np.int64)
-        d, left = len(x), 0
-        kappa = 1.0
+        d, left, over = len(x), 0, np.nextafter(limit, np.inf)
+        size_of_x = 1.0
         for j in range(d):
-            kappa += x[j] * x[j]
-        kappa *= rate
+            size_of_x += x[j] * x[j]
         for first in range(0, len(b), CHUNK):
             size = min(CHUNK, len(b) - first)
             for i in range(size):
@@ -141,40 +159,43 @@ def _answerer(activation: str) -> Callable[..., int]:
                     z[0, i] += w[first + i, j] * x[j]
             for i in range(size):
                 z[0, i] = sign * (z[0, i] + b[first + i])
-                total[0, i] = 0.0
-                count[0, i] = 0
-            for c in range(0, size, width):
+                end[0, i] = z[0, i]
+            for c in range(0, size, WIDTH):
                 store(error, 0, c, _error(activation, load(z, 0, c), y))
             for i in range(size):
-                initial_error[first + i] = abs(error[0, i])
-            _find(1.0, above, z, error, size, limit, kappa, max_epochs, total, count)
-            _find(-1.0, below, z, error, size, limit, kappa, max_epochs, total, count)
+                wrong = abs(error[0, i])
+                initial_error[first + i] = wrong
+                share[0, i] = CUT if wrong > limit else MET
+                count[0, i] = 0
+            _find(1.0, above, z, error, size, limit, max_epochs, share, end, count)
+            _find(-1.0, below, z, error, size, limit, max_epochs, share, end, count)
             for i in range(size):
                 if count[0, i] < 0 or not abs(z[0, i]) <= HIGHEST:
                     undecided[left] = first + i
                     left += 1
-            for c in range(0, size, width):
-                end = load(z, 0, c) - load(total, 0, c) * kappa
-                store(error, 0, c, abs(_error(activation, end, y)))
+            for c in range(0, size, WIDTH):
+                store(error, 0, c, abs(_error(activation, load(end, 0, c), y)))
             for i in range(size):
                 epochs[first + i] = count[0, i]
-                final_error[first + i] = error[0, i]
-                status[first + i] = MAX_EPOCHS if error[0, i] > limit else CONVERGED
+                # An end so near to T₀ that its error rounds to the other side of the tolerance.
+                cut = share[0, i] == CUT
+                final_error[first + i] = max(error[0, i], over) if cut else min(error[0, i], limit)
+                status[first + i] = MAX_EPOCHS if cut else CONVERGED
             if len(final_b) > 0:
                 for i in range(size):
-                    total[0, i] *= sign * rate
-                    final_b[first + i] = b[first + i] - total[0, i]
+                    end[0, i] = (z[0, i] - end[0, i]) * (sign / size_of_x)
+                    final_b[first + i] = b[first + i] - end[0, i]
                 for j in range(d):
                     for i in range(size):
-                        final_w[first + i, j] = w[first + i, j] - total[0, i] * x[j]
+                        final_w[first + i, j] = w[first + i, j] - end[0, i] * x[j]
         return left
 
     return answer
 
 
 NOWHERE = (
-    *(np.empty(0), np.empty(0), np.empty((0, 1)), np.empty(0, np.uint32)),
-    *(np.empty(0), np.empty((0, 1))),
+    *(np.empty(0), np.empty((0, 1)), np.empty(0, np.uint32), np.empty((0, 1)), np.empty(0)),
+    *(np.empty((0, 1)), np.inf),
 )
 
 
@@ -191,7 +212,9 @@ def answer_into(
 
     As `train_into`, for the one learning rate that the staircases were made for.
     """
-    sides = {s.side: (s.bounds, s.slacks, s.rows, s.bins, s.edges, s.pieces) for s in stairs}
+    sides = {
+        s.side: (s.edges, s.pieces, s.bins, s.ends, s.counts, s.inverses, s.still) for s in stairs
+    }
     sign = -1.0 if ask.act.mirrors(float(ask.y[0])) else 1.0
     undecided = np.empty(len(b), np.int64)
     left = _answerer(ask.activation)(

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from sweep.kernels.orbit import both_sides
+from sweep.kernels.staircase import steps as steps_of
 from sweep.kernels.training import train
 from sweep.neuron.problem import problem
 from sweep.report import scales
@@ -22,8 +22,7 @@ def staircase() -> Figure:
         ax = figure.subplots()
         for cost in scales.COST_COLOURS:
             ask = problem(**asked, cost=cost)  # type: ignore[arg-type]
-            (stairs,) = both_sides(ask, RATE, -5.0, 6.0)
-            steps = stairs.bounds
+            steps = steps_of(ask, RATE, 1.0, MOST, 6.0)
             ax.stairs(
                 np.arange(1, len(steps)), steps, baseline=None, color=scales.cost_colour(cost),
                 linewidth=1.0, label=f"{scales.cost_name(cost)}: the orbit's steps",
