@@ -88,14 +88,15 @@ def _find(side, stairs, z, residual, size, limit, max_epochs, share, end, count)
                     for m in range(1, ends.shape[1]):
                         value = fma(value, t, ends[k, m])
                 else:
-                    q = np.uint64(np.searchsorted(counts, over))
-                    q = max(q, ONE) - ONE
-                    t = (over - counts[q]) * (2.0 / (counts[q + ONE] - counts[q])) - 1.0
-                    value = inverses[q, 0]
-                    for m in range(1, inverses.shape[1]):
+                    q = max(np.uint64(np.searchsorted(counts, over)), ONE) - ONE
+                    to = np.uint64(rows) + q
+                    # Whole epochs first: A itself may have more digits than a float64.
+                    over = (passed - max_epochs) + (pieces[p, 2] - pieces[to, 2])
+                    t = (over - inverses[q, 0]) * inverses[q, 1] - 1.0
+                    value = inverses[q, 2]
+                    for m in range(3, inverses.shape[1]):
                         value = fma(value, t, inverses[q, m])
-                    first = np.uint64(rows) + q
-                    value = edges[first] + (value + 1.0) / pieces[first, 1]
+                    value = edges[to] + (value + 1.0) / pieces[to, 1]
                 if value == value:
                     end[0, i] = side * value
                     count[0, i] = max_epochs
@@ -108,7 +109,8 @@ def _find(side, stairs, z, residual, size, limit, max_epochs, share, end, count)
         value = t * 0.0 + ends[0, 0]
         for m in range(1, ends.shape[1]):
             value = fma(value, t, ends[0, m])
-        store(end, 0, c, select(theta > -0.5, value * side, load(end, 0, c)))
+        store(end, 0, c, select(theta > 0.0, value * side, load(end, 0, c)))
+        store(share, 0, c, select(theta > 0.0, theta * 0.0 + MET, theta))
 
 
 def _error(activation, z, y):

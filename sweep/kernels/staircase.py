@@ -71,7 +71,7 @@ FEW_ROWS, MOST_ROWS = 2048, 2**16
 PIECE_SHARE, MOST_PIECES = 0.04, 2**14
 
 # Ends are asked to be right to GOAL, relative to the error there; where A is off by more than
-# makes OFF of that error, and by more than a hundredth of what training may be, starts are trained.
+# makes OFF of that error, and by more than training may be, starts are trained.
 GOAL, OFF = 1e-11, 1e-10
 
 # Starts are said to stand still if they move by less in all epochs.
@@ -103,8 +103,9 @@ class Staircase:
         Heights at which A is k + θ for k < R, polynomials of 2θ − 1.
     counts : (Q + 1,) array
         A where each of the last Q pieces begins, and where the last ends.
-    inverses : (Q, ORDERS) array
-        Of these, the argument over A's share, from −1 to 1.
+    inverses : (Q, 2 + ORDERS) array
+        Of these, A less the whole epochs below where it begins, 2 over how much A grows on it, and
+        coefficients of the argument over A's share, both from −1 to 1.
     still : float
         Starts from here on move by less than a rounding in max_epochs.
     """
@@ -342,9 +343,15 @@ def _build(
     edges = np.append(pieces[:, 0], told[-1, 0] if len(grown) else begun)
     # train strays by so much, and what is built by so much
     strays, off = _bands(ask, way, heights, falls, rates, miss, told, edges)
+    # On the way to its end, a start loses max_epochs at the most.
+    begins = pieces[:, 2] + np.append(np.zeros(rows), told[:-1, 2])
+    until = np.searchsorted(begins, begins - ask.max_epochs, "right")
+    until = np.maximum(until - 1, 0)
+    before = [np.append(0.0, total)[until] for total in (strays, off)]
     ends, exact = _ends(heights, shares, points, goal)
-    fine = np.logical_and.accumulate(off <= np.maximum(OFF / way.gain, 0.01 * strays)) & exact[0]
+    fine = (off - before[1] <= np.maximum(OFF / way.gain, strays - before[0])) & exact[0]
     pieces[:, 3] = np.where(fine, strays + off, np.inf)
+    inverses = np.column_stack([told[:-1, 2], 2.0 / told[:-1, 3], inverses])
     inverses[told[:-1, 9] > goal] = np.nan
     counts = told[:, 1] + told[:, 2] if len(grown) else np.empty(0)
     built = Staircase(
