@@ -1,12 +1,12 @@
 """Abel's equation A(f(z)) = A(z) − 1 solved on pieces: a smooth count of epochs.
 
 A piece is a polynomial of `ORDERS` coefficients in t, which goes from −1 to 1 over it, and
-satisfies the equation at as many points (collocation), joined to the piece below. Where
-steps are narrow, both z and f(z) lie within it, and A(z) − A(f(z)) is a sum of divided differences
-of Chebyshev polynomials, in which nothing cancels: a piece over which ten thousand epochs pass is as
-exact as one over which ten do. Where steps are wide, f(z) lies in a piece below, and A there is
-known. How far a piece misses the equation is measured between its points, and goes into the
-bands of the staircase: nothing is assumed of A.
+satisfies the equation at as many points (collocation), joined to the piece below. Where steps are
+narrow, z and f(z) both lie within it, but for a little below its lower end, and A(z) − A(f(z)) is a
+sum of divided differences of Chebyshev polynomials, in which nothing cancels: a piece over which
+ten thousand epochs pass is as exact as one over which ten do. How far a piece misses the equation
+is measured between its points, and how far two pieces differ where they meet; that goes into the
+bands of the staircase, and nothing is assumed of A.
 """
 
 # compiled code: its types are Numba's
@@ -20,7 +20,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import register_jitable
 
-from sweep.kernels.backward import width_at
+from sweep.kernels.backward import BROAD, width_at
 from sweep.kernels.cache import compiled, once
 from sweep.kernels.conditions import pull
 from sweep.kernels.vectormath import load, store, width_of
@@ -42,8 +42,12 @@ WIDTH = width_of(types.float64)
 
 # What is told of a piece, a column each: where it begins, the whole epochs below its beginning and
 # the rest of them, how many pass over it, how far it misses the equation in an epoch and at its
-# lower end, its greatest A', the greatest κ|δ| and κ|zδ'|, and how far its inverse misses in z.
-MEASURES = ("low", "whole", "rest", "passing", "miss", "jump", "slope", "step", "bend", "inverse")
+# lower end, its greatest A', the greatest κ|δ| and κ|zδ'|, how far its inverse misses in z, and its
+# polynomial A itself (0: `miss` says that).
+MEASURES = (
+    *("low", "whole", "rest", "passing", "miss", "jump", "slope", "step", "bend", "inverse"),
+    "apart",
+)
 
 
 def powers_of_chebyshev(orders: int) -> np.ndarray:
@@ -76,17 +80,6 @@ def slope_of(c, t):
     for i in range(len(c) - 1):
         value = fma(value, t, c[i] * (len(c) - 1 - i))
     return value
-
-
-@register_jitable
-def chebyshev(t, into):
-    """Set T₁(t) − T₁(−1), T₂(t) − T₂(−1), …"""
-    before, value = 1.0, t
-    sign = -1.0
-    for i in range(len(into)):
-        into[i] = value - sign
-        before, value = value, 2.0 * t * value - before
-        sign = -sign
 
 
 @register_jitable
@@ -130,20 +123,20 @@ def grower(pair: str) -> Callable[..., int]:
     """Compile the pieces of a (cost, activation)."""
     matrix, number = types.Array(types.float64, 2, "C"), types.float64
 
-    @compiled(types.int64(matrix, matrix, matrix, *[number] * 10))
+    @compiled(types.int64(matrix, matrix, matrix, *[number] * 11))
     def grow(
-        told, pieces, inverses, side, kappa, y, low, whole, top, star, widest, epochs, least
+        told, pieces, inverses, side, kappa, y, low, whole, rest, top, star, widest, epochs, least
     ):  # fmt: skip
-        """Fill the pieces from `low` upwards, where A is `whole`; return how many there are.
+        """Fill the pieces from `low` upwards, where A is whole + rest; return how many there are.
 
-        They end at the top, where the room ends, or where a start moves by less than `least` in so
-        many epochs.
+        They end at the top, where the room ends, where steps are broad again, or where a start
+        moves by less than `least` in so many epochs.
         """
         z = np.zeros((1, PLACES))
         residual, step, steep = np.zeros((1, PLACES)), np.zeros((1, PLACES)), np.zeros((1, PLACES))
         basis, values = np.empty((UNKNOWN, UNKNOWN)), np.empty(UNKNOWN)
         row, points = np.empty(UNKNOWN), np.empty(ORDERS)
-        rest, first = 0.0, low
+        first = low
         p = 0
         while p < len(pieces) and low < top:
             width = width_at(low, star, widest)
@@ -159,36 +152,25 @@ def grower(pair: str) -> Callable[..., int]:
             furthest, bend = 0.0, 0.0
             for j in range(len(POINTS)):
                 furthest, bend = max(furthest, step[0, j]), max(bend, steep[0, j])
+            told[p, 7] = furthest
             if epochs * furthest < least and low > first + 1.0:
                 break
-            # Steps as narrow as this stay within the piece's own polynomial, a little below it too.
-            within = p == 0 or furthest <= 0.5 * width
+            if furthest > BROAD * width and p > 0:
+                break
             miss = 0.0
             for j in range(len(POINTS)):
                 if j == UNKNOWN:
                     solve(basis, values)
-                t, s = POINTS[j], step[0, j]
-                end = side * z[0, j] - s
-                if within or end >= low:
-                    differences(t, s * per, row)
-                    right, weight = 1.0 / (s * per), s * per
-                else:
-                    q = p - 1
-                    while q > 0 and end < told[q, 0]:
-                        q -= 1
-                    chebyshev(t, row)
-                    lies = polynomial(
-                        pieces[q], (end - told[q, 0]) * (2.0 / (told[q + 1, 0] - told[q, 0])) - 1.0
-                    )
-                    right, weight = 1.0 + (((told[q, 1] - whole) + lies) - rest), 1.0
+                d = step[0, j] * per
+                differences(POINTS[j], d, row)
                 if j < UNKNOWN:
                     basis[j] = row
-                    values[j] = right
+                    values[j] = 1.0 / d
                 else:
-                    sum_ = -right
+                    off = -1.0 / d
                     for i in range(UNKNOWN):
-                        sum_ += row[i] * values[i]
-                    miss = max(miss, abs(sum_) * weight)
+                        off += row[i] * values[i]
+                    miss = max(miss, abs(off) * d)
             # In powers of t, from the whole epochs at the piece's beginning on.
             sign = 1.0
             constant, passing = rest, 0.0
@@ -207,12 +189,9 @@ def grower(pair: str) -> Callable[..., int]:
             jump = 0.0
             if p > 0:
                 end = low - step[0, len(POINTS) - 1]
-                if within and end > told[p - 1, 0]:
-                    t = (end - told[p - 1, 0]) * (2.0 / (low - told[p - 1, 0])) - 1.0
-                    jump = abs(
-                        (polynomial(pieces[p - 1], t) - polynomial(pieces[p], (end - low) * per - 1.0))
-                        - (whole - told[p - 1, 1])
-                    )
+                t = (end - told[p - 1, 0]) * (2.0 / (low - told[p - 1, 0])) - 1.0
+                lower = polynomial(pieces[p - 1], t) - (whole - told[p - 1, 1])
+                jump = abs(lower - polynomial(pieces[p], (end - low) * per - 1.0))
             # The inverse: t over u, which goes from −1 to 1 with A, by Newton's method.
             astray = 0.0
             for j in range(ORDERS):
@@ -231,7 +210,7 @@ def grower(pair: str) -> Callable[..., int]:
                 astray = max(astray, abs(off) / per)
             told[p, 0], told[p, 1], told[p, 2], told[p, 3] = low, whole, rest, passing
             told[p, 4], told[p, 5], told[p, 6] = miss, jump, steepest * per
-            told[p, 7], told[p, 8], told[p, 9] = furthest, bend, astray
+            told[p, 7], told[p, 8], told[p, 9], told[p, 10] = furthest, bend, astray, 0.0
             low += width
             rest += passing
             carried = np.floor(rest)

@@ -15,10 +15,13 @@ from sweep.kernels.cache import compiled, once
 from sweep.kernels.conditions import pull
 from sweep.kernels.vectormath import bits_of, load, select, store, width_of
 
-__all__ = ["ORBITS", "climber", "width_at"]
+__all__ = ["BROAD", "ORBITS", "climber", "width_at"]
 
 # Orbits walked together, on every CPU: the points of a row's polynomial and those that check it.
 ORBITS = 32
+
+# A step that is at most this share of how wide a piece may be is narrow.
+BROAD = 0.5
 
 WIDTH = width_of(types.float64)
 
@@ -26,7 +29,7 @@ WIDTH = width_of(types.float64)
 @register_jitable
 def width_at(height, star, widest):
     """Return how wide a piece may be that begins there, with the target's own z at `star`."""
-    return min(widest, 0.125 * (height - star))
+    return np.minimum(widest, 0.125 * (height - star))
 
 
 @once
@@ -34,13 +37,13 @@ def climber(pair: str) -> Callable[..., int]:
     """Compile the backward orbits of a (cost, activation)."""
     matrix, number = types.Array(types.float64, 2, "C"), types.float64
 
-    @compiled(types.int64(matrix, matrix, *[number] * 4, types.int64, *[number] * 3))
-    def climb(heights, falls, side, kappa, y, top, least, calm, star, widest):
-        """Fill rows 1 … of heights, side·z, and of f' there; return the last.
-
-        Row 0 is given; its last number is T₀. The last row is one whose T is at the top, but
-        no earlier than row `least`; or, above `calm`, one that is narrow enough for pieces to
+    @compiled(types.int64(matrix, matrix, *[number] * 7))
+    def climb(heights, falls, side, kappa, y, top, calm, star, widest):
+        """Fill rows 1 … of heights, side·z, and of f' there; return the last, negative if pieces may
         begin in it.
+
+        Row 0 is given; its last number is T₀. The last row is one whose last number is at the top or, above `calm`,
+        one that is narrow enough for pieces to begin in it.
         """
         last = heights.shape[1] - 1
         z, low = np.zeros((1, ORBITS)), np.zeros((1, ORBITS))
@@ -48,7 +51,7 @@ def climber(pair: str) -> Callable[..., int]:
         for m in range(ORBITS):
             z[0, m] = side * heights[0, m]
         k = 0
-        while k < len(heights) - 1 and (k < least or heights[k, last] < top):
+        while k < len(heights) - 1 and heights[k, last] < top:
             for c in range(0, ORBITS, WIDTH):
                 lately, then = load(step, 0, c), load(before, 0, c)
                 s = lately
@@ -81,8 +84,8 @@ def climber(pair: str) -> Callable[..., int]:
                 store(falls, k + 1, c, fall)
             k += 1
             begin = heights[k - 1, last]
-            if begin >= calm and 4.0 * step[0, last] <= width_at(begin, star, widest):
-                break
+            if begin >= calm and step[0, last] <= BROAD * width_at(begin, star, widest):
+                return -k
         return k
 
     return climb

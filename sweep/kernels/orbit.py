@@ -48,11 +48,10 @@ FEWEST_STARTS = 32_768
 @register_jitable
 def _find(side, stairs, z, residual, size, limit, max_epochs, share, end, count):
     """Set the count and the end of those on one side of the target; −1 where not certain."""
-    edges, pieces, bins, ends, counts, inverses, still = stairs
+    edges, pieces, bins, start, counts, inverses, still = stairs
     if len(edges) == 0:
         return
     lowest, highest, per = edges[0], edges[len(edges) - 1], bins_per(edges, len(bins) - 2)
-    rows = len(ends) - 1
     for i in range(size):
         if not side * residual[0, i] > limit:
             continue
@@ -81,22 +80,14 @@ def _find(side, stairs, z, residual, size, limit, max_epochs, share, end, count)
                     share[0, i] = theta
                     count[0, i] = int(pieces[p, 2] + whole)
             elif over > band:
-                if over <= rows:
-                    k = np.uint64(np.ceil(over))
-                    t = 2.0 * (over - (k - 1.0)) - 1.0
-                    value = ends[k, 0]
-                    for m in range(1, ends.shape[1]):
-                        value = fma(value, t, ends[k, m])
-                else:
-                    q = max(np.uint64(np.searchsorted(counts, over)), ONE) - ONE
-                    to = np.uint64(rows) + q
-                    # Whole epochs first: A itself may have more digits than a float64.
-                    over = (passed - max_epochs) + (pieces[p, 2] - pieces[to, 2])
-                    t = (over - inverses[q, 0]) * inverses[q, 1] - 1.0
-                    value = inverses[q, 2]
-                    for m in range(3, inverses.shape[1]):
-                        value = fma(value, t, inverses[q, m])
-                    value = edges[to] + (value + 1.0) / pieces[to, 1]
+                q = max(np.uint64(np.searchsorted(counts, over)), ONE) - ONE
+                # Whole epochs first: A itself may have more digits than a float64.
+                over = (passed - max_epochs) + (pieces[p, 2] - pieces[q, 2])
+                t = (over - inverses[q, 0]) * inverses[q, 1] - 1.0
+                value = inverses[q, 2]
+                for m in range(3, inverses.shape[1]):
+                    value = fma(value, t, inverses[q, m])
+                value = edges[q] + (value + 1.0) / pieces[q, 1]
                 if value == value:
                     end[0, i] = side * value
                     count[0, i] = max_epochs
@@ -106,9 +97,9 @@ def _find(side, stairs, z, residual, size, limit, max_epochs, share, end, count)
     for c in range(0, size, WIDTH):
         theta = load(share, 0, c)
         t = theta * 2.0 - 1.0
-        value = t * 0.0 + ends[0, 0]
-        for m in range(1, ends.shape[1]):
-            value = fma(value, t, ends[0, m])
+        value = t * 0.0 + start[0]
+        for m in range(1, len(start)):
+            value = fma(value, t, start[m])
         store(end, 0, c, select(theta > 0.0, value * side, load(end, 0, c)))
         store(share, 0, c, select(theta > 0.0, theta * 0.0 + MET, theta))
 
@@ -131,7 +122,7 @@ def _answerer(activation: str) -> Callable[..., int]:
     matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
     epochs_type, status_type = types.Array(types.int32, 1, "C"), types.Array(types.int8, 1, "C")
     stairs = types.Tuple(
-        [vector, matrix, types.Array(types.uint32, 1, "C"), matrix, vector, matrix, number]
+        [vector, matrix, types.Array(types.uint32, 1, "C"), vector, vector, matrix, number]
     )
 
     @compiled(
@@ -196,7 +187,7 @@ def _answerer(activation: str) -> Callable[..., int]:
 
 
 NOWHERE = (
-    *(np.empty(0), np.empty((0, 1)), np.empty(0, np.uint32), np.empty((0, 1)), np.empty(0)),
+    *(np.empty(0), np.empty((0, 1)), np.empty(0, np.uint32), np.empty(0), np.empty(0)),
     *(np.empty((0, 1)), np.inf),
 )
 
@@ -215,7 +206,7 @@ def answer_into(
     As `train_into`, for the one learning rate that the staircases were made for.
     """
     sides = {
-        s.side: (s.edges, s.pieces, s.bins, s.ends, s.counts, s.inverses, s.still) for s in stairs
+        s.side: (s.edges, s.pieces, s.bins, s.first, s.counts, s.inverses, s.still) for s in stairs
     }
     sign = -1.0 if ask.act.mirrors(float(ask.y[0])) else 1.0
     undecided = np.empty(len(b), np.int64)
