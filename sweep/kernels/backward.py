@@ -29,7 +29,7 @@ WIDTH = width_of(types.float64)
 @register_jitable
 def width_at(height, star, widest):
     """Return how wide a piece may be that begins there, with the target's own z at `star`."""
-    return np.minimum(widest, 0.125 * (height - star))
+    return np.minimum(widest, 0.1 * (height - star))
 
 
 @once

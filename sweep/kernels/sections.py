@@ -85,11 +85,12 @@ def way_down(ask: Problem, kappa: float, side: float) -> Way | None:
     calm, broad = -np.inf, step > BROAD * width_at(height, star, PIECE_SHARE * act.pole)
     if broad.any():
         quiet = float(height[broad].max()) + STRIDE
-        rows = STRIDE * float((1.0 / step[height < quiet]).sum())
+        quiet = quiet if quiet < 47.0 else np.inf
+        rows = STRIDE * float((1.0 / step[height < min(quiet, HIGH)]).sum())
         if lowest - star < STRIDE:
             rows += (lowest - star) / width * float(np.log(STRIDE / (lowest - star)))
         if rows < FEW_ROWS:
-            calm = quiet if quiet < 47.0 else np.inf
+            calm = quiet
     longest = max(width, float(step.max(initial=0.0)))
     return Way(
         *(f"{ask.cost} {ask.activation}", side, y, kappa, act.pole, lowest, width, slope),
