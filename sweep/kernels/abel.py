@@ -20,9 +20,8 @@ import numpy as np
 from numba.core import types
 from numba.extending import register_jitable
 
-from sweep.kernels.backward import BROAD, width_at
 from sweep.kernels.cache import compiled, once
-from sweep.kernels.conditions import pull
+from sweep.kernels.conditions import BROAD, pull, width_at
 from sweep.kernels.vectormath import load, store, width_of
 from sweep.neuron.arithmetic import fma
 
@@ -84,7 +83,7 @@ def slope_of(c, t):
 
 @register_jitable
 def differences(t, d, into):
-    """Set (Tᵢ(t) − Tᵢ(t − d))/d for i = 1, 2, …"""
+    """Set (Tᵢ(t) − Tᵢ(t − d))/d for each order i from 1 on."""
     other = t - d
     lower, value = 0.0, 1.0  # of the differences
     before, there = 1.0, other  # Tᵢ at the other place
@@ -133,7 +132,7 @@ def grower(pair: str) -> Callable[..., int]:
         moves by less than `least` in so many epochs.
         """
         z = np.zeros((1, PLACES))
-        residual, step, steep = np.zeros((1, PLACES)), np.zeros((1, PLACES)), np.zeros((1, PLACES))
+        step, steep = np.zeros((1, PLACES)), np.zeros((1, PLACES))
         basis, values = np.empty((UNKNOWN, UNKNOWN)), np.empty(UNKNOWN)
         row, points = np.empty(UNKNOWN), np.empty(ORDERS)
         first = low

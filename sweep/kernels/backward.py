@@ -9,27 +9,17 @@ from collections.abc import Callable
 
 import numpy as np
 from numba.core import types
-from numba.extending import register_jitable
 
 from sweep.kernels.cache import compiled, once
-from sweep.kernels.conditions import pull
+from sweep.kernels.conditions import BROAD, pull, width_at
 from sweep.kernels.vectormath import bits_of, load, select, store, width_of
 
-__all__ = ["BROAD", "ORBITS", "climber", "width_at"]
+__all__ = ["ORBITS", "climber"]
 
 # Orbits walked together, on every CPU: the points of a row's polynomial and those that check it.
 ORBITS = 32
 
-# A step that is at most this share of how wide a piece may be is narrow.
-BROAD = 0.5
-
 WIDTH = width_of(types.float64)
-
-
-@register_jitable
-def width_at(height, star, widest):
-    """Return how wide a piece may be that begins there, with the target's own z at `star`."""
-    return np.minimum(widest, 0.1 * (height - star))
 
 
 @once
@@ -39,11 +29,10 @@ def climber(pair: str) -> Callable[..., int]:
 
     @compiled(types.int64(matrix, matrix, *[number] * 7))
     def climb(heights, falls, side, kappa, y, top, calm, star, widest):
-        """Fill rows 1 … of heights, side·z, and of f' there; return the last, negative if pieces may
-        begin in it.
+        """Fill rows 1 … of heights, side·z, and of f' there; return the last.
 
-        Row 0 is given; its last number is T₀. The last row is one whose last number is at the top or, above `calm`,
-        one that is narrow enough for pieces to begin in it.
+        Row 0 is given; its last number is T₀. The last row is one whose T is at the top or, above
+        `calm`, one whose step is so narrow that pieces may begin in it: then it is negative.
         """
         last = heights.shape[1] - 1
         z, low = np.zeros((1, ORBITS)), np.zeros((1, ORBITS))

@@ -1,4 +1,7 @@
-"""When the orbit holds: conditions on a problem and its step, checked for the actual numbers."""
+"""What starts meet on their way to the target, and whether the orbit holds there.
+
+The conditions are checked for the actual numbers, and the reason is said.
+"""
 
 # compiled code: its types are Numba's
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
@@ -7,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numba.core import types
@@ -19,10 +23,45 @@ from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import fused
 from sweep.neuron.problem import Problem
 
-__all__ = ["lower_target", "obstacle", "profile", "pull", "step_size"]
+__all__ = [
+    *("BROAD", "HIGH", "Way", "obstacle", "pull", "step_size", "way_down", "width_at"),
+]
+
+Floats = NDArray[np.float64]
+
+U = 2.0**-53
 
 # δ is looked at every STRIDE; no declared pair has |δ''| above this (a test holds that).
 STRIDE, STEEPEST_BEND = 2.0**-6, 4.0
+
+# A piece may be as wide as this share of the way to the activation's poles, and as this share of
+# the way to the fixed point; a step that is at most half of one is narrow.
+PIECE_SHARE, STAR_SHARE, BROAD = 0.04, 0.1, 0.5
+
+# Rows lead through to where all steps are narrow if they are no more than these; if not, through
+# broad steps only. They are made up to HIGH in any case, so that no bit depends on the top.
+FEW_ROWS, HIGH = 512, 8.0
+
+# The first step must be so many times a rounding of z.
+FINEST = 2.0**10
+
+
+class Way(NamedTuple):
+    """What starts meet on one side of the target; heights are side·z, so that they increase."""
+
+    pair: str
+    side: float
+    y: float
+    kappa: float
+    pole: float  # of the activation: how far from the real axis
+    widest: float  # that a piece may be
+    lowest: float  # T₀
+    width: float  # from f(T₀) to T₀
+    slope: float  # da/dz at T₀
+    star: float  # where δ = 0
+    longest: float  # step
+    gain: float  # the most by which an error in epochs makes a relative one of the end
+    calm: float  # pieces may begin from here on
 
 
 def obstacle(ask: Problem, rate: float, dtype: str) -> str | None:
@@ -41,6 +80,13 @@ def obstacle(ask: Problem, rate: float, dtype: str) -> str | None:
             f"the map folds: learning_rate·(|x|² + 1) = {kappa:g} must be below "
             f"{1 / steepest:.4g} for {ask.cost} with {ask.activation}"
         )
+    for side in (1.0, -1.0):
+        way = way_down(ask, kappa, side)
+        if way is not None and not way.width > FINEST * U * max(1.0, abs(way.lowest)):
+            return (
+                f"float64 does not resolve it: with tolerance = {ask.tolerance:g} the last step, "
+                f"{way.width:.3g} in z, must be above {FINEST * U * max(1.0, abs(way.lowest)):.3g}"
+            )
     return None
 
 
@@ -92,11 +138,67 @@ def _profiler(pair: str) -> Callable[..., None]:
 
 
 @lru_cache(maxsize=64)
-def profile(
-    cost: str, activation: str, y: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def profile(cost: str, activation: str, y: float) -> tuple[Floats, Floats]:
     """Return δ and δ' at every STRIDE of z from −48 to 48."""
     z = np.arange(-48.0, 48.0, STRIDE)[None]
     out = np.empty((2, z.shape[1]))
     _profiler(f"{cost} {activation}")(z, y, out)
     return out[0], out[1]
+
+
+@register_jitable
+def width_at(height, star, widest):
+    """Return how wide a piece may be that begins there, with the target's own z at `star`."""
+    return np.minimum(widest, STAR_SHARE * (height - star))
+
+
+def way_down(ask: Problem, kappa: float, side: float) -> Way | None:
+    """Look at the way down on one side; None if no start there has an error above tolerance."""
+    act, y = ask.act, lower_target(ask)
+    lowest = _height(ask, y, side, side * ask.tolerance)
+    if lowest is None:
+        return None
+    star = _height(ask, y, side, 0.0) if y > act.low else None
+    star = -np.inf if star is None else star
+    widest = PIECE_SHARE * act.pole
+    residual, slope = act.forward(side * lowest, y)
+    width = kappa * abs(ask.fused.delta(residual, slope))
+    deltas, slopes = profile(ask.cost, ask.activation, y)
+    height = side * np.arange(-48.0, 48.0, STRIDE)
+    above = height > lowest
+    height, step = height[above], kappa * abs(deltas[above])
+    gain = kappa * max(float(slopes[above].max(initial=0.0)), 1e-9)
+    calm, broad = -np.inf, step > BROAD * width_at(height, star, widest)
+    if broad.any():
+        quiet = float(height[broad].max()) + STRIDE
+        quiet = quiet if quiet < 47.0 else np.inf
+        between = (height > star + STRIDE) & (height < min(quiet, HIGH))
+        rows = STRIDE * float((1.0 / step[between]).sum())
+        if lowest - star < STRIDE:
+            rows += (lowest - star) / width * float(np.log(STRIDE / (lowest - star)))
+        if rows < FEW_ROWS:
+            calm = quiet
+    longest = max(width, float(step.max(initial=0.0)))
+    return Way(
+        *(f"{ask.cost} {ask.activation}", side, y, kappa, act.pole, widest, lowest, width, slope),
+        *(star, longest, gain, calm),
+    )
+
+
+def _height(ask: Problem, y: float, side: float, goal: float) -> float | None:
+    """Return the height at which a = y + goal, to a few last digits; None if there is none."""
+    act = ask.act
+    if not act.low < y + goal < act.high:
+        return None
+    low, high = -700.0, 700.0
+    while high - low > 0.25:
+        middle = 0.5 * (low + high)
+        if act.forward(middle, y)[0] < goal:
+            low = middle
+        else:
+            high = middle
+    z = high
+    for _ in range(6):  # Newton
+        residual, slope = act.forward(z, y)
+        z -= (residual - goal) / slope
+    return side * z

@@ -10,11 +10,10 @@ from numpy.polynomial.chebyshev import chebvander
 from numpy.typing import NDArray
 
 from sweep.kernels.abel import MEASURES, ORDERS, grower, powers_of_chebyshev
-from sweep.kernels.backward import BROAD, ORBITS, climber, width_at
-from sweep.kernels.conditions import STRIDE, lower_target, profile
-from sweep.neuron.problem import Problem
+from sweep.kernels.backward import ORBITS, climber
+from sweep.kernels.conditions import HIGH, Way
 
-__all__ = ["HIGH", "MOST_POINTS", "Section", "Way", "fewest_points", "goal", "sections", "way_down"]
+__all__ = ["MOST_POINTS", "Section", "fewest_points", "goal", "sections"]
 
 Floats = NDArray[np.float64]
 
@@ -22,38 +21,14 @@ Floats = NDArray[np.float64]
 CHECKS = 5
 MOST_POINTS = ORBITS - CHECKS - 1
 
-# A piece may be as wide as this share of the way to the activation's poles.
-PIECE_SHARE = 0.04
-
-# Rows lead through to where all steps are narrow, if they are no more than these; if not, they lead
-# through broad steps only, of which there are no more than MOST_ROWS between ±1000.
-FEW_ROWS, MOST_ROWS, MOST_PIECES = 512, 2**16, 2**14
-
-# Rows are made up to here in any case, and decide of how many points rows are: whatever the top is.
-HIGH = 8.0
+# What there is room for: more is needed for z₀ beyond 1000 only.
+MOST_ROWS, MOST_PIECES = 2**16, 2**14
 
 # Ends are asked to be right to GOAL, relative to the error there.
 GOAL = 1e-11
 
 # Starts are said to stand still if they move by less in all epochs.
 STILL = 1e-15
-
-
-class Way(NamedTuple):
-    """What starts meet on one side of the target; heights are side·z, so that they increase."""
-
-    pair: str
-    side: float
-    y: float
-    kappa: float
-    pole: float
-    lowest: float  # T₀
-    width: float  # from f(T₀) to T₀
-    slope: float  # da/dz at T₀
-    star: float  # where δ = 0
-    longest: float  # step
-    gain: float  # the most by which an error in epochs makes a relative one of the end
-    calm: float  # pieces may begin from here on
 
 
 class Section(NamedTuple):
@@ -65,52 +40,6 @@ class Section(NamedTuple):
     told: Floats
     grown: Floats
     inverses: Floats
-
-
-def way_down(ask: Problem, kappa: float, side: float) -> Way | None:
-    """Look at the way down on one side; None if no start there has an error above tolerance."""
-    act, y = ask.act, lower_target(ask)
-    lowest = _height(ask, y, side, side * ask.tolerance)
-    if lowest is None:
-        return None
-    star = _height(ask, y, side, 0.0) if y > act.low else None
-    star = -np.inf if star is None else star
-    residual, slope = act.forward(side * lowest, y)
-    width = kappa * abs(ask.fused.delta(residual, slope))
-    deltas, slopes = profile(ask.cost, ask.activation, y)
-    height = side * np.arange(-48.0, 48.0, STRIDE)
-    above = height > lowest
-    height, step = height[above], kappa * abs(deltas[above])
-    gain = kappa * max(float(slopes[above].max(initial=0.0)), 1e-9)
-    calm, broad = -np.inf, step > BROAD * width_at(height, star, PIECE_SHARE * act.pole)
-    if broad.any():
-        quiet = float(height[broad].max()) + STRIDE
-        quiet = quiet if quiet < 47.0 else np.inf
-        rows = STRIDE * float((1.0 / step[height < min(quiet, HIGH)]).sum())
-        if lowest - star < STRIDE:
-            rows += (lowest - star) / width * float(np.log(STRIDE / (lowest - star)))
-        if rows < FEW_ROWS:
-            calm = quiet
-    longest = max(width, float(step.max(initial=0.0)))
-    return Way(
-        *(f"{ask.cost} {ask.activation}", side, y, kappa, act.pole, lowest, width, slope),
-        *(star, longest, gain, calm),
-    )
-
-
-def _height(ask: Problem, y: float, side: float, goal: float) -> float | None:
-    """Return the height at which a = y + goal, to the last digit but one; None if there is none."""
-    act = ask.act
-    if not act.low < y + goal < act.high:
-        return None
-    low, high = -700.0, 700.0
-    for _ in range(80):
-        middle = 0.5 * (low + high)
-        if act.forward(middle, y)[0] < goal:
-            low = middle
-        else:
-            high = middle
-    return side * high
 
 
 def goal(way: Way, low: Floats | float) -> Floats:
@@ -148,17 +77,18 @@ def sections(
     First come ends over the share θ of an epoch, as a polynomial of 2θ − 1, and how far it is
     off; then the sections, rows and pieces in turn; then from where starts stand still.
     """
-    even, found = _shares(points), []
+    even, found = _shares(points), list[Section]()
     row = way.lowest - way.width * (1.0 - even)
-    shares = rates = first = None
-    whole, rest, still, off = 0.0, 0.0, np.inf, 0.0
+    shares: Floats | None = None
+    rates, first = np.full(ORBITS, 1.0 / way.width), None
+    whole, rest, still = 0.0, 0.0, np.inf
     while True:
         # Whether pieces follow decides what the share of an epoch is: that must not depend on
         # the top.
         bound = max(top, HIGH) if shares is not None or way.calm == np.inf else np.inf
         heights, falls, narrow = _climb(way, row, bound)
         last = len(heights) - 1 - narrow
-        begun, mismatch = heights[last, -1], 0.0
+        begun = heights[last, -1]
         if narrow:
             told, grown, inverses, still, on = _grow(way, begun, whole + last, rest, top, epochs)
             per = 2.0 / (told[1, 0] - begun)
@@ -171,9 +101,9 @@ def sections(
             else:
                 told[0, 5] += abs(there - shares).max()
         if shares is None:
-            shares, rates = even, np.full(ORBITS, 1.0 / way.width)
+            shares = even
         if first is None:
-            first, off = _fit(2.0 * shares - 1.0, heights[:1], points)
+            first = _fit(2.0 * shares - 1.0, heights[:1], points)
         found.append(
             _rows(heights[: last + 1], falls[: last + 1], shares, rates, whole, rest, points)
         )
@@ -190,7 +120,8 @@ def sections(
         at = (row - low) * per - 1.0
         shares = np.polyval(grown[-1], at) - (np.polyval(grown[-1], 1.0) - 1.0)
         rates = np.polyval(np.polyder(grown[-1]), at) * per
-    return first[0], float(off[0]), found, still
+    ends, off = first
+    return ends[0], float(off[0]), found, still
 
 
 def _fit(at: Floats, values: Floats, points: int) -> tuple[Floats, Floats]:
@@ -214,7 +145,12 @@ def _rows(
     """Return rows 1 …, in which each orbit is at its share of an epoch; `rates` is A' in row 0."""
     count = len(heights) - 1
     told = np.zeros((count + 1, len(MEASURES)))
-    told[:, 0], told[:, 1], told[:, 2], told[:, 3] = heights[:, -1], whole + np.arange(count + 1), rest, 1.0
+    told[:, 0], told[:, 1], told[:, 2], told[:, 3] = (
+        heights[:, -1],
+        whole + np.arange(count + 1),
+        rest,
+        1.0,
+    )
     if count == 0:
         return Section(told, np.empty((0, points)), np.empty((0, points)))
     per = 2.0 / np.diff(heights[:, -1])
@@ -231,14 +167,14 @@ def _rows(
 
 
 def _climb(way: Way, first: Floats, top: float) -> tuple[Floats, Floats, bool]:
-    """Return rows of orbits up from the first, f' there, and whether pieces may begin in the last."""
-    room, widest = 128, PIECE_SHARE * way.pole
+    """Return rows of orbits up from the first, f' there; say whether pieces may begin in the last."""
+    room = 128
     while True:
         heights, falls = np.empty((2, room + 1, ORBITS))
         heights[0] = first
         last = climber(way.pair)(
             *(heights, falls, way.side, way.kappa, way.y),
-            *(top, way.calm, way.star, widest),
+            *(top, way.calm, way.star, way.widest),
         )
         if abs(last) < room or room >= MOST_ROWS:
             return heights[: abs(last) + 1], falls[: abs(last) + 1], last < 0
@@ -258,7 +194,7 @@ def _grow(
         grown, inverses = np.empty((2, room, ORDERS))
         count = grower(way.pair)(
             *(told, grown, inverses, way.side, way.kappa, way.y, begun, whole, rest),
-            *(max(top, begun + 1e-9), way.star, PIECE_SHARE * way.pole, float(epochs), STILL),
+            *(max(top, begun + 1e-9), way.star, way.widest, float(epochs), STILL),
         )
         if count < room or room >= MOST_PIECES:
             break

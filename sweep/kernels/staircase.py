@@ -38,23 +38,14 @@ from numpy.typing import NDArray
 
 from sweep.kernels.abel import ORDERS
 from sweep.kernels.backward import ORBITS, climber
-from sweep.kernels.conditions import step_size
-from sweep.kernels.sections import (
-    HIGH,
-    MOST_POINTS,
-    Way,
-    fewest_points,
-    goal,
-    sections,
-    way_down,
-)
+from sweep.kernels.conditions import HIGH, U, Way, step_size, way_down
+from sweep.kernels.sections import MOST_POINTS, fewest_points, goal, sections
 from sweep.neuron.problem import Problem
 
 __all__ = ["HEAD", "Staircase", "bins_per", "staircase", "steps"]
 
 Floats = NDArray[np.float64]
 
-U = 2.0**-53
 # What stands before the coefficients of a piece: where it begins, 2 over its width, the whole
 # epochs below it, and the band.
 HEAD = 4
@@ -104,9 +95,9 @@ class Staircase:
 
 
 @register_jitable
-def bins_per(edges, size):
+def bins_per(edges: Floats, size: int) -> float:
     """Return bins per unit of height."""
-    return size / max(edges[-1] - edges[0], 1e-300)
+    return size / max(edges[-1] - edges[0], 1e-300)  # type: ignore[no-any-return]
 
 
 def _bins(edges: Floats) -> NDArray[np.uint32]:
@@ -124,9 +115,7 @@ def steps(ask: Problem, rate: float, side: float, count: int, top: float = np.in
         return np.empty(0)
     heights, falls = np.empty((2, count + 1, ORBITS))
     heights[0] = way.lowest
-    last = climber(way.pair)(
-        heights, falls, side, way.kappa, way.y, top, np.inf, -np.inf, 0.0
-    )
+    last = climber(way.pair)(heights, falls, side, way.kappa, way.y, top, np.inf, -np.inf, 0.0)
     return heights[: last + 1, -1]
 
 
