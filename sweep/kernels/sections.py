@@ -167,7 +167,7 @@ def _rows(
 
 
 def _climb(way: Way, first: Floats, top: float) -> tuple[Floats, Floats, bool]:
-    """Return rows of orbits up from the first, f' there; say whether pieces may begin in the last."""
+    """Return rows of orbits up from the first, f' there, and whether pieces may begin there."""
     room = 128
     while True:
         heights, falls = np.empty((2, room + 1, ORBITS))

@@ -94,7 +94,7 @@ class Staircase:
     still: float
 
 
-@register_jitable
+@register_jitable  # type: ignore[untyped-decorator]
 def bins_per(edges: Floats, size: int) -> float:
     """Return bins per unit of height."""
     return size / max(edges[-1] - edges[0], 1e-300)  # type: ignore[no-any-return]
@@ -151,15 +151,18 @@ def _build(ask: Problem, way: Way, top: float, points: int) -> tuple[Staircase, 
         pieces[here, HEAD + width - section.grown.shape[1] :] = section.grown
         inverses[here, 2 + width - section.grown.shape[1] :] = section.inverses
         begin = here.stop
-    strays, off = _bands(ask, way, told, edges)
     apart = 4.0 * told[:, 10] + 16.0 * U
     # On the way to its end, a start loses max_epochs at the most.
     until = np.maximum(np.searchsorted(counts[:-1], counts[:-1] - ask.max_epochs, "right") - 1, 0)
-    strayed, missed = (total - np.append(0.0, total)[until] for total in (strays, off))
+    strayed, missed = _astray(ask, way, told, edges, until)
     fine = missed + apart <= np.maximum(OFF / way.gain, strayed)
     fine &= bool(first_off <= goal(way, way.lowest - way.width))
     pieces[:, 0], pieces[:, 1], pieces[:, 2] = told[:, 0], 2.0 / np.diff(edges), told[:, 1]
-    pieces[:, 3] = np.where(fine, strays + off + apart, np.inf)
+    strayed, missed = _astray(ask, way, told, edges, np.zeros(len(told), np.int64))
+    lost = way.y - ask.act.low
+    blur = 8 * U * (lost + 2 * ask.tolerance) / way.slope + 4 * U * abs(way.lowest)
+    bands = 2.0 * blur * told[0, 6] + 4.0 * U * abs(edges[1:]) * told[:, 6] + strayed + missed
+    pieces[:, 3] = np.where(fine, bands + apart, np.inf)
     inverses[:, 0], inverses[:, 1] = told[:, 2], 2.0 / told[:, 3]
     exact = told[:, 9] <= goal(way, told[:, 0])
     inverses[~exact] = np.nan
@@ -169,16 +172,22 @@ def _build(ask: Problem, way: Way, top: float, points: int) -> tuple[Staircase, 
     return built, resolved
 
 
-def _bands(ask: Problem, way: Way, told: Floats, edges: Floats) -> tuple[Floats, Floats]:
-    """Return how far, in epochs, training and A itself may be off, for each piece."""
+def _astray(
+    ask: Problem, way: Way, told: Floats, edges: Floats, until: NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """Return how far, in epochs, training and A itself may go astray on the way from each piece.
+
+    The way ends in the piece `until`.
+    """
     low, passing, miss, jump, slope, step, bend = told[:, [0, 3, 4, 5, 6, 7, 8]].T
-    lost = way.y - ask.act.low
-    c = 24 + 8 * lost / ask.tolerance
-    blur = 8 * U * (lost + 2 * ask.tolerance) / way.slope + 4 * U * abs(way.lowest)
     passing = np.minimum(passing, ask.max_epochs) + 1.0  # no more than train does
+    c = 24 + 8 * (way.y - ask.act.low) / ask.tolerance
     weight = U * passing * slope
-    high = edges[1:]
-    far = high * np.cumsum(weight) - np.cumsum(weight * (low - step))  # Σ A' u|z₀ − ζ|
-    rounded = blur * slope[0] + np.cumsum(weight * (c * step + bend)) + far
-    off = np.cumsum(passing * (4.0 * miss + 16.0 * U) + 4.0 * jump)
-    return 2.0 * rounded + 4.0 * U * abs(high) * slope, off
+
+    def along(each: Floats) -> Floats:
+        total = np.append(0.0, np.cumsum(each))
+        return np.asarray(total[1:] - total[until])
+
+    far = edges[1:] * along(weight) - along(weight * (low - step))  # Σ A' u|z₀ − ζ|
+    rounded = along(weight * (c * step + bend)) + far
+    return 2.0 * rounded, along(passing * (4.0 * miss + 16.0 * U) + 4.0 * jump)
