@@ -50,6 +50,7 @@ class Way(NamedTuple):
     """What starts meet on one side of the target; heights are side·z, so that they increase."""
 
     pair: str
+    forward: Callable[[float, float], tuple[float, float]]  # a − y, da/dz
     side: float
     y: float
     kappa: float
@@ -180,7 +181,18 @@ def way_down(ask: Problem, kappa: float, side: float) -> Way | None:
             calm = quiet
     longest = max(width, float(step.max(initial=0.0)))
     return Way(
-        *(f"{ask.cost} {ask.activation}", side, y, kappa, act.pole, widest, lowest, width, slope),
+        *(
+            f"{ask.cost} {ask.activation}",
+            act.forward,
+            side,
+            y,
+            kappa,
+            act.pole,
+            widest,
+            lowest,
+            width,
+            slope,
+        ),
         *(star, longest, gain, calm),
     )
 

@@ -71,11 +71,12 @@ def _powers(points: int) -> Floats:
 
 def sections(
     way: Way, top: float, points: int, epochs: int
-) -> tuple[Floats, float, list[Section], float]:
+) -> tuple[Floats, Floats, list[Section], float]:
     """Return all up to the top.
 
-    First come ends over the share θ of an epoch, as a polynomial of 2θ − 1, and how far it is
-    off; then the sections, rows and pieces in turn; then from where starts stand still.
+    First come errors and heights over the share θ of an epoch from f(T₀) to T₀, as polynomials
+    of 2θ − 1, and how far they are off; then the sections, rows and pieces in turn; then from where
+    on starts stand still.
     """
     even, found = _shares(points), list[Section]()
     row = way.lowest - way.width * (1.0 - even)
@@ -103,7 +104,8 @@ def sections(
         if shares is None:
             shares = even
         if first is None:
-            first = _fit(2.0 * shares - 1.0, heights[:1], points)
+            errors = [abs(way.forward(v, way.y)[0]) for v in (way.side * heights[0]).tolist()]
+            first = _fit(2.0 * shares - 1.0, np.array([errors, heights[0]]), points)
         found.append(
             _rows(heights[: last + 1], falls[: last + 1], shares, rates, whole, rest, points)
         )
@@ -120,8 +122,7 @@ def sections(
         at = (row - low) * per - 1.0
         shares = np.polyval(grown[-1], at) - (np.polyval(grown[-1], 1.0) - 1.0)
         rates = np.polyval(np.polyder(grown[-1]), at) * per
-    ends, off = first
-    return ends[0], float(off[0]), found, still
+    return *first, found, still
 
 
 def _fit(at: Floats, values: Floats, points: int) -> tuple[Floats, Floats]:

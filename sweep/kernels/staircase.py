@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from sweep.kernels.abel import ORDERS
 from sweep.kernels.backward import ORBITS, climber
 from sweep.kernels.conditions import HIGH, U, Way, step_size, way_down
-from sweep.kernels.sections import MOST_POINTS, fewest_points, goal, sections
+from sweep.kernels.sections import GOAL, MOST_POINTS, fewest_points, goal, sections
 from sweep.neuron.problem import Problem
 
 __all__ = ["HEAD", "Staircase", "bins_per", "staircase", "steps"]
@@ -73,8 +73,8 @@ class Staircase:
         highest first, whose argument goes from −1 to 1; NaN where it does not resolve A.
     bins : (B + 2,) uint32 array
         Of B even bins between the edges, how many edges lie below each.
-    first : (M,) array
-        Heights from f(T₀) to T₀ over the share θ of an epoch, a polynomial of 2θ − 1.
+    first : (2, M) array
+        Errors and heights from f(T₀) to T₀ over the share θ of an epoch, polynomials of 2θ − 1.
     counts : (P + 1,) array
         A at the edges.
     inverses : (P, 2 + M) array
@@ -156,7 +156,9 @@ def _build(ask: Problem, way: Way, top: float, points: int) -> tuple[Staircase, 
     until = np.maximum(np.searchsorted(counts[:-1], counts[:-1] - ask.max_epochs, "right") - 1, 0)
     strayed, missed = _astray(ask, way, told, edges, until)
     fine = missed + apart <= np.maximum(OFF / way.gain, strayed)
-    fine &= bool(first_off <= goal(way, way.lowest - way.width))
+    least = abs(ask.act.forward(way.side * (way.lowest - way.width), way.y)[0])
+    fine &= bool(first_off[0] <= GOAL * least)
+    fine &= bool(first_off[1] <= goal(way, way.lowest - way.width))
     pieces[:, 0], pieces[:, 1], pieces[:, 2] = told[:, 0], 2.0 / np.diff(edges), told[:, 1]
     strayed, missed = _astray(ask, way, told, edges, np.zeros(len(told), np.int64))
     lost = way.y - ask.act.low
