@@ -26,7 +26,7 @@ __all__ = ["answer_into", "both_sides", "choose_orbit"]
 
 WIDTH = width_of(types.float64)
 
-CONVERGED, MAX_EPOCHS = np.int8(Status.converged), np.int8(Status.max_epochs)
+CONVERGED, MAX_EPOCHS = float(Status.converged), float(Status.max_epochs)
 
 # Signed indices are tested for being negative: 1.3× the time.
 ZERO, ONE, EVERY = np.uint64(0), np.uint64(1), np.uint64((1 << WIDTH) - 1)
@@ -35,7 +35,7 @@ ZERO, ONE, EVERY = np.uint64(0), np.uint64(1), np.uint64((1 << WIDTH) - 1)
 MOST_TOGETHER = 8
 
 # Cells that go through all stages together, within the first cache.
-CHUNK = 256
+CHUNK = 2048
 
 # The share of an epoch of those that are not to be told from it.
 MET, CUT, UNSURE = -1.0, -2.0, -3.0
@@ -228,21 +228,31 @@ def _answerer(activation: str) -> Callable[..., int]:
             _find(1.0, above, z, residual, limit, max_epochs, share, count, error, end, room)
             _find(-1.0, below, z, residual, limit, max_epochs, share, count, error, end, room)
             for c in range(0, CHUNK, WIDTH):
-                told = load(share, 0, c)
-                if bits_of(-told > 1.5) != 0:  # cut, or not certain
+                told, wrong = load(share, 0, c), load(error, 0, c)
+                zero = told * 0.0
+                cut = -told > 1.5
+                if bits_of(cut) != 0:
                     ends = abs(_error(activation, load(end, 0, c), y))
-                    store(error, 0, c, select(-told > 1.5, ends, load(error, 0, c)))
-            for i in range(size):
-                if share[0, i] == UNSURE or not abs(z[0, i]) <= HIGHEST:
-                    undecided[left] = begin + i
-                    left += 1
+                    # An end may lie so near to T₀ that its error rounds to the tolerance's other
+                    # side.
+                    wrong = select(cut, select(ends > limit, ends, zero + beyond), wrong)
+                store(error, 0, c, select(cut, wrong, select(wrong > limit, zero + limit, wrong)))
+                store(share, 0, c, select(cut, zero + MAX_EPOCHS, zero + CONVERGED))
+                near = bits_of(zero + HIGHEST > abs(load(z, 0, c)))
+                open_ = (bits_of(-told > 2.5) | ~near) & EVERY
+                while open_ != 0:
+                    i = c + lowest(open_)
+                    open_ &= open_ - ONE
+                    if i < size:
+                        undecided[left] = begin + i
+                        left += 1
             out, number, state = final_error[here], epochs[here], status[here]
             for i in range(size):
-                # An end may lie so near to T₀ that its error rounds to the tolerance's other side.
-                cut = share[0, i] == CUT
-                out[i] = max(error[0, i], beyond) if cut else min(error[0, i], limit)
+                out[i] = error[0, i]
+            for i in range(size):
                 number[i] = np.int32(count[0, i])
-                state[i] = MAX_EPOCHS if cut else CONVERGED
+            for i in range(size):
+                state[i] = np.int8(share[0, i])
             if len(final_b) > 0:
                 out = final_b[here]
                 for i in range(size):
