@@ -126,15 +126,38 @@ def test_orbit_by_name_says_which_condition_failed(change, message):
         sweep.train([1.0, 2.0], [1.0, 2.0], **asked)
 
 
-def test_far_starts_nan_and_tiny_tolerances_are_trained():
-    far = [900.0, 5e3, -1e300, np.nan, 1.0, -2.0]
-    for tolerance in (0.1, 1e-12):
-        asked = {**ARTICLE, "tolerance": tolerance, "max_epochs": 50, "cost": "cross_entropy"}
-        walked, told = (
-            sweep.train(far, np.zeros(6), **asked, method=m) for m in ("train", "orbit")
-        )
-        assert (walked.epochs == told.epochs).all()
-        assert (walked.status == told.status).all()
+@pytest.mark.parametrize("cost", ["quadratic", "cross_entropy"])
+def test_far_starts_and_nan_are_trained(cost):
+    far = [900.0, 5e3, -1e300, np.nan, np.inf, -np.inf, 1.0, -2.0, 40.0, 60.0]
+    asked = {**ARTICLE, "max_epochs": 50, "cost": cost}
+    walked, told = (sweep.train(far, np.zeros(10), **asked, method=m) for m in ("train", "orbit"))
+    assert (walked.epochs == told.epochs).all()
+    assert (walked.status == told.status).all()
+    for name in ("final_error", "w", "b"):
+        assert getattr(told, name) == pytest.approx(getattr(walked, name), rel=1e-9, nan_ok=True)
+
+
+def test_a_tolerance_that_float64_does_not_resolve_is_trained():
+    asked = {**ARTICLE, "tolerance": 1e-8, "max_epochs": 20, "cost": "quadratic"}
+    z = np.linspace(-3, 3, 40_000)
+    walked = sweep.train(z, z, **asked, method="train")
+    assert (walked.final_error == sweep.train(z, z, **asked).final_error).all()
+    with pytest.raises(
+        sweep.SpecError, match="float64 does not resolve it: with tolerance = 1e-08"
+    ):
+        sweep.train(z, z, **asked, method="orbit")
+
+
+def test_ten_million_epochs_take_no_more_memory_than_ten():
+    asked = {**ARTICLE, "cost": "quadratic", "learning_rate": 0.01, "max_epochs": 10_000_000}
+    z = np.array([10.0, 11.5, 12.0])  # 1.2, 5.2 and 8.3 million epochs
+    walked, told = (sweep.train(0 * z, z, **asked, method=m) for m in ("train", "orbit"))
+    assert walked.epochs.max() > 5_000_000
+    assert (walked.epochs == told.epochs).all()
+    assert told.final_error == pytest.approx(walked.final_error, rel=1e-9)
+    ask = problem(x=1.0, y=0.0, cost="quadratic", tolerance=0.1, max_epochs=10_000_000)
+    (stairs,) = orbit.both_sides(ask, 0.01, -20.0, 20.0)
+    assert sum(getattr(stairs, name).nbytes for name in ("edges", "pieces", "inverses")) < 2**17
 
 
 def test_a_sweep_says_which_method_made_it(tmp_path):

@@ -195,7 +195,7 @@ def grower(pair: str) -> Callable[..., int]:
             astray = 0.0
             for j in range(ORDERS):
                 goal, t = rest + 0.5 * (AT[j] + 1.0) * passing, AT[j]
-                for _ in range(8):
+                for _ in range(5):
                     t -= (polynomial(pieces[p], t) - goal) / slope_of(pieces[p], t)
                 points[j] = t
             for c in range(ORDERS):

@@ -27,16 +27,19 @@ __all__ = [
 # Small towards the end, so that threads finish together.
 LARGEST_BLOCK, SMALLEST_BLOCK = 32768, 4096
 
-# With the orbit, a block's few undecided neurons are trained together: the more the better.
-ORBIT_BLOCK = 262144
+# With the orbit a neuron takes nanoseconds, so blocks are large, and all the same (a million
+# neurons, two threads: 8.0 ms in blocks of 32,768, 7.5 ms in these).
+ORBIT_BLOCK = 131072
 
 
-def blocks(count: int, threads: int, largest: int) -> Iterator[tuple[int, int]]:
+def blocks(
+    count: int, threads: int, largest: int, smallest: int = SMALLEST_BLOCK
+) -> Iterator[tuple[int, int]]:
     """Cut `count` neurons into blocks (first, last), smaller and smaller ones."""
     first = 0
     while first < count:
         fair = (count - first) // (8 * threads)
-        last = min(first + max(SMALLEST_BLOCK, min(largest, fair)), count)
+        last = min(first + max(smallest, min(largest, fair)), count)
         yield first, last
         first = last
 

@@ -119,8 +119,8 @@ def train(
         else:
             answer_into(part, weights[here], biases[here], float(rates[0]), ask, stop, stairs)
 
-    largest = LARGEST_BLOCK if stairs is None else ORBIT_BLOCK
-    run_blocks(block, blocks(len(biases), threads, largest), threads)
+    sizes = (LARGEST_BLOCK,) if stairs is None else (ORBIT_BLOCK, ORBIT_BLOCK)
+    run_blocks(block, blocks(len(biases), threads, *sizes), threads)
     return Trained(**{**vars(out), "w": out.w[:, 0]}) if flat else out
 
 
