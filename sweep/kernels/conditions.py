@@ -24,7 +24,7 @@ from sweep.neuron.costs import fused
 from sweep.neuron.problem import Problem
 
 __all__ = [
-    *("BROAD", "HIGH", "Way", "obstacle", "pull", "step_size", "way_down", "width_at"),
+    *("BROAD", "HIGH", "Way", "obstacle", "pull", "step_size", "test_blur", "way_down", "width_at"),
 ]
 
 Floats = NDArray[np.float64]
@@ -100,6 +100,11 @@ def lower_target(ask: Problem) -> float:
     """Return the target, mirrored into the lower half of the range."""
     y = float(ask.y[0])
     return ask.act.low + ask.act.high - y if ask.act.mirrors(y) else y
+
+
+def test_blur(ask: Problem) -> float:
+    """Return how far rounding can move a − y where it is tested against the tolerance."""
+    return 8 * U * (lower_target(ask) - ask.act.low + 2 * ask.tolerance)
 
 
 def pull(pair, z, y):

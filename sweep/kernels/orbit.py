@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sweep.errors import SpecError
 from sweep.kernels.block import Trained, train_into, untrained
 from sweep.kernels.cache import compiled, once
-from sweep.kernels.conditions import lower_target, obstacle
+from sweep.kernels.conditions import lower_target, obstacle, test_blur
 from sweep.kernels.staircase import HEAD, Staircase, bins_per, staircase
 from sweep.kernels.vectormath import bits_of, load, lowest, select, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
@@ -76,7 +76,7 @@ def _polynomial(table, row, begin, t):
 
 
 @register_jitable
-def _find(side, stairs, z, residual, limit, max_epochs, share, count, error, end, room):
+def _find(side, stairs, z, residual, least, max_epochs, share, count, error, end, room):
     """Answer those on one side of the target, lanes at a time.
 
     The share is θ of those that converge, whose ends and errors are set, and CUT or UNSURE of the
@@ -88,7 +88,7 @@ def _find(side, stairs, z, residual, limit, max_epochs, share, count, error, end
     begin, last = np.uint64(HEAD), np.uint64(len(pieces) - 1)
     lowest_, highest, per = edges[0], edges[last + ONE], bins_per(edges, len(bins) - 2)
     for c in range(0, z.shape[1], WIDTH):
-        wrong = load(residual, 0, c) * side > limit
+        wrong = load(residual, 0, c) * side > least
         if bits_of(wrong) == 0:
             continue
         here = load(z, 0, c) * side
@@ -180,18 +180,18 @@ def _answerer(activation: str) -> Callable[..., int]:
 
     @compiled(
         whole(
-            *(weights, biases, vector, number, stairs, stairs, number, number, whole),
+            *(weights, biases, vector, number, stairs, stairs, number, number, number, whole),
             *(epochs_type, status_type, vector, vector, matrix, vector),
             types.Array(whole, 1, "C"),
         )
     )
     def answer(
-        w, b, x, sign, above, below, y, limit, max_epochs,
+        w, b, x, sign, above, below, y, limit, blur, max_epochs,
         epochs, status, initial_error, final_error, final_w, final_b, undecided,
     ):  # fmt: skip
         """Answer the starts; return how many are not certain, and their numbers in `undecided`.
 
-        The weights are (d, N).
+        The weights are (d, N). Errors nearer to the limit than the blur are not told apart.
         """
         z, end, share = np.zeros((1, CHUNK)), np.zeros((1, CHUNK)), np.zeros((1, CHUNK))
         residual, error, count = np.zeros((1, CHUNK)), np.zeros((1, CHUNK)), np.zeros((1, CHUNK))
@@ -221,12 +221,15 @@ def _answerer(activation: str) -> Callable[..., int]:
                 store(error, 0, c, size_of)
                 store(end, 0, c, start)
                 store(count, 0, c, zero)
-                store(share, 0, c, select(size_of > limit, zero + CUT, zero + MET))
+                told = select(size_of > limit + blur, zero + CUT, zero + UNSURE)
+                store(share, 0, c, select(size_of > limit - blur, told, zero + MET))
             out = initial_error[here]
             for i in range(size):
                 out[i] = error[0, i]
-            _find(1.0, above, z, residual, limit, max_epochs, share, count, error, end, room)
-            _find(-1.0, below, z, residual, limit, max_epochs, share, count, error, end, room)
+            _find(1.0, above, z, residual, limit - blur, max_epochs, share, count, error, end, room)
+            _find(
+                -1.0, below, z, residual, limit - blur, max_epochs, share, count, error, end, room
+            )
             for c in range(0, CHUNK, WIDTH):
                 told, wrong = load(share, 0, c), load(error, 0, c)
                 zero = told * 0.0
@@ -295,7 +298,7 @@ def answer_into(
     left = _answerer(ask.activation)(
         *(np.ascontiguousarray(w.T), b, ask.x[0], sign),
         *(sides.get(1.0, NOWHERE), sides.get(-1.0, NOWHERE)),
-        *(lower_target(ask), ask.tolerance, ask.max_epochs),
+        *(lower_target(ask), ask.tolerance, 2.0 * test_blur(ask), ask.max_epochs),
         *(out.epochs, out.status, out.initial_error, out.final_error, final_w, out.b, undecided),
     )
     if not np.shares_memory(final_w, out.w):

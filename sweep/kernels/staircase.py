@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from sweep.kernels.abel import ORDERS
 from sweep.kernels.backward import ORBITS, climber
-from sweep.kernels.conditions import HIGH, U, Way, step_size, way_down
+from sweep.kernels.conditions import HIGH, U, Way, step_size, test_blur, way_down
 from sweep.kernels.sections import GOAL, MOST_POINTS, fewest_points, goal, sections
 from sweep.neuron.problem import Problem
 
@@ -161,8 +161,7 @@ def _build(ask: Problem, way: Way, top: float, points: int) -> tuple[Staircase, 
     fine &= bool(first_off[1] <= goal(way, way.lowest - way.width))
     pieces[:, 0], pieces[:, 1], pieces[:, 2] = told[:, 0], 2.0 / np.diff(edges), told[:, 1]
     strayed, missed = _astray(ask, way, told, edges, np.zeros(len(told), np.int64))
-    lost = way.y - ask.act.low
-    blur = 8 * U * (lost + 2 * ask.tolerance) / way.slope + 4 * U * abs(way.lowest)
+    blur = test_blur(ask) / way.slope + 4 * U * abs(way.lowest)
     bands = 2.0 * blur * told[0, 6] + 4.0 * U * abs(edges[1:]) * told[:, 6] + strayed + missed
     pieces[:, 3] = np.where(fine, bands + apart, np.inf)
     inverses[:, 0], inverses[:, 1] = told[:, 2], 2.0 / told[:, 3]
