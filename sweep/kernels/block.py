@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba.core import types
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from sweep.kernels.cache import compiled, once
-from sweep.kernels.lanes import COLUMNS, kernels
+from sweep.kernels.lanes import COLUMNS, measure, walk
+from sweep.kernels.vectormath import width_of
 from sweep.neuron.problem import Problem, Status
 
-__all__ = ["STARTS", "Trained", "rows", "train_into", "untrained"]
+__all__ = ["STARTS", "Trained", "rows", "train_into", "trainer", "untrained"]
 
 CONVERGED, MAX_EPOCHS, NON_FINITE = (np.int8(s) for s in Status)
 
@@ -74,111 +76,149 @@ def rows(out: Trained, here: slice) -> Trained:
     return Trained(**{name: value[here] for name, value in vars(out).items()})
 
 
-class _Ends(NamedTuple):
-    """The compiled functions before and after training, for one dtype."""
+@register_jitable
+def _lay_out(w, b, learning_rate, x, sign, per_z, step, features, start, rate, status):
+    """Set the start, rate and status of each neuron, as the lanes take them.
 
-    lay_out: Callable[..., None]
-    line_up: Callable[..., int]
-    settle: Callable[..., None]
-
-
-@once
-def _ends(dtype: str) -> _Ends:
-    number = getattr(types, dtype)
-    matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
-    doubles = types.Array(types.float64, 1, "C")
-    samples = types.Array(types.float64, 2, "C")
-    integer = types.int64 if number.bitwidth == 64 else types.int32
-    counts, queue_type = types.Array(integer, 2, "C"), types.Array(types.uint64, 1, "C")
-    statuses, epochs_type = types.Array(types.int8, 1, "C"), types.Array(types.int32, 1, "C")
-    rates = types.Array(types.float64, 1, "A", readonly=True)
-
-    @compiled(types.void(*STARTS, rates, samples, doubles, matrix, matrix, matrix, statuses))
-    def lay_out(w, b, learning_rate, x, sign, features, start, rate, status):
-        """Set the start, step and status of each neuron, as the lanes take them."""
-        n, d = x.shape
-        p, step = len(start), 1.0 / n
+    Returns the largest of each, of one sample and without regard to the sign.
+    """
+    n, d = x.shape
+    p, farthest, fastest = len(start), start.dtype.type(0), start.dtype.type(0)
+    for i in range(len(b)):
+        status[i] = CONVERGED
+        rate[0, i] = learning_rate[i] * step
+        fastest = max(fastest, rate[0, i])
         if n == 1:
-            step = 0.0
-            for j in range(d):
-                step += x[0, j] * x[0, j]
-            step += 1.0
-        for i in range(len(b)):
-            if n == 1:
-                z = w[i, 0] * x[0, 0]
-                for j in range(1, d):
-                    z += w[i, j] * x[0, j]
-                start[0, i] = sign[0] * (z + b[i])
+            z = w[i, 0] * x[0, 0]
+            for j in range(1, d):
+                z += w[i, j] * x[0, j]
+            start[0, i] = (sign * (z + b[i])) * per_z
+            if np.isfinite(start[0, i]):
+                farthest = max(farthest, abs(start[0, i]))
             else:
-                for j in range(d):
-                    start[j, i] = w[i, j]
-                start[d, i] = b[i]
-            rate[0, i] = learning_rate[i] * step
-            status[i] = CONVERGED
+                status[i] = NON_FINITE
+        else:
+            for j in range(d):
+                start[j, i] = w[i, j]
+            start[d, i] = b[i]
             for k in range(n):
                 z = 0.0
                 for j in range(p):
                     z += start[j, i] * features[k, j]
                 if not np.isfinite(z):
                     status[i] = NON_FINITE
-            if status[i] == NON_FINITE:  # a stand-in, not trained
-                for j in range(p):
-                    start[j, i] = 0.0
+        if status[i] == NON_FINITE:  # a stand-in, not trained
+            for j in range(p):
+                start[j, i] = 0.0
+    return farthest, fastest
 
-    @compiled(types.int64(statuses, matrix, number, vector, queue_type))
-    def line_up(status, error, limit, distance, queue):
-        """Set the queue of those to be trained; return how many they are."""
-        low, high = np.inf, -np.inf
-        for i in range(len(status)):
-            if error[0, i] > limit and status[i] == CONVERGED:
-                low, high = min(low, distance[i]), max(high, distance[i])
-        scale = (DISTANCES - 1) / (high - low) if high > low else 0.0
-        after = np.zeros(DISTANCES + 1, np.int64)
-        bins = np.empty(len(status), np.int16)
-        for i in range(len(status)):
-            bins[i] = -1
-            if error[0, i] > limit and status[i] == CONVERGED:
-                bins[i] = int((high - distance[i]) * scale)
-                after[bins[i] + 1] += 1
-        for k in range(DISTANCES):
-            after[k + 1] += after[k]
-        for i in range(len(status)):
-            if bins[i] >= 0:
-                queue[after[bins[i]]] = i
-                after[bins[i]] += 1
-        return after[DISTANCES]
+
+@register_jitable
+def _line_up(status, error, limit, n, distance, initial_error):
+    """Set initial errors; return the numbers of those to be trained, in the order to train."""
+    low, high = np.inf, -np.inf
+    for i in range(len(status)):
+        initial_error[i] = error[0, i] / n
+        if status[i] == NON_FINITE:
+            initial_error[i] = np.nan
+        elif error[0, i] > limit:
+            low, high = min(low, distance[i]), max(high, distance[i])
+    scale = (DISTANCES - 1) / (high - low) if high > low else 0.0
+    after = np.zeros(DISTANCES + 1, np.int64)
+    bins = np.empty(len(status), np.int16)
+    for i in range(len(status)):
+        bins[i] = -1
+        if status[i] == CONVERGED and error[0, i] > limit:
+            bins[i] = int((high - distance[i]) * scale)
+            after[bins[i] + 1] += 1
+    for k in range(DISTANCES):
+        after[k + 1] += after[k]
+    queue = np.empty(after[DISTANCES], np.uint64)
+    for i in range(len(status)):
+        if bins[i] >= 0:
+            queue[after[bins[i]]] = i
+            after[bins[i]] += 1
+    return queue
+
+
+@register_jitable
+def _settle(
+    w, b, learning_rate, x, sign, rate, total, error, limit, status, final_error, final_w, final_b
+):
+    """Write what became of each neuron."""
+    n, d = x.shape
+    for i in range(len(b)):
+        final_error[i] = error[0, i] / n
+        if status[i] == NON_FINITE:
+            final_error[i] = np.nan
+        elif error[0, i] > limit:
+            status[i] = MAX_EPOCHS
+    for i in range(len(final_b)):
+        if n == 1:
+            moved = learning_rate[i] * (sign * total[0, i])
+            for j in range(d):
+                final_w[i, j] = w[i, j] - moved * x[0, j]
+            final_b[i] = b[i] - moved
+        else:
+            for j in range(d):
+                final_w[i, j] = w[i, j] - rate[0, i] * total[j, i]
+            final_b[i] = b[i] - rate[0, i] * total[d, i]
+
+
+# What keeps one sample's z, in octaves, within the range of a power of 2. A step goes towards the
+# target, which lies below the middle, and is at most 2 rates: none goes above 2 rates that did not
+# start there. Once rate·2^z is below 1, an epoch adds at most the rate to 2^−z, so that 2³¹ epochs
+# lead to −38 at the lowest, or to where the last long step led. tanh takes the power of 2z.
+NEAR = {"float64": (500.0, 100.0), "float32": (60.0, 10.0)}
+TOO_FAR = -1
+
+
+@once
+def _trainer(cost: str, activation: str, kind: str, dtype: str) -> Callable[..., int]:
+    """Compile the training of a block, or take it from the disk; `kind` as for `lanes.walk`."""
+    pair = f"{cost} {activation}"
+    number, double, whole = getattr(types, dtype), types.float64, types.int64
+    matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
+    rates = types.Array(double, 1, "A", readonly=True)
+    width = width_of(number)
+    most, fastest = NEAR[dtype]
 
     @compiled(
-        types.void(
-            *(*STARTS, rates, samples, doubles, matrix, matrix, counts, matrix, number),
-            *(epochs_type, statuses, vector, matrix, vector),
+        whole(
+            *(*STARTS, rates, types.Array(double, 2, "C"), double, double, double),
+            *(matrix, vector, number, whole, types.Array(types.uint8, 1, "C")),
+            *(types.Array(types.int32, 1, "C"), types.Array(types.int8, 1, "C")),
+            *(vector, vector, matrix, vector),
         )
     )
-    def settle(
-        w, b, learning_rate, x, sign, rate, total, count, error, limit,
-        epochs, status, final_error, final_w, final_b,
+    def train(
+        w, b, learning_rate, x, sign, per_z, step, features, y, limit, max_epochs, stop,
+        epochs, status, initial_error, final_error, final_w, final_b,
     ):  # fmt: skip
-        """Write what became of each neuron."""
-        n, d = x.shape
-        for i in range(len(b)):
-            epochs[i] = count[0, i]
-            final_error[i] = error[0, i] / n
-            if status[i] == NON_FINITE:
-                final_error[i] = np.nan
-            elif error[0, i] > limit:
-                status[i] = MAX_EPOCHS
-        for i in range(len(final_b)):
-            if n == 1:
-                moved = learning_rate[i] * (sign[0] * total[0, i])
-                for j in range(d):
-                    final_w[i, j] = w[i, j] - moved * x[0, j]
-                final_b[i] = b[i] - moved
-            else:
-                for j in range(d):
-                    final_w[i, j] = w[i, j] - rate[0, i] * total[j, i]
-                final_b[i] = b[i] - rate[0, i] * total[d, i]
+        n, padded = len(x), -(-len(b) // COLUMNS) * COLUMNS
+        p = features.shape[1]
+        start, total = np.empty((p, padded), number), np.zeros((p, padded), number)
+        rate, error = np.empty((1, padded), number), np.empty((1, padded), number)
+        largest = _lay_out(w, b, learning_rate, x, sign, per_z, step, features, start, rate, status)
+        if kind == "near" and not (largest[0] <= most and largest[1] <= fastest):
+            return TOO_FAR
+        measure(pair, kind, width, start, rate, total, features, y, error)
+        queue = _line_up(status, error, limit, n, start[0] if n == 1 else error[0], initial_error)
+        epochs[:] = 0
+        walked = 0
+        if max_epochs > 0:
+            walked = walk(
+                pair, kind, width, start, rate, queue, total, epochs,
+                features, y, limit, max_epochs, stop,
+            )  # fmt: skip
+            measure(pair, kind, width, start, rate, total, features, y, error)
+        _settle(
+            w, b, learning_rate, x, sign, rate, total, error, limit,
+            status, final_error, final_w, final_b,
+        )  # fmt: skip
+        return walked
 
-    return _Ends(lay_out, line_up, settle)
+    return train
 
 
 def _largest_sum(mean: float, n: int, dtype: np.dtype[Any]) -> Any:
@@ -199,6 +239,56 @@ def _oriented(ask: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.where(mirrored, -1.0, 1.0), np.where(mirrored, act.low + act.high - ask.y, ask.y)
 
 
+Train = Callable[
+    [Trained, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]], int
+]
+
+
+def trainer(ask: Problem, dtype: str) -> Train:
+    """Return a function that trains blocks of neurons of one problem, each on its thread.
+
+    It takes (out, w, b, learning_rate, stop), writes the results into `out` and returns the
+    lane-epochs walked, those of lanes without work too.
+
+    out : Trained
+        Of N neurons, `w` of shape (N, d), or empty w and b; views into larger arrays will do.
+    w, b, learning_rate : (N, d), (N,) and (N,) arrays
+    stop : (1,) uint8 array
+        The work is abandoned soon after it becomes 1.
+    """
+    n = len(ask.x)
+    sign, y = _oriented(ask)
+    if n > 1:
+        features = np.hstack([ask.x, np.ones((n, 1))]) * sign[:, None] * ask.act.octaves
+        per_z, step = 1.0, 1.0 / (n * ask.act.octaves)
+    else:
+        features = np.ones((1, 1))
+        per_z, step = ask.act.octaves, (float((ask.x**2).sum()) + 1.0) * ask.act.octaves
+    number = np.dtype(dtype)
+    setting = (
+        *(ask.x, float(sign[0]), per_z, step, features.astype(number), y.astype(number)),
+        *(_largest_sum(ask.tolerance, n, number), ask.max_epochs),
+    )
+    kinds = ("many",) if n > 1 else ("near", "one")
+
+    def train(
+        out: Trained,
+        w: NDArray[np.float64],
+        b: NDArray[np.float64],
+        learning_rate: NDArray[np.float64],
+        stop: NDArray[np.uint8],
+    ) -> int:
+        results = tuple(vars(out).values())
+        walked = TOO_FAR
+        for kind in kinds:
+            if walked == TOO_FAR:
+                compiled_for = _trainer(ask.cost, ask.activation, kind, dtype)
+                walked = compiled_for(w, b, learning_rate, *setting, stop, *results)
+        return walked
+
+    return train
+
+
 def train_into(
     out: Trained,
     w: NDArray[np.float64],
@@ -207,51 +297,5 @@ def train_into(
     ask: Problem,
     stop: NDArray[np.uint8],
 ) -> int:
-    """Train one block of neurons on this thread and write the results into `out`.
-
-    Parameters
-    ----------
-    out : Trained
-        Of N neurons, `w` of shape (N, d), or empty w and b; views into larger arrays will do.
-    w, b, learning_rate : (N, d), (N,) and (N,) arrays
-    stop : (1,) uint8 array
-        The work is abandoned soon after it becomes 1.
-
-    Returns
-    -------
-    int
-        Lane-epochs walked, those of lanes without work too.
-    """
-    size, dtype = len(b), out.initial_error.dtype
-    n, d = ask.x.shape
-    sign, y = _oriented(ask)
-    padded = -(-size // COLUMNS) * COLUMNS
-    p = 1 if n == 1 else d + 1
-    start, total = np.zeros((p, padded), dtype), np.zeros((p, padded), dtype)
-    rate, error = np.zeros((1, padded), dtype), np.empty((1, padded), dtype)
-    count = np.zeros((1, padded), np.int64 if dtype == np.float64 else np.int32)
-    features = np.ones((1, 1), dtype)
-    if n > 1:
-        features = (np.hstack([ask.x, np.ones((n, 1))]) * sign[:, None]).astype(dtype)
-    ends = _ends(str(dtype))
-    measure, train = kernels(ask.cost, ask.activation, "one" if n == 1 else "many", str(dtype))
-    limit, y = _largest_sum(ask.tolerance, n, dtype), y.astype(dtype)
-    ends.lay_out(w, b, learning_rate, ask.x, sign, features, start, rate, out.status)
-    measure(start, rate, total, features, y, error)
-    np.divide(error[0, :size], n, out=out.initial_error)
-    walked = 0
-    if ask.max_epochs > 0:
-        queue = np.empty(size, np.uint64)
-        distance = start[0] if n == 1 else error[0]
-        waiting = ends.line_up(out.status, error, limit, distance, queue)
-        walked = train(
-            *(start, rate, queue[:waiting], total, count),
-            *(features, y, limit, ask.max_epochs, stop),
-        )
-        measure(start, rate, total, features, y, error)
-    ends.settle(
-        *(w, b, learning_rate, ask.x, sign, rate, total, count, error, limit),
-        *(out.epochs, out.status, out.final_error, out.w, out.b),
-    )
-    out.initial_error[out.status == NON_FINITE] = np.nan
-    return walked
+    """Train one block, as `trainer` says."""
+    return trainer(ask, str(out.initial_error.dtype))(out, w, b, learning_rate, stop)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sweep.kernels.cache import compiled, once
 from sweep.kernels.vectormath import load, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
+from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import fused
 from sweep.neuron.problem import Problem
 
@@ -50,7 +51,7 @@ class Way(NamedTuple):
     """What starts meet on one side of the target; heights are side·z, so that they increase."""
 
     pair: str
-    forward: Callable[[float, float], tuple[float, float]]  # a − y, da/dz
+    error: Callable[[float], float]  # |a − y| over z
     side: float
     y: float
     kappa: float
@@ -122,7 +123,7 @@ def _overload_pull(pair, z, y):
     delta_slope = register_jitable(fused(cost, activation).delta_slope)
 
     def at(pair, z, y):
-        residual, slope = forward(z, y)
+        residual, slope = forward(z, y, exp_ratio)
         steep = delta_slope(residual, slope, bend(residual + y, slope))
         return residual, delta(residual, slope), steep
 
@@ -167,7 +168,7 @@ def way_down(ask: Problem, kappa: float, side: float) -> Way | None:
     star = _height(ask, y, side, 0.0) if y > act.low else None
     star = -np.inf if star is None else star
     widest = PIECE_SHARE * act.pole
-    residual, slope = act.forward(side * lowest, y)
+    residual, slope = act.forward(side * lowest, y, exp_ratio)
     width = kappa * abs(ask.fused.delta(residual, slope))
     deltas, slopes = profile(ask.cost, ask.activation, y)
     height = side * np.arange(-48.0, 48.0, STRIDE)
@@ -188,7 +189,7 @@ def way_down(ask: Problem, kappa: float, side: float) -> Way | None:
     return Way(
         *(
             f"{ask.cost} {ask.activation}",
-            act.forward,
+            lambda z: abs(act.forward(z, y, exp_ratio)[0]),
             side,
             y,
             kappa,
@@ -210,12 +211,12 @@ def _height(ask: Problem, y: float, side: float, goal: float) -> float | None:
     low, high = -700.0, 700.0
     while high - low > 0.25:
         middle = 0.5 * (low + high)
-        if act.forward(middle, y)[0] < goal:
+        if act.forward(middle, y, exp_ratio)[0] < goal:
             low = middle
         else:
             high = middle
     z = high
     for _ in range(6):  # Newton
-        residual, slope = act.forward(z, y)
+        residual, slope = act.forward(z, y, exp_ratio)
         z -= (residual - goal) / slope
     return side * z

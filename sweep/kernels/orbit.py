@@ -17,7 +17,7 @@ from sweep.kernels.block import Trained, train_into, untrained
 from sweep.kernels.cache import compiled, once
 from sweep.kernels.conditions import lower_target, obstacle, test_blur
 from sweep.kernels.staircase import HEAD, Staircase, bins_per, staircase
-from sweep.kernels.vectormath import bits_of, load, lowest, select, store, width_of
+from sweep.kernels.vectormath import bits_of, exp2_ratio, load, lowest, select, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.problem import Problem, Status
@@ -157,15 +157,16 @@ def _find(side, stairs, z, residual, least, max_epochs, share, count, error, end
 
 
 def _error(activation, z, y):
-    """Return a − y of lanes; in compiled code only."""
+    """Return a − y of lanes, to the bit what training takes it for; in compiled code only."""
 
 
 @overload(_error, prefer_literal=True)
 def _overload_error(activation, z, y):
     if not isinstance(activation, types.StringLiteral):
         return None
-    forward = register_jitable(ACTIVATIONS[activation.literal_value].forward)
-    return lambda activation, z, y: forward(z, y)[0]
+    act = ACTIVATIONS[activation.literal_value]
+    forward, octaves = register_jitable(act.forward), act.octaves
+    return lambda activation, z, y: forward(z * octaves, y, exp2_ratio)[0]
 
 
 @once

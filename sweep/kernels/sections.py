@@ -104,7 +104,7 @@ def sections(
         if shares is None:
             shares = even
         if first is None:
-            errors = [abs(way.forward(v, way.y)[0]) for v in (way.side * heights[0]).tolist()]
+            errors = [way.error(z) for z in (way.side * heights[0]).tolist()]
             first = _fit(2.0 * shares - 1.0, np.array([errors, heights[0]]), points)
         found.append(
             _rows(heights[: last + 1], falls[: last + 1], shares, rates, whole, rest, points)

@@ -156,7 +156,7 @@ def _build(ask: Problem, way: Way, top: float, points: int) -> tuple[Staircase, 
     until = np.maximum(np.searchsorted(counts[:-1], counts[:-1] - ask.max_epochs, "right") - 1, 0)
     strayed, missed = _astray(ask, way, told, edges, until)
     fine = missed + apart <= np.maximum(OFF / way.gain, strayed)
-    least = abs(ask.act.forward(way.side * (way.lowest - way.width), way.y)[0])
+    least = way.error(way.side * (way.lowest - way.width))
     fine &= bool(first_off[0] <= GOAL * least)
     fine &= bool(first_off[1] <= goal(way, way.lowest - way.width))
     pieces[:, 0], pieces[:, 1], pieces[:, 2] = told[:, 0], 2.0 / np.diff(edges), told[:, 1]
