@@ -14,10 +14,10 @@ steps are narrow, thousands of them lie on a piece that solves A(f(z)) = A(z) �
 **Which starts are certain.** `train` computes ζ_{j+1} = f(ζ_j) + e_j, with ζ_j = z₀ − κT_j for the
 sum T_j that it holds, and (u = 2⁻⁵³ the unit roundoff, to first order)
 
-    |e_j| ≤ κu [ c δ(ζ_j) + |ζ_j δ'(ζ_j)| ] + u |z₀ − ζ_{j+1}|,     c = 24 + 8 (y − low)/tolerance:
+    |e_j| ≤ κu [ c δ(ζ_j) + 2 |ζ_j δ'(ζ_j)| ] + u |z₀ − ζ_{j+1}|,     c = 24 + 8 (y − low)/tolerance:
 
-the formulas of δ round a dozen times, and a − y loses (a + y)/|a − y| of that; the argument z₀ − κT
-is rounded once; the addition to T rounds by u·T. By the mean value theorem A(ζ_{j+1}) is
+the formulas of δ round a dozen times, and a − y loses (a + y)/|a − y| of that; the argument z₀ − κT, in
+octaves, is rounded once, and so is their number in z; the addition to T rounds by u·T. By the mean value theorem A(ζ_{j+1}) is
 A(ζ_j) − 1 + A'(ξ)·e_j: no error grows on the way. So after k epochs `train` is at most
 Σ A'|e_j| from A(z₀) − k, to which the rounding of its last test adds A'(T₀) times what that moves
 T₀. Where A(z₀) is farther than this from every whole number, `train` counts exactly what the
@@ -70,7 +70,8 @@ class Staircase:
         Where the pieces begin, the last one's end after them.
     pieces : (P, HEAD + M) array
         What stands at HEAD, then A less the whole epochs below: coefficients of a polynomial,
-        highest first, whose argument goes from −1 to 1; NaN where it does not resolve A.
+        highest first, whose argument goes from −1 to 1. The band is infinite where it does not
+        resolve A.
     bins : (B + 2,) uint32 array
         Of B even bins between the edges, how many edges lie below each.
     first : (2, M) array
@@ -79,7 +80,7 @@ class Staircase:
         A at the edges.
     inverses : (P, 2 + M) array
         Of each piece, A less the whole epochs below where it begins, 2 over how much A grows on it,
-        and coefficients of the argument over A's share, both from −1 to 1; NaN as above.
+        and coefficients of the argument over A's share, both from −1 to 1; NaN where they do not resolve it.
     still : float
         Starts from here on move by less than a rounding in max_epochs.
     """
@@ -190,5 +191,5 @@ def _astray(
         return np.asarray(total[1:] - total[until])
 
     far = edges[1:] * along(weight) - along(weight * (low - step))  # Σ A' u|z₀ − ζ|
-    rounded = along(weight * (c * step + bend)) + far
+    rounded = along(weight * (c * step + 2.0 * bend)) + far
     return 2.0 * rounded, along(passing * (4.0 * miss + 16.0 * U) + 4.0 * jump)

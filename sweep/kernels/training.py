@@ -69,7 +69,7 @@ def train(
     method : "auto", "train" or "orbit"
         "train" walks every epoch. "orbit" gives the same epochs, and the rest to 1e-9, from one
         backward orbit; it needs one sample, one learning rate, float64 and a map that does not
-        fold. "auto" takes the orbit where that holds and there are at least 32,768 neurons.
+        fold. "auto" takes the orbit where that holds and there are at least 16,384 neurons.
     threads : int, optional
         Default: the CPUs that this process may use. The results do not depend on it.
 
