@@ -162,6 +162,7 @@ def _overload_error(activation, z, y):
 
 @once
 def answerer(activation: str) -> Callable[..., int]:
+    """Compile the answer for an activation."""
     number, whole = types.float64, types.int64
     matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
     weights, biases = (types.Array(number, ndim, "C", readonly=True) for ndim in (2, 1))

@@ -14,12 +14,13 @@ steps are narrow, thousands of them lie on a piece that solves A(f(z)) = A(z) �
 **Which starts are certain.** `train` computes ζ_{j+1} = f(ζ_j) + e_j, with ζ_j = z₀ − κT_j for the
 sum T_j that it holds, and (u = 2⁻⁵³ the unit roundoff, to first order)
 
-    |e_j| ≤ κu [ c δ(ζ_j) + 2 |ζ_j δ'(ζ_j)| ] + u |z₀ − ζ_{j+1}|,     c = 24 + 8 (y − low)/tolerance:
+    |e_j| ≤ κu [ c δ(ζ_j) + 2 |ζ_j δ'(ζ_j)| ] + u |z₀ − ζ_{j+1}|,   c = 24 + 8 (y − low)/tolerance:
 
-the formulas of δ round a dozen times, and a − y loses (a + y)/|a − y| of that; the argument z₀ − κT, in
-octaves, is rounded once, and so is their number in z; the addition to T rounds by u·T. By the mean value theorem A(ζ_{j+1}) is
-A(ζ_j) − 1 + A'(ξ)·e_j: no error grows on the way. So after k epochs `train` is at most
-Σ A'|e_j| from A(z₀) − k, to which the rounding of its last test adds A'(T₀) times what that moves
+the formulas of δ round a dozen times, and a − y loses (a + y)/|a − y| of that; the argument z₀ − κT,
+in octaves, is rounded once, and so is their number in a unit of z; the addition to T rounds by u·T.
+By the mean value theorem A(ζ_{j+1}) is A(ζ_j) − 1 + A'(ξ)·e_j: no error grows on the way. So after
+k epochs `train` is at most Σ A'|e_j| from A(z₀) − k, to which the rounding of z₀ adds A'(z₀) times
+what it moves z₀ (the code takes 4u|z₀|), and that of the last test A'(T₀) times what it moves
 T₀. Where A(z₀) is farther than this from every whole number, `train` counts exactly what the
 staircase says. The code takes twice these bounds, which also covers the second order and its own
 orbit (kept in two float64 and solved to a few u of each step), with the greatest A', δ and |zδ'| of
@@ -80,7 +81,8 @@ class Staircase:
         A at the edges.
     inverses : (P, 2 + M) array
         Of each piece, A less the whole epochs below where it begins, 2 over how much A grows on it,
-        and coefficients of the argument over A's share, both from −1 to 1; NaN where they do not resolve it.
+        and coefficients of the argument over A's share, both from −1 to 1; NaN where they do not
+        resolve that.
     still : float
         Starts from here on move by less than a rounding in max_epochs.
     """
