@@ -16,8 +16,8 @@ sum T_j that it holds, and (u = 2⁻⁵³ the unit roundoff, to first order)
 
     |e_j| ≤ κu [ c δ(ζ_j) + 2 |ζ_j δ'(ζ_j)| ] + u |z₀ − ζ_{j+1}|,   c = 24 + 8 (y − low)/tolerance:
 
-the formulas of δ round a dozen times, and a − y loses (a + y)/|a − y| of that; the argument z₀ − κT,
-in octaves, is rounded once, and so is their number in a unit of z; the addition to T rounds by u·T.
+the formulas of δ round a dozen times, and a − y loses (a + y)/|a − y| of that; the argument z₀ − κT
+in octaves is rounded once, and so is their number in a unit of z; the addition to T rounds by u·T.
 By the mean value theorem A(ζ_{j+1}) is A(ζ_j) − 1 + A'(ξ)·e_j: no error grows on the way. So after
 k epochs `train` is at most Σ A'|e_j| from A(z₀) − k, to which the rounding of z₀ adds A'(z₀) times
 what it moves z₀ (the code takes 4u|z₀|), and that of the last test A'(T₀) times what it moves
