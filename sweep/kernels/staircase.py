@@ -428,7 +428,10 @@ def _fewest_points(
     ask: Problem, y: float, kappa: float, width: float, goal: float, cut_goal: float
 ) -> int:
     """Return how many points resolve the orbit's intervals, if nothing but poles is near."""
-    heights = (abs(ask.fused.delta(*ask.act.forward(v, y, exp_ratio))) for v in np.arange(-40.0, 40.0, 0.25))
+    heights = (
+        abs(ask.fused.delta(*ask.act.forward(v, y, exp_ratio)))
+        for v in np.arange(-40.0, 40.0, 0.25)
+    )
     widest = max(kappa * max(heights), 1e-12)
     # On the widest interval polynomials converge at the rate ρ; cut off, starts may end there.
     reach = 2 * ask.act.pole / widest

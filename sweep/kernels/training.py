@@ -132,9 +132,7 @@ def train(
     return Trained(**{**vars(out), "w": out.w[:, 0]}) if flat else out
 
 
-def _reach(
-    w: NDArray[Any], b: NDArray[Any], x: NDArray[np.float64]
-) -> tuple[float, float]:
+def _reach(w: NDArray[Any], b: NDArray[Any], x: NDArray[np.float64]) -> tuple[float, float]:
     """Return numbers between which w·x + b lies wherever it is finite."""
     low = high = 0.0
     for factor, values in [*zip(x, w.T, strict=True), (1.0, b)]:
