@@ -10,7 +10,7 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from sweep.kernels.lanes import COLUMNS, idle_lanes, kernels
+from sweep.kernels.lanes import COLUMNS, idle_places, kernels
 from sweep.neuron.problem import Problem, Status
 
 __all__ = ["STARTS", "Trained", "rows", "train_into", "trainer", "untrained"]
@@ -157,7 +157,7 @@ def trainer(ask: Problem, dtype: str) -> Train:
         walked = 0
         if ask.max_epochs > 0:
             walked = walk(
-                *(idle_lanes(p, dtype), start, rate, queue, total, out.epochs),
+                *(idle_places(p, dtype), start, rate, queue, total, out.epochs),
                 *(features, y, limit, ask.max_epochs, stop),
             )
             measure(start, rate, total, features, y, error)

@@ -47,9 +47,9 @@ from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.costs import fused
 
-__all__ = ["COLUMNS", "Kernels", "idle_lanes", "kernels"]
+__all__ = ["COLUMNS", "Kernels", "idle_places", "kernels"]
 
-# Lanes in training: 64 here (890 million useful neuron-epochs a second on the benchmark's sweep,
+# Places in training: 64 here (890 million useful neuron-epochs a second on the benchmark's sweep,
 # against 710 with 32 and 840 with 128). In float32, 128.
 VECTORS = 2
 
@@ -63,7 +63,7 @@ CACHE_LINE = 64
 SHORTEST, LONGEST = 2, 32
 
 
-class Lanes(NamedTuple):
+class Places(NamedTuple):
     """The state of the neurons in training, made once and used for block after block.
 
     Attributes
@@ -91,11 +91,11 @@ class Lanes(NamedTuple):
     wrong: NDArray[np.uint64]
 
 
-def idle_lanes(parameters: int, dtype: str) -> Lanes:
+def idle_places(parameters: int, dtype: str) -> Places:
     """Return lanes without work."""
     width = width_of(getattr(types, dtype))
     state, one = (parameters, VECTORS * width), (parameters, width)
-    return Lanes(
+    return Places(
         *(_aligned(state, dtype), _aligned(state, dtype), _aligned((1, state[1]), dtype)),
         *(_aligned(one, dtype), _aligned(one, dtype)),
         *(np.zeros(state[1], np.uint64), np.zeros(state[1], np.int64)),
@@ -115,7 +115,7 @@ def _measure(pair, kind, width, start, rate, total, x, y, error):
     """Set the sum Σ|a − y| of every neuron; in compiled code only."""
 
 
-def _advance(pair, kind, lanes, x, y, limit, epochs):
+def _advance(pair, kind, places, x, y, limit, epochs):
     """Walk some epochs with every neuron of the lanes; in compiled code only.
 
     A neuron with Σ|a − y| ≤ limit stands still.
@@ -134,15 +134,15 @@ def _formulas(pair, kind):
 
 
 @overload(_advance, prefer_literal=True)
-def _overload_advance(pair, kind, lanes, x, y, limit, epochs):
+def _overload_advance(pair, kind, places, x, y, limit, epochs):
     if not isinstance(pair, types.StringLiteral):
         return None
     forward, delta, ratio = _formulas(pair, kind)
     width = width_of(limit)
 
     # Adding a masked δ, and keeping masks instead of counts: 1.12× the epochs.
-    def one(pair, kind, lanes, x, y, limit, epochs):
-        start, total, rate, wrong = lanes.start, lanes.total, lanes.rate, lanes.wrong
+    def one(pair, kind, places, x, y, limit, epochs):
+        start, total, rate, wrong = places.start, places.total, places.rate, places.wrong
         target = y[0]
         for epoch in range(epochs):
             for v in range(VECTORS):
@@ -154,15 +154,15 @@ def _overload_advance(pair, kind, lanes, x, y, limit, epochs):
                 store(total, 0, c, t + select(more, delta(residual, slope), zero(total)))
                 wrong[epoch, v] = bits_of(more)
 
-    def many(pair, kind, lanes, x, y, limit, epochs):
-        total, theta, gradient = lanes.total, lanes.theta, lanes.gradient
+    def many(pair, kind, places, x, y, limit, epochs):
+        total, theta, gradient = places.total, places.theta, places.gradient
         n, p = x.shape
         for epoch in range(epochs):
             for v in range(VECTORS):
                 c = v * width
-                minus_rate = -load(lanes.rate, 0, c)
+                minus_rate = -load(places.rate, 0, c)
                 for j in range(p):
-                    store(theta, j, 0, fma(minus_rate, load(total, j, c), load(lanes.start, j, c)))
+                    store(theta, j, 0, fma(minus_rate, load(total, j, c), load(places.start, j, c)))
                     store(gradient, j, 0, zero(total))
                 error = zero(total)
                 for i in range(n):
@@ -178,7 +178,7 @@ def _overload_advance(pair, kind, lanes, x, y, limit, epochs):
                 for j in range(p):
                     step = select(more, load(gradient, j, 0), zero(total))
                     store(total, j, c, load(total, j, c) + step)
-                lanes.wrong[epoch, v] = bits_of(more)
+                places.wrong[epoch, v] = bits_of(more)
 
     return many if kind.literal_value == "many" else one
 
@@ -214,7 +214,7 @@ class Kernels(NamedTuple):
 
     measure(start, rate, total, x, y, error)
         Sets error, the sum of |a − y| over the samples.
-    train(lanes, start, rate, queue, total, count, x, y, limit, max_epochs, stop)
+    train(places, start, rate, queue, total, count, x, y, limit, max_epochs, stop)
         Trains the neurons in `queue`, in that order, until their sum of |a − y| is at most
         `limit`, and sets their total and count (N,). Returns the number of lane-epochs walked,
         early when stop[0] becomes 1.
@@ -247,13 +247,13 @@ def kernels(cost: str, activation: str, kind: str, dtype: str) -> Kernels:
 
     @compiled(
         whole(
-            *(typeof(idle_lanes(1, dtype)), matrix, matrix, queue_type, matrix, counts),
+            *(typeof(idle_places(1, dtype)), matrix, matrix, queue_type, matrix, counts),
             *(matrix, vector, number, whole, types.Array(types.uint8, 1, "C")),
         )
     )
-    def train(lanes, start, rate, queue, total, count, x, y, limit, max_epochs, stop):
+    def train(places, start, rate, queue, total, count, x, y, limit, max_epochs, stop):
         p = len(start)
-        working, wrong, neuron, began = lanes.working, lanes.wrong, lanes.neuron, lanes.began
+        working, wrong, neuron, began = places.working, places.wrong, places.neuron, places.began
         waiting = len(queue)
         taken = finished = updates = tick = oldest = 0
         interval, epochs = SHORTEST, 1
@@ -282,7 +282,7 @@ def kernels(cost: str, activation: str, kind: str, dtype: str) -> Kernels:
                         counted = tick - epochs - began[lane] + more
                         i = neuron[lane]
                         for j in range(p):
-                            total[j, i] = lanes.total[j, lane]
+                            total[j, i] = places.total[j, lane]
                         count[i] = counted
                         updates += counted
                         finished += 1
@@ -291,9 +291,9 @@ def kernels(cost: str, activation: str, kind: str, dtype: str) -> Kernels:
                         i = neuron[lane] = queue[taken]
                         taken += 1
                         for j in range(p):
-                            lanes.start[j, lane] = start[j, i]
-                            lanes.total[j, lane] = 0
-                        lanes.rate[0, lane] = rate[0, i]
+                            places.start[j, lane] = start[j, i]
+                            places.total[j, lane] = 0
+                        places.rate[0, lane] = rate[0, i]
                         began[lane] = tick
                         work |= ONE << bit
                 working[v] = work
@@ -310,7 +310,7 @@ def kernels(cost: str, activation: str, kind: str, dtype: str) -> Kernels:
                         oldest = began[lane] if began[lane] < oldest else oldest
                 left = oldest + max_epochs - tick
                 epochs = left if left < interval else interval
-            _advance(pair, kind, lanes, x, y, limit, epochs)
+            _advance(pair, kind, places, x, y, limit, epochs)
             tick += epochs
         for v in range(VECTORS):
             working[v] = 0
