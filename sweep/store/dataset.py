@@ -115,6 +115,7 @@ def write_part(folder: Folder, grid: Grid, part: int, table: pa.Table) -> None:
         file,
         row_group_size=ROW_GROUP,
         compression="zstd",
+        write_batch_size=ROW_GROUP,
         max_rows_per_page=ROW_GROUP,
         data_page_size=8 * ROW_GROUP,
         use_dictionary=list(NAMES),

@@ -24,10 +24,11 @@ _BETWEEN = 2
 
 def seal(file: memoryview) -> None:
     """Put the checksum in place of the blank that the file was written with."""
-    digits = _digits(bytes(file))
+    footer = file[-int.from_bytes(file[-8:-4], "little") - 8 :]
+    digits = _digits(bytes(footer))
     assert digits is not None
-    assert file[digits] == BLANK
-    file[digits] = hashlib.sha256(file).hexdigest().encode()
+    assert footer[digits] == BLANK
+    footer[digits] = hashlib.sha256(file).hexdigest().encode()
 
 
 def sealed(file: bytes) -> Literal["whole", "damaged", "unsealed"]:
