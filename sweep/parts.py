@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from itertools import product
 from threading import Lock
@@ -16,7 +17,7 @@ from sweep.kernels.orbit import answer_into, both_sides, choose_orbit
 from sweep.kernels.staircase import Staircase
 from sweep.kernels.threads import LARGEST_BLOCK, ORBIT_BLOCK
 from sweep.neuron.problem import Problem
-from sweep.store.dataset import write_part
+from sweep.store.dataset import encoded, write_part
 from sweep.store.folder import Folder
 from sweep.store.schema import table
 
@@ -66,11 +67,30 @@ def make_part(
     stairs: Stairs,
     stop: NDArray[np.uint8],
     progress: Callable[[int, int], None],
+    turn: AbstractContextManager[object] | None = None,
 ) -> str:
     """Compute and write a part on this thread and say by which method; "" if stopped before.
 
-    Progress is told of (cells, neuron-epochs).
+    Progress is told of (cells, neuron-epochs). What takes the CPU is done within `turn`, if given;
+    what waits for the disk or the network, outside.
     """
+    with turn or nullcontext():
+        made = _made(grid, part, stairs, stop, progress)
+    if made is None:
+        return ""
+    method, content = made
+    write_part(folder, grid, part, content)
+    return method
+
+
+def _made(
+    grid: Grid,
+    part: int,
+    stairs: Stairs,
+    stop: NDArray[np.uint8],
+    progress: Callable[[int, int], None],
+) -> tuple[str, memoryview] | None:
+    """Return a part's method and file; None if stopped before."""
     cells = grid.part(part)
     axes = grid.columns(cells)
     *weights, b = (axes[name] for name in grid.start_names)
@@ -93,8 +113,7 @@ def make_part(
                 answer_into(view, w[here], b[here], learning_rate, ask, stop, steps)
             row = here.stop
             if stop[0]:
-                return ""
+                return None
             progress(len(view.epochs), int(view.epochs.sum()))
     method = " and ".join(sorted(methods))
-    write_part(folder, grid, part, table(grid, part, axes, out, method))
-    return method
+    return method, encoded(table(grid, part, axes, out, method))

@@ -10,7 +10,7 @@ from mpmath import mp, mpf
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.kernels.block import Trained
-from sweep.store.dataset import prepare, write_part
+from sweep.store.dataset import encoded, prepare, write_part
 from sweep.store.folder import open_folder
 from sweep.store.schema import table
 
@@ -81,9 +81,8 @@ def write_result(folder, epochs_of, part_rows=None, **fields):
             w=error,
             b=error,
         )
-        write_part(
-            to, grid, part, table(grid, part, grid.columns(grid.part(part)), trained, "train")
-        )
+        axes = grid.columns(grid.part(part))
+        write_part(to, grid, part, encoded(table(grid, part, axes, trained, "train")))
     return folder
 
 

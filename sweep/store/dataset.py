@@ -54,8 +54,16 @@ ROW_GROUP = 2**20
 # dictionary 8.4 and 0.62, by deltas 5.5 and 0.03. Cut into pages of 20,000 rows, as the writer does
 # by itself, an error comes to 3.3 bytes: neighbours on a grid resemble those of the next weight,
 # which such a page does not reach.
-SPLIT = ("initial_error", "final_error")
-NAMES = ("cost", "status")
+WRITING: dict[str, Any] = {
+    "row_group_size": ROW_GROUP,
+    "compression": "zstd",
+    "write_batch_size": ROW_GROUP,
+    "max_rows_per_page": ROW_GROUP,
+    "data_page_size": 8 * ROW_GROUP,
+    "use_dictionary": ["cost", "status"],
+    "column_encoding": dict.fromkeys(("initial_error", "final_error"), "BYTE_STREAM_SPLIT"),
+    "write_page_checksum": True,
+}
 
 
 def part_name(grid: Grid, part: int) -> str:
@@ -107,23 +115,17 @@ def read_spec(folder: Folder) -> Spec:
     return Spec.parse(text, folder / SPEC_FILE)
 
 
-def write_part(folder: Folder, grid: Grid, part: int, table: pa.Table) -> None:
-    """Write a part's file, sealed, whole or not at all."""
+def encoded(table: pa.Table) -> memoryview:
+    """Return the file of a part's table, sealed."""
     file = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        file,
-        row_group_size=ROW_GROUP,
-        compression="zstd",
-        write_batch_size=ROW_GROUP,
-        max_rows_per_page=ROW_GROUP,
-        data_page_size=8 * ROW_GROUP,
-        use_dictionary=list(NAMES),
-        column_encoding=dict.fromkeys(SPLIT, "BYTE_STREAM_SPLIT"),
-        write_page_checksum=True,
-    )
+    pq.write_table(table, file, **WRITING)
     content = memoryview(file.getvalue()).cast("B")
     seal(content)
+    return content
+
+
+def write_part(folder: Folder, grid: Grid, part: int, content: memoryview) -> None:
+    """Write a part's file whole or not at all."""
     write_whole(folder, part_name(grid, part), content)
 
 
