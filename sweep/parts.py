@@ -9,6 +9,7 @@ from itertools import product
 from threading import Lock
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep.experiment.grid import Grid, Segment
@@ -21,7 +22,7 @@ from sweep.store.dataset import encoded, write_part
 from sweep.store.folder import Folder
 from sweep.store.schema import table
 
-__all__ = ["Stairs", "make_part", "staircases"]
+__all__ = ["Stairs", "make_part", "part_table", "staircases"]
 
 Stairs = Callable[[Segment], list[Staircase] | None]
 
@@ -75,22 +76,23 @@ def make_part(
     what waits for the disk or the network, outside.
     """
     with turn or nullcontext():
-        made = _made(grid, part, stairs, stop, progress)
-    if made is None:
-        return ""
-    method, content = made
+        made = part_table(grid, part, stairs, stop, progress)
+        if made is None:
+            return ""
+        method, whole = made
+        content = encoded(whole)
     write_part(folder, grid, part, content)
     return method
 
 
-def _made(
+def part_table(
     grid: Grid,
     part: int,
     stairs: Stairs,
     stop: NDArray[np.uint8],
     progress: Callable[[int, int], None],
-) -> tuple[str, memoryview] | None:
-    """Return a part's method and file; None if stopped before."""
+) -> tuple[str, pa.Table] | None:
+    """Compute a part on this thread: its method and table; None if stopped before."""
     cells = grid.part(part)
     axes = grid.columns(cells)
     *weights, b = (axes[name] for name in grid.start_names)
@@ -116,4 +118,4 @@ def _made(
                 return None
             progress(len(view.epochs), int(view.epochs.sum()))
     method = " and ".join(sorted(methods))
-    return method, encoded(table(grid, part, axes, out, method))
+    return method, table(grid, part, axes, out, method)
