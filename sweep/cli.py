@@ -252,6 +252,9 @@ def _check(asked: argparse.Namespace) -> int:
 
     faults = check(asked.folder)
     print("\n".join(faults) or f"{asked.folder}: every part is there and whole")
+    missing = sum(fault.endswith("is missing") for fault in faults)
+    if missing > 1:
+        print(f"{missing} parts are missing; `sweep run` computes them")
     return 1 if faults else 0
 
 

@@ -136,6 +136,9 @@ def test_a_folder_of_another_spec_is_refused_with_the_difference(whole):
         sweep.run(other, whole)
     with pytest.raises(sweep.SpecError, match="part_rows is None there, 7 here"):
         sweep.run(spec(part_rows=7), whole)
+    longer = spec(axes={**SMALL["axes"], "learning_rate": [0.1, 0.5, 1.0]})
+    with pytest.raises(sweep.SpecError, match="to extend an axis, run its new values alone into"):
+        sweep.run(longer, whole)
     assert parts(whole) == before
 
 

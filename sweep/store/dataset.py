@@ -65,6 +65,9 @@ WRITING: dict[str, Any] = {
     "write_page_checksum": True,
 }
 
+# Parts are runs of cells in the grid's order, and a longer axis moves every cell behind it.
+_LONGER = "; to extend an axis, run its new values alone into a folder of their own, and read both"
+
 
 def part_name(grid: Grid, part: int) -> str:
     """Return the name of a part's file."""
@@ -87,7 +90,8 @@ def prepare(folder: Folder, spec: Spec) -> None:
     if SPEC_FILE in there:
         found = differences(spec, read_spec(folder))
         if found:
-            raise SpecError(f"{folder}: holds another sweep: {'; '.join(found)}")
+            hint = _LONGER if any(each.startswith("axes.") for each in found) else ""
+            raise SpecError(f"{folder}: holds another sweep: {'; '.join(found)}{hint}")
     elif any(fnmatch(name, "part-*.parquet") for name in there):
         raise SpecError(f"{folder}: has parts but no {SPEC_FILE}; choose another folder")
     else:
