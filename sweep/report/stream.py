@@ -95,8 +95,8 @@ def open_result(folder: str | Path | Folder, *, skip_damaged: bool = False) -> R
     ]
     if damaged and not skip_damaged:
         raise SweepError(
-            f"{folder}: {', '.join(damaged)}; `sweep run` computes such parts anew, "
-            "--skip-damaged goes on without"
+            f"{folder}: {', '.join(damaged)}; --skip-damaged goes on without, "
+            "`sweep run` computes such parts anew"
         )
     parts = tuple(part for part in range(grid.parts) if part not in wrong)
     if not parts:
