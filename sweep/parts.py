@@ -18,8 +18,9 @@ from sweep.kernels.orbit import answer_into, both_sides, choose_orbit
 from sweep.kernels.staircase import Staircase
 from sweep.kernels.threads import LARGEST_BLOCK, ORBIT_BLOCK
 from sweep.neuron.problem import Problem
-from sweep.store.dataset import encoded, write_part
-from sweep.store.folder import Folder
+from sweep.store.dataset import part_name
+from sweep.store.encoding import encoded
+from sweep.store.folder import Folder, write_whole
 from sweep.store.schema import table
 
 __all__ = ["Stairs", "make_part", "part_table", "staircases"]
@@ -79,10 +80,9 @@ def make_part(
         made = part_table(grid, part, stairs, stop, progress)
         if made is None:
             return ""
-        method, whole = made
-        content = encoded(whole)
-    write_part(folder, grid, part, content)
-    return method
+        content = encoded(grid, made[1])
+    write_whole(folder, part_name(grid, part), content)
+    return made[0]
 
 
 def part_table(

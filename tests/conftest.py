@@ -10,8 +10,9 @@ from mpmath import mp, mpf
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.kernels.block import Trained
-from sweep.store.dataset import encoded, prepare, write_part
-from sweep.store.folder import open_folder
+from sweep.store.dataset import part_name, prepare
+from sweep.store.encoding import encoded
+from sweep.store.folder import open_folder, write_whole
 from sweep.store.schema import table
 
 # The same examples on every machine: what is red here is red there.
@@ -82,7 +83,8 @@ def write_result(folder, epochs_of, part_rows=None, **fields):
             b=error,
         )
         axes = grid.columns(grid.part(part))
-        write_part(to, grid, part, encoded(table(grid, part, axes, trained, "train")))
+        content = encoded(grid, table(grid, part, axes, trained, "train"))
+        write_whole(to, part_name(grid, part), content)
     return folder
 
 

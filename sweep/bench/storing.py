@@ -20,83 +20,100 @@ from numpy.typing import NDArray
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.kernels.threads import default_threads
-from sweep.parts import part_table, staircases
+from sweep.parts import Stairs, part_table, staircases
 from sweep.running import run
-from sweep.store.dataset import WRITING, part_name
+from sweep.store.dataset import part_name
+from sweep.store.encoding import encoded, settings
 
 __all__ = ["against_pyarrow", "encodings", "measured"]
 
-NAMES = ["cost", "status"]
 # Tables in memory while pyarrow writes them.
 TOGETHER = 16
+
+WAYS = ("plain", "split", "delta", "dictionary", "indices")
+NUMBERS = {"plain": "PLAIN", "split": "BYTE_STREAM_SPLIT", "delta": "DELTA_BINARY_PACKED"}
+TEXT = {"plain": "PLAIN", "delta": "DELTA_BYTE_ARRAY"}
+
+
+def table_of(grid: Grid, part: int, stairs: Stairs) -> pa.Table:
+    """Return the table of a part, as a run hands it to pyarrow."""
+    found = part_table(grid, part, stairs, np.zeros(1, np.uint8), lambda *_: None)
+    assert found is not None
+    return found[1]
 
 
 def encodings(column: pa.ChunkedArray) -> Iterator[tuple[str, pa.ChunkedArray, dict[str, Any]]]:
     """Yield the name of each encoding that fits a column, the column for it and the settings."""
-    plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-    indices, settings = plain.dictionary_encode(), {"use_dictionary": True, "column_encoding": None}
-    yield "dictionary", plain, settings
-    yield "dictionary, as indices", indices, settings
-    fitting = {
-        pa.float64(): ("PLAIN", "BYTE_STREAM_SPLIT"),
-        pa.int32(): ("PLAIN", "BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED"),
-        pa.string(): ("PLAIN", "DELTA_BYTE_ARRAY"),
-    }
-    for name in fitting[plain.type]:
-        said = name.lower().replace("_", " ").removesuffix(" packed")
-        yield said, plain, {"use_dictionary": False, "column_encoding": {"it": name}}
+    indices = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    plain = column.cast(indices.type.value_type)
+    for name, parquet in (TEXT if pa.types.is_string(plain.type) else NUMBERS).items():
+        if name != "delta" or not pa.types.is_floating(plain.type):
+            yield name, plain, {"use_dictionary": False, "column_encoding": {"it": parquet}}
+    for name, values in (("dictionary", plain), ("indices", indices)):
+        yield name, values, {"use_dictionary": True, "column_encoding": None}
 
 
-def measured(column: pa.ChunkedArray, rounds: int = 7) -> dict[str, tuple[float, float]]:
+def measured(
+    column: pa.ChunkedArray, otherwise: dict[str, Any], rounds: int = 7
+) -> dict[str, tuple[float, float]]:
     """Return rows a second on one thread, and bytes a row, by the name of the encoding."""
     found = {}
-    for name, values, settings in encodings(column):
+    for name, values, encoding in encodings(column):
         field = pa.field("it", values.type, nullable=False)
         table = pa.Table.from_arrays([values], schema=pa.schema([field]))
         took = []
         for _ in range(rounds):
             file, began = pa.BufferOutputStream(), time.thread_time()
-            pq.write_table(table, file, **{**WRITING, **settings})
+            pq.write_table(table, file, **{**otherwise, **encoding})
             took.append(time.thread_time() - began)
         found[name] = len(values) / median(took), file.getvalue().size / len(values)
     return found
 
 
-def one_part(spec: Spec, place: float = 0.25) -> pa.Table:
-    """Return a part out of a sweep, some way into it."""
-    parts = Grid(spec).parts
-    with tempfile.TemporaryDirectory() as folder:
-        run(spec, folder, shard=(1 + int(place * parts), parts))
-        (file,) = Path(folder).glob("part-*")
-        return pq.read_table(file, read_dictionary=NAMES)
-
-
-def columns(spec: Spec) -> Iterator[tuple[str, pa.ChunkedArray]]:
-    """Yield a column of each kind that results have, and what it is."""
+def kinds(spec: Spec) -> Iterator[tuple[str, Spec, list[str]]]:
+    """Yield sweeps of the kinds that there are, with the columns that are measured in each."""
     said = spec.model_dump(exclude_unset=True)
-    crossed = one_part(spec)
-    for name in ("cost", "learning_rate", "w0", "b0", "epochs", "initial_error"):
-        yield name, crossed[name]
-    between = one_part(Spec(**{**said, "task": said["task"] | {"x": 1.3}}))
-    yield "initial_error, x = 1.3", between["initial_error"]
+
+    def other(**change: Any) -> Spec:
+        return Spec(**{**said, **change})
+
+    crossed = ["cost", "learning_rate", "w0", "b0", "epochs", "status", "initial_error"]
+    yield "", spec, [*crossed, "final_error"]
+    yield "x = 1.3", other(task={**said["task"], "x": 1.3}), ["initial_error"]
     axes = {name: values for name, values in said["axes"].items() if name not in ("w", "b")}
-    start = {"random": "normal", "count": 2**20, "scale": 3.0}
-    drawn = one_part(Spec(**{**said, "axes": axes, "start": start}))
-    yield "w0, drawn", drawn["w0"]
-    yield "initial_error, drawn", drawn["initial_error"]
-    several = {"x": [i / 4 for i in range(16)], "y": [float(i > 7) for i in range(16)]}
+    start = {"random": "normal", "count": 2**21, "scale": 3.0}
+    yield "drawn starts", other(axes=axes, start=start), ["w0", "epochs", "initial_error"]
+    task = {"x": [i / 4 for i in range(16)], "y": [float(i > 7) for i in range(16)]}
     stop = {"tolerance": 0.2, "max_epochs": 300}
-    many = one_part(Spec(**{**said, "task": several, "stop": stop}))
-    yield "epochs, 16 samples", many["epochs"]
-    yield "final_error, 16 samples", many["final_error"]
+    yield "16 samples", other(task=task, stop=stop), ["epochs", "final_error"]
 
 
 def print_encodings(spec: Spec) -> None:
-    """Print rows a second and bytes a row of each encoding of each kind of column."""
-    for label, column in columns(spec):
-        print(label)
-        for name, (rate, size) in measured(column).items():
-            print(f"  {name:24} {rate / 1e6:7.0f} million rows a second  {size:8.4f} bytes a row")
+    """Print a table: million rows a second and bytes a row; the encoding in use in bold."""
+    print("", "column", *WAYS, "", sep=" | ")
+    print("", "---", *("---" for _ in WAYS), "", sep="|")
+    sizes = {}
+    for label, one, names in kinds(spec):
+        grid = Grid(one)
+        how = settings(grid)
+        table = table_of(grid, grid.parts // 4, staircases(grid))
+        sizes[label or "x = 1"] = len(encoded(grid, table)) / len(table)
+        for name in names:
+            taken = "split" if name in how["column_encoding"] else "plain"
+            taken = "indices" if name in how["use_dictionary"] else taken
+            cells = {
+                way: f"{rate / 1e6:.0f}, {size:.{1 if size < 0.1 else 3}g}"
+                for way, (rate, size) in measured(table[name], how).items()
+            }
+            cells[taken] = f"**{cells[taken]}**"
+            print(
+                "",
+                f"{name}, {label}".strip(", "),
+                *(cells.get(way, "") for way in WAYS),
+                "",
+                sep=" | ",
+            )
+    print("bytes a row of whole files:", ", ".join(f"{k} {v:.2f}" for k, v in sizes.items()))
 
 
 Seconds = NDArray[np.float64]
@@ -111,18 +128,13 @@ def alone(grid: Grid, folder: Path, threads: int) -> Seconds:
     """Let pyarrow write the tables of all parts, and return how long that took; not the making."""
     stairs, took = staircases(grid), np.zeros(2)
 
-    def made(part: int) -> pa.Table:
-        found = part_table(grid, part, stairs, np.zeros(1, np.uint8), lambda *_: None)
-        assert found is not None
-        return found[1]
-
     with ThreadPoolExecutor(threads) as pool:
         for first in range(0, grid.parts, TOGETHER):
             parts = range(first, min(first + TOGETHER, grid.parts))
-            tables = list(pool.map(made, parts))
+            tables = list(pool.map(partial(table_of, grid, stairs=stairs), parts))
             files = [folder / part_name(grid, part) for part in parts]
             began = clock()
-            list(pool.map(partial(pq.write_table, **WRITING), tables, files))
+            list(pool.map(partial(pq.write_table, **settings(grid)), tables, files))
             took += clock() - began
     return took
 

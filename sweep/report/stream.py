@@ -20,7 +20,8 @@ from sweep.errors import SpecError, SweepError
 from sweep.experiment.grid import Grid
 from sweep.kernels.threads import default_threads
 from sweep.neuron.problem import Status
-from sweep.store.dataset import ROW_GROUP, faults, part_name, read_spec
+from sweep.store.dataset import faults, part_name, read_spec
+from sweep.store.encoding import ROW_GROUP
 from sweep.store.folder import Folder, open_file, open_folder
 
 Item = TypeVar("Item")

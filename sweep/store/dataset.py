@@ -1,4 +1,4 @@
-"""The parts of a result in their folder: prepared, written, checked."""
+"""The parts of a result in their folder: which there are, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sweep.store.folder import (
     write_whole,
 )
 from sweep.store.schema import FORMAT, METADATA_KEY
-from sweep.store.seal import seal, sealed
+from sweep.store.seal import sealed
 
 __all__ = [
     "check",
@@ -41,29 +41,10 @@ __all__ = [
     "read_spec",
     "standing_parts",
     "strays",
-    "write_part",
 ]
 
 SPEC_FILE = "spec.toml"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-ROW_GROUP = 2**20
-
-# Measured on parts of the billion (1,048,576 rows; milliseconds and bytes a row of a column, on one
-# core): a bias plain 3.6 and 0.08, by dictionary 12 and 0.11, by byte stream split 4.3 and 0.03;
-# an error by byte stream split 5.1 and 0.12, plain 12.8 and 0.66; epochs plain 2.1 and 0.02, by
-# dictionary 8.4 and 0.62, by deltas 5.5 and 0.03. Cut into pages of 20,000 rows, as the writer does
-# by itself, an error comes to 3.3 bytes: neighbours on a grid resemble those of the next weight,
-# which such a page does not reach.
-WRITING: dict[str, Any] = {
-    "row_group_size": ROW_GROUP,
-    "compression": "zstd",
-    "write_batch_size": ROW_GROUP,
-    "max_rows_per_page": ROW_GROUP,
-    "data_page_size": 8 * ROW_GROUP,
-    "use_dictionary": ["cost", "status"],
-    "column_encoding": dict.fromkeys(("initial_error", "final_error"), "BYTE_STREAM_SPLIT"),
-    "write_page_checksum": True,
-}
 
 # Parts are runs of cells in the grid's order, and a longer axis moves every cell behind it.
 _LONGER = "; to extend an axis, run its new values alone into a folder of their own, and read both"
@@ -117,20 +98,6 @@ def read_spec(folder: Folder) -> Spec:
     except SweepError as error:
         raise SpecError(str(error)) from None
     return Spec.parse(text, folder / SPEC_FILE)
-
-
-def encoded(table: pa.Table) -> memoryview:
-    """Return the file of a part's table, sealed."""
-    file = pa.BufferOutputStream()
-    pq.write_table(table, file, **WRITING)
-    content = memoryview(file.getvalue()).cast("B")
-    seal(content)
-    return content
-
-
-def write_part(folder: Folder, grid: Grid, part: int, content: memoryview) -> None:
-    """Write a part's file whole or not at all."""
-    write_whole(folder, part_name(grid, part), content)
 
 
 def read_about(folder: Folder, name: str) -> dict[str, Any]:
