@@ -106,13 +106,8 @@ def print_encodings(spec: Spec) -> None:
                 for way, (rate, size) in measured(table[name], how).items()
             }
             cells[taken] = f"**{cells[taken]}**"
-            print(
-                "",
-                f"{name}, {label}".strip(", "),
-                *(cells.get(way, "") for way in WAYS),
-                "",
-                sep=" | ",
-            )
+            told = f"{name}, {label}".strip(", ")
+            print("", told, *(cells.get(way, "") for way in WAYS), "", sep=" | ")
     print("bytes a row of whole files:", ", ".join(f"{k} {v:.2f}" for k, v in sizes.items()))
 
 
