@@ -75,7 +75,11 @@ def _parser() -> argparse.ArgumentParser:
         "--method", choices=("auto", "train", "orbit"), help="overrules the spec's method"
     )
     run.add_argument(
-        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N slices"
+        "--shard",
+        type=_shard,
+        default=(1, 1),
+        metavar="I/N",
+        help="only the I-th of N slices of the parts; N machines so fill one folder",
     )
     run.add_argument(
         "--print-spec", action="store_true", help="print the spec that would run, and do nothing"
