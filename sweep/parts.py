@@ -93,6 +93,8 @@ def part_table(
     progress: Callable[[int, int], None],
 ) -> tuple[str, pa.Table] | None:
     """Compute a part on this thread: its method and table; None if stopped before."""
+    if stop[0]:  # while it waited for its turn
+        return None
     cells = grid.part(part)
     axes = grid.columns(cells)
     *weights, b = (axes[name] for name in grid.start_names)
