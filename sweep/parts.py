@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep.experiment.grid import Grid, Segment
-from sweep.kernels.block import rows, train_into, untrained
+from sweep.kernels.block import rows, trainer, untrained
 from sweep.kernels.orbit import answer_into, both_sides, choose_orbit
 from sweep.kernels.staircase import Staircase
 from sweep.kernels.threads import LARGEST_BLOCK, ORBIT_BLOCK
@@ -103,7 +103,7 @@ def part_table(
     methods, row = set(), 0
     for segment in grid.segments(cells):
         ask, learning_rate = grid.ask(segment.outer)
-        steps = stairs(segment)
+        steps, train = stairs(segment), trainer(ask, grid.spec.dtype)
         methods.add("train" if steps is None else "orbit")
         block = LARGEST_BLOCK if steps is None else ORBIT_BLOCK
         end = row + segment.last - segment.first
@@ -112,7 +112,7 @@ def part_table(
             view = rows(out, here)
             if steps is None:
                 rates = np.full(len(view.epochs), learning_rate)
-                train_into(view, w[here], b[here], rates, ask, stop)
+                train(view, w[here], b[here], rates, stop)
             else:
                 answer_into(view, w[here], b[here], learning_rate, ask, stop, steps)
             row = here.stop
