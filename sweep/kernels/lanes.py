@@ -49,8 +49,8 @@ from sweep.neuron.costs import fused
 
 __all__ = ["COLUMNS", "Kernels", "idle_places", "kernels"]
 
-# Places in training: 64 here (890 million useful neuron-epochs a second on the benchmark's sweep,
-# against 710 with 32 and 840 with 128). In float32, 128.
+# Lanes in training: 64 here (1.33× the neuron-epochs of 32 on the benchmark's sweep; with 96 or
+# 128 as many). In float32, 128.
 VECTORS = 2
 
 # What the number of columns of a block is a multiple of: the widest lanes.
@@ -64,7 +64,7 @@ SHORTEST, LONGEST = 2, 32
 
 
 class Places(NamedTuple):
-    """The state of the neurons in training, made once and used for block after block.
+    """The state of the neurons in training.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Places(NamedTuple):
 
 
 def idle_places(parameters: int, dtype: str) -> Places:
-    """Return lanes without work."""
+    """Return places that nobody has taken."""
     width = width_of(getattr(types, dtype))
     state, one = (parameters, VECTORS * width), (parameters, width)
     return Places(
