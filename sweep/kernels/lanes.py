@@ -22,10 +22,16 @@ neurons hand their places to the next ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
+from numba import typeof
 from numba.core import types
 from numba.extending import overload, register_jitable
+from numpy.typing import NDArray
 
+from sweep.kernels.cache import compiled, once
 from sweep.kernels.vectormath import (
     bits_of,
     exp2_ratio,
@@ -41,42 +47,78 @@ from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.costs import fused
 
-__all__ = ["COLUMNS", "measure", "walk"]
+__all__ = ["COLUMNS", "Kernels", "idle_places", "kernels"]
 
-# Lanes in training: 64 here (890 million useful neuron-epochs a second on the benchmark's sweep,
-# against 710 with 32 and 840 with 128). In float32, 128.
+# Lanes in training: 64 here (1.33× the neuron-epochs of 32 on the benchmark's sweep; with 96 or
+# 128 as many). In float32, 128.
 VECTORS = 2
 
 # What the number of columns of a block is a multiple of: the widest lanes.
 COLUMNS = width_of(types.float32)
 
 ONE = np.uint64(1)
+CACHE_LINE = 64
 
 # Epochs between two looks at who has finished: a 16th of what a neuron takes, within these.
 SHORTEST, LONGEST = 2, 32
 
 
-def walk(pair, kind, width, start, rate, queue, total, count, x, y, limit, max_epochs, stop):
-    """Train the neurons in `queue`, in that order, until their Σ|a − y| is at most `limit`.
+class Places(NamedTuple):
+    """The state of the neurons in training.
 
-    In compiled code only. Matrices have one column for each neuron, padded to a multiple of
-    COLUMNS: start and total (p, N), rate (1, N). Sets total and count (N,), and returns the
-    lane-epochs walked; early when stop[0] becomes 1.
-
-    `pair` is "cost activation" and `kind` says what is trained: "many" samples, "one" of a single
-    feature whose value is 1, or that and "near": with z that is never beyond the range of exp,
-    1.04 to 1.08× the epochs.
+    Attributes
+    ----------
+    start, total : (p, L) array
+    rate : (1, L) array
+    theta, gradient : (p, W) array
+        Of one vector of lanes.
+    neuron, began : (L,) array
+        Who trains in each lane, and since which tick.
+    working : (V,) uint64 array
+        Bits say which lanes of a vector have work.
+    wrong : (LONGEST, V) uint64 array
+        Bits say whose error was above the limit in each of the last epochs.
     """
 
+    start: NDArray[Any]
+    total: NDArray[Any]
+    rate: NDArray[Any]
+    theta: NDArray[Any]
+    gradient: NDArray[Any]
+    neuron: NDArray[np.uint64]
+    began: NDArray[np.int64]
+    working: NDArray[np.uint64]
+    wrong: NDArray[np.uint64]
 
-def measure(pair, kind, width, start, rate, total, x, y, error):
-    """Set `error` (1, N), the sum Σ|a − y| of every neuron; in compiled code only."""
+
+def idle_places(parameters: int, dtype: str) -> Places:
+    """Return places that nobody has taken."""
+    width = width_of(getattr(types, dtype))
+    state, one = (parameters, VECTORS * width), (parameters, width)
+    return Places(
+        *(_aligned(state, dtype), _aligned(state, dtype), _aligned((1, state[1]), dtype)),
+        *(_aligned(one, dtype), _aligned(one, dtype)),
+        *(np.zeros(state[1], np.uint64), np.zeros(state[1], np.int64)),
+        *(np.zeros(VECTORS, np.uint64), np.zeros((LONGEST, VECTORS), np.uint64)),
+    )
 
 
-def _advance(pair, kind, width, start, rate, total, wrong, x, y, limit, epochs):
+def _aligned(shape: tuple[int, int], dtype: str) -> NDArray[Any]:
+    """Return zeros whose registers do not lie across two cache lines: 1.3× the epochs."""
+    size = np.dtype(dtype).itemsize * shape[0] * shape[1]
+    room = np.zeros(size + CACHE_LINE, np.uint8)
+    first = -room.ctypes.data % CACHE_LINE
+    return room[first : first + size].view(dtype).reshape(shape)
+
+
+def _measure(pair, kind, width, start, rate, total, x, y, error):
+    """Set the sum Σ|a − y| of every neuron; in compiled code only."""
+
+
+def _advance(pair, kind, places, x, y, limit, epochs):
     """Walk some epochs with every neuron of the lanes; in compiled code only.
 
-    A neuron with Σ|a − y| ≤ limit stands still. Bits of wrong[epoch, vector] say whose is larger.
+    A neuron with Σ|a − y| ≤ limit stands still.
     """
 
 
@@ -92,16 +134,18 @@ def _formulas(pair, kind):
 
 
 @overload(_advance, prefer_literal=True)
-def _overload_advance(pair, kind, width, start, rate, total, wrong, x, y, limit, epochs):
+def _overload_advance(pair, kind, places, x, y, limit, epochs):
     if not isinstance(pair, types.StringLiteral):
         return None
     forward, delta, ratio = _formulas(pair, kind)
+    width = width_of(limit)
 
     # Adding a masked δ, and keeping masks instead of counts: 1.12× the epochs.
-    def one(pair, kind, width, start, rate, total, wrong, x, y, limit, epochs):
+    def one(pair, kind, places, x, y, limit, epochs):
+        start, total, rate, wrong = places.start, places.total, places.rate, places.wrong
         target = y[0]
         for epoch in range(epochs):
-            for v in range(wrong.shape[1]):
+            for v in range(VECTORS):
                 c = v * width
                 t = load(total, 0, c)
                 z = fma(-load(rate, 0, c), t, load(start, 0, c))
@@ -110,15 +154,15 @@ def _overload_advance(pair, kind, width, start, rate, total, wrong, x, y, limit,
                 store(total, 0, c, t + select(more, delta(residual, slope), zero(total)))
                 wrong[epoch, v] = bits_of(more)
 
-    def many(pair, kind, width, start, rate, total, wrong, x, y, limit, epochs):
+    def many(pair, kind, places, x, y, limit, epochs):
+        total, theta, gradient = places.total, places.theta, places.gradient
         n, p = x.shape
-        theta, gradient = np.empty((p, width), x.dtype), np.empty((p, width), x.dtype)
         for epoch in range(epochs):
-            for v in range(wrong.shape[1]):
+            for v in range(VECTORS):
                 c = v * width
-                minus_rate = -load(rate, 0, c)
+                minus_rate = -load(places.rate, 0, c)
                 for j in range(p):
-                    store(theta, j, 0, fma(minus_rate, load(total, j, c), load(start, j, c)))
+                    store(theta, j, 0, fma(minus_rate, load(total, j, c), load(places.start, j, c)))
                     store(gradient, j, 0, zero(total))
                 error = zero(total)
                 for i in range(n):
@@ -134,12 +178,12 @@ def _overload_advance(pair, kind, width, start, rate, total, wrong, x, y, limit,
                 for j in range(p):
                     step = select(more, load(gradient, j, 0), zero(total))
                     store(total, j, c, load(total, j, c) + step)
-                wrong[epoch, v] = bits_of(more)
+                places.wrong[epoch, v] = bits_of(more)
 
     return many if kind.literal_value == "many" else one
 
 
-@overload(measure, prefer_literal=True)
+@overload(_measure, prefer_literal=True)
 def _overload_measure(pair, kind, width, start, rate, total, x, y, error):
     if not isinstance(pair, types.StringLiteral):
         return None
@@ -162,78 +206,114 @@ def _overload_measure(pair, kind, width, start, rate, total, x, y, error):
     return sums
 
 
-@overload(walk, prefer_literal=True)
-def _overload_walk(
-    pair, kind, width, start, rate, queue, total, count, x, y, limit, max_epochs, stop
-):
-    if not isinstance(pair, types.StringLiteral):
-        return None
-    lanes, every_lane = VECTORS * width_of(start.dtype), (1 << width_of(start.dtype)) - 1
-    every_lane = np.uint64(every_lane)
+class Kernels(NamedTuple):
+    """The compiled functions of one (cost, activation, kind, dtype).
 
-    def refill(pair, kind, width, start, rate, queue, total, count, x, y, limit, max_epochs, stop):
-        p = start.shape[0]
-        lane_start, lane_total = np.zeros((p, lanes), x.dtype), np.zeros((p, lanes), x.dtype)
-        lane_rate = np.zeros((1, lanes), x.dtype)
-        # Who trains in each lane, since which tick, and which lanes of a vector have work.
-        neuron, began = np.zeros(lanes, np.uint64), np.zeros(lanes, np.int64)
-        working, wrong = np.zeros(VECTORS, np.uint64), np.zeros((LONGEST, VECTORS), np.uint64)
-        waiting, taken, finished, updates = len(queue), 0, 0, 0
-        tick = oldest = 0
+    Their matrices have one column for each neuron, padded to a multiple of COLUMNS: start and total
+    (p, N), rate and error (1, N).
+
+    measure(start, rate, total, x, y, error)
+        Sets error, the sum of |a − y| over the samples.
+    train(places, start, rate, queue, total, count, x, y, limit, max_epochs, stop)
+        Trains the neurons in `queue`, in that order, until their sum of |a − y| is at most
+        `limit`, and sets their total and count (N,). Returns the number of lane-epochs walked,
+        early when stop[0] becomes 1.
+    """
+
+    measure: Callable[..., None]
+    train: Callable[..., int]
+
+
+@once
+def kernels(cost: str, activation: str, kind: str, dtype: str) -> Kernels:
+    """Compile the kernels of a cost with an activation, or take them from the disk.
+
+    Parameters
+    ----------
+    kind : "many", "one" or "near"
+        Many samples; one, of a single feature whose value is 1; that, with z never beyond the
+        range of exp: 1.04 to 1.08× the epochs.
+    """
+    pair = f"{cost} {activation}"
+    number, whole = getattr(types, dtype), types.int64
+    matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
+    queue_type, counts = types.Array(types.uint64, 1, "C"), types.Array(types.int32, 1, "C")
+    width = width_of(number)
+    every_lane = np.uint64((1 << width) - 1)
+
+    @compiled(types.void(matrix, matrix, matrix, matrix, vector, matrix))
+    def measure(start, rate, total, x, y, error):
+        _measure(pair, kind, width, start, rate, total, x, y, error)
+
+    @compiled(
+        whole(
+            *(typeof(idle_places(1, dtype)), matrix, matrix, queue_type, matrix, counts),
+            *(matrix, vector, number, whole, types.Array(types.uint8, 1, "C")),
+        )
+    )
+    def train(places, start, rate, queue, total, count, x, y, limit, max_epochs, stop):
+        p = len(start)
+        working, wrong, neuron, began = places.working, places.wrong, places.neuron, places.began
+        waiting = len(queue)
+        taken = finished = updates = tick = oldest = 0
         interval, epochs = SHORTEST, 1
         while finished < waiting and stop[0] == 0:
             for v in range(VECTORS):
-                free = working[v] & ~wrong[epochs - 1, v]
+                work = working[v]
+                free = work & ~wrong[epochs - 1, v]
                 if tick - oldest >= max_epochs:
                     for bit in range(width):
                         if tick - began[v * width + bit] >= max_epochs:
-                            free |= working[v] & (ONE << bit)
+                            free |= work & (ONE << bit)
                 if taken < waiting:
-                    free |= every_lane & ~working[v]
+                    free |= every_lane & ~work
                 while free != 0:
                     bit = lowest(free)
                     free &= free - ONE
                     lane = v * width + bit
-                    if (working[v] >> bit) & ONE != 0:
-                        i = neuron[lane]
-                        first, last = 0, epochs  # the first of these at which it was not wrong
-                        while first < last:
-                            middle = (first + last) >> 1
+                    if (work >> bit) & ONE != 0:
+                        more, size = 0, epochs  # of the last epochs, those at which it was wrong
+                        while more < size:
+                            middle = (more + size) >> 1
                             if (wrong[middle, v] >> bit) & ONE != 0:
-                                first = middle + 1
+                                more = middle + 1
                             else:
-                                last = middle
-                        counted = tick - began[lane] - epochs + first
+                                size = middle
+                        counted = tick - epochs - began[lane] + more
+                        i = neuron[lane]
                         for j in range(p):
-                            total[j, i] = lane_total[j, lane]
+                            total[j, i] = places.total[j, lane]
                         count[i] = counted
                         updates += counted
                         finished += 1
-                        working[v] ^= ONE << bit
+                        work ^= ONE << bit
                     if taken < waiting:
                         i = neuron[lane] = queue[taken]
                         taken += 1
                         for j in range(p):
-                            lane_start[j, lane] = start[j, i]
-                            lane_total[j, lane] = 0
-                        lane_rate[0, lane] = rate[0, i]
+                            places.start[j, lane] = start[j, i]
+                            places.total[j, lane] = 0
+                        places.rate[0, lane] = rate[0, i]
                         began[lane] = tick
-                        working[v] |= ONE << bit
+                        work |= ONE << bit
+                working[v] = work
             if finished > 0:
-                interval = min(max(updates // (16 * finished), SHORTEST), LONGEST)
-            elif interval < LONGEST:
+                interval = updates // (16 * finished)
+                interval = SHORTEST if interval < SHORTEST else interval
+            else:
                 interval += 1
-            epochs = interval
+            epochs = interval = LONGEST if interval > LONGEST else interval
             if tick + epochs > oldest + max_epochs:
                 oldest = tick
-                for lane in range(lanes):
+                for lane in range(VECTORS * width):
                     if (working[lane // width] >> (lane % width)) & ONE != 0:
-                        oldest = min(oldest, began[lane])
-                epochs = min(interval, oldest + max_epochs - tick)
-            _advance(
-                pair, kind, width, lane_start, lane_rate, lane_total, wrong, x, y, limit, epochs
-            )
+                        oldest = began[lane] if began[lane] < oldest else oldest
+                left = oldest + max_epochs - tick
+                epochs = left if left < interval else interval
+            _advance(pair, kind, places, x, y, limit, epochs)
             tick += epochs
-        return tick * lanes
+        for v in range(VECTORS):
+            working[v] = 0
+        return tick * VECTORS * width
 
-    return refill
+    return Kernels(measure, train)

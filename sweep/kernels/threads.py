@@ -38,7 +38,7 @@ def blocks(
     """Cut `count` neurons into blocks (first, last), smaller and smaller ones."""
     first = 0
     while first < count:
-        fair = (count - first) // (8 * threads)
+        fair = (count - first) // (4 * threads)
         last = min(first + max(smallest, min(largest, fair)), count)
         yield first, last
         first = last

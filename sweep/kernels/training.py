@@ -19,10 +19,13 @@ __all__ = ["train"]
 def _numbers(field: str, value: ArrayLike) -> NDArray[Any]:
     try:
         array = np.atleast_1d(value)
-        kept = array.dtype.kind in "fiub" and array.dtype.itemsize <= 8
-        return array if kept else array.astype(np.float64)
+        if array.dtype.kind in "fiub":
+            return array
+        if array.dtype.kind == "O":
+            return array.astype(np.float64)
     except (TypeError, ValueError):
-        raise SpecError(f"{field}: must be an array of numbers") from None
+        pass
+    raise SpecError(f"{field}: must be an array of numbers")
 
 
 def _doubles(array: NDArray[Any]) -> NDArray[np.float64]:

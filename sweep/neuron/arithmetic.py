@@ -4,9 +4,9 @@ from math import exp
 
 __all__ = ["EXP_LIMIT", "OCTAVES", "exp_ratio", "fma"]
 
-# exp(±707) and its reciprocal are normal float64 numbers, so 1/(1 + E) and E/(1 + E) stay finite;
+# exp(±708) and its reciprocal are normal float64 numbers, so 1/(1 + E) and E/(1 + E) stay finite;
 # beyond it the gradients differ from those of the limit by less than 2e-307.
-EXP_LIMIT = 707.0
+EXP_LIMIT = 708.0
 
 OCTAVES = 1.4426950408889634  # 1/ln 2
 
