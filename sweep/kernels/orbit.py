@@ -14,7 +14,7 @@ from sweep.neuron.problem import Problem
 
 __all__ = ["answer_into", "both_sides", "choose_orbit"]
 
-# An orbit takes 0.3 to 10 ms to build. Time of training over that of the orbit, the median of six
+# An orbit takes 0.5 to 15 ms to build. Time of training over that of the orbit, the median of six
 # learning rates and costs: 1.0 with 4,000 neurons (0.2 to 5), 2.2 with 16,000 (0.3 to 14), 3.4 with
 # 32,000 (1.1 to 38).
 FEWEST_STARTS = 16_384
