@@ -50,11 +50,14 @@ def test_nearly_all_starts_are_told_and_not_trained(monkeypatch):
     # The guarantee would hold too if everything were trained; it must not come to that.
     trained = []
 
-    def train_into(out, w, *others):
-        trained.append(len(w))
-        block.train_into(out, w, *others)
+    def trainer(*asked):
+        def train(out, w, *others):
+            trained.append(len(w))
+            block.trainer(*asked)(out, w, *others)
 
-    monkeypatch.setattr(orbit, "train_into", train_into)
+        return train
+
+    monkeypatch.setattr(orbit, "trainer", trainer)
     asked = {"x": 1.3, "y": 0.0, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 20_000}
     on_steps = staircase.steps(problem(**asked), 0.15, 1.0, 20_000)[100::100]
     b = np.append(np.linspace(-2, 11.5, 65536), on_steps)

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba.core import types
 from numpy.typing import NDArray
 
 from sweep.kernels.lanes import COLUMNS, idle_places, kernels
 from sweep.neuron.problem import Problem, Status
 
-__all__ = ["STARTS", "Trained", "rows", "train_into", "trainer", "untrained"]
-
-# How compiled code takes w and b: with any strides, and not to be written.
-STARTS = [types.Array(types.float64, ndim, "C", readonly=True) for ndim in (2, 1)]
+__all__ = ["Trained", "rows", "trainer", "untrained"]
 
 # While the last of a block train, lanes stand empty, so the queue goes by falling distance,
 # roughly: those in the same of so many bins as they come. Useful lane-epochs on 65,536 neurons of
@@ -211,15 +207,3 @@ def _line_up(
         bins = (high - far) * ((DISTANCES - 1) / (high - low))
         waiting = waiting[np.argsort(bins.astype(np.uint8), kind="stable")]
     return waiting.view(np.uint64)
-
-
-def train_into(
-    out: Trained,
-    w: NDArray[np.float64],
-    b: NDArray[np.float64],
-    learning_rate: NDArray[np.float64],
-    ask: Problem,
-    stop: NDArray[np.uint8],
-) -> int:
-    """Train one block, as `trainer` says."""
-    return trainer(ask, str(out.initial_error.dtype))(out, w, b, learning_rate, stop)

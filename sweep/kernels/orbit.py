@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sweep.errors import SpecError
 from sweep.kernels.answer import HIGHEST, answerer
-from sweep.kernels.block import Trained, train_into, untrained
+from sweep.kernels.block import Trained, trainer, untrained
 from sweep.kernels.conditions import lower_target, obstacle, test_blur
 from sweep.kernels.staircase import Staircase, staircase
 from sweep.neuron.problem import Problem
@@ -36,7 +36,7 @@ def answer_into(
 ) -> None:
     """Write the results of a block of starts into `out`; those not certain are trained for it.
 
-    As `train_into`, for the one learning rate that the staircases were made for.
+    As `trainer` does, for the one learning rate that the staircases were made for.
     """
     sides = {
         s.side: (s.edges, s.pieces, s.bins, s.first, s.counts, s.inverses, s.still) for s in stairs
@@ -55,7 +55,7 @@ def answer_into(
     here = undecided[:left]
     if left:
         rest = untrained(left, w.shape[1], weights=len(out.b) > 0)
-        train_into(rest, w[here], b[here], np.full(left, rate), ask, stop)
+        trainer(ask, "float64")(rest, w[here], b[here], np.full(left, rate), stop)
         for name, values in vars(rest).items():
             if len(values):
                 getattr(out, name)[here] = values
