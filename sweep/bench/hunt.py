@@ -92,9 +92,9 @@ def compare(asked: dict[str, Any], z: NDArray[np.float64], rng: np.random.Genera
 
 
 def _apart(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    # Relative, but for errors below 1e-3: training itself, which rounds T in every epoch, has
-    # them no better than to 1e-12.
-    return float((abs(a - b) / (abs(a) + 1e-3)).max(initial=0.0))
+    # Relative, but for errors below 1e-4: training itself, which rounds T in every epoch, has
+    # them no better than to 1e-13.
+    return float((abs(a - b) / (abs(a) + 1e-4)).max(initial=0.0))
 
 
 def _weights_apart(a: Trained, b: Trained) -> float:
