@@ -76,7 +76,11 @@ def _parser() -> argparse.ArgumentParser:
         "--method", choices=("auto", "train", "orbit"), help="overrules the spec's method"
     )
     run.add_argument(
-        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N slices"
+        "--shard",
+        type=_shard,
+        default=(1, 1),
+        metavar="I/N",
+        help="only the I-th of N slices of the parts; N machines so fill one folder",
     )
     run.add_argument(
         "--dask",
@@ -273,6 +277,9 @@ def _check(asked: argparse.Namespace) -> int:
 
     faults = check(asked.folder)
     print("\n".join(faults) or f"{asked.folder}: every part is there and whole")
+    missing = sum(fault.endswith("is missing") for fault in faults)
+    if missing > 1:
+        print(f"{missing} parts are missing; `sweep run` computes them")
     return 1 if faults else 0
 
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from itertools import product
 from threading import Lock
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep.experiment.grid import Grid, Segment
-from sweep.kernels.block import rows, train_into, untrained
+from sweep.kernels.block import rows, trainer, untrained
 from sweep.kernels.orbit import answer_into, both_sides, choose_orbit
 from sweep.kernels.staircase import Staircase
 from sweep.kernels.threads import LARGEST_BLOCK, ORBIT_BLOCK
 from sweep.neuron.problem import Problem
-from sweep.store.dataset import write_part
-from sweep.store.folder import Folder
+from sweep.store.dataset import part_name
+from sweep.store.encoding import encoded
+from sweep.store.folder import Folder, write_whole
 from sweep.store.schema import table
 
-__all__ = ["Stairs", "make_part", "staircases"]
+__all__ = ["Stairs", "make_part", "part_table", "staircases"]
 
 Stairs = Callable[[Segment], list[Staircase] | None]
 
@@ -66,11 +69,32 @@ def make_part(
     stairs: Stairs,
     stop: NDArray[np.uint8],
     progress: Callable[[int, int], None],
+    turn: AbstractContextManager[object] | None = None,
 ) -> str:
     """Compute and write a part on this thread and say by which method; "" if stopped before.
 
-    Progress is told of (cells, neuron-epochs).
+    Progress is told of (cells, neuron-epochs). What takes the CPU is done within `turn`, if given;
+    what waits for the disk or the network, outside.
     """
+    with turn or nullcontext():
+        made = part_table(grid, part, stairs, stop, progress)
+        if made is None:
+            return ""
+        content = encoded(grid, made[1])
+    write_whole(folder, part_name(grid, part), content)
+    return made[0]
+
+
+def part_table(
+    grid: Grid,
+    part: int,
+    stairs: Stairs,
+    stop: NDArray[np.uint8],
+    progress: Callable[[int, int], None],
+) -> tuple[str, pa.Table] | None:
+    """Compute a part on this thread: its method and table; None if stopped before."""
+    if stop[0]:  # while it waited for its turn
+        return None
     cells = grid.part(part)
     axes = grid.columns(cells)
     *weights, b = (axes[name] for name in grid.start_names)
@@ -79,7 +103,7 @@ def make_part(
     methods, row = set(), 0
     for segment in grid.segments(cells):
         ask, learning_rate = grid.ask(segment.outer)
-        steps = stairs(segment)
+        steps, train = stairs(segment), trainer(ask, grid.spec.dtype)
         methods.add("train" if steps is None else "orbit")
         block = LARGEST_BLOCK if steps is None else ORBIT_BLOCK
         end = row + segment.last - segment.first
@@ -88,13 +112,12 @@ def make_part(
             view = rows(out, here)
             if steps is None:
                 rates = np.full(len(view.epochs), learning_rate)
-                train_into(view, w[here], b[here], rates, ask, stop)
+                train(view, w[here], b[here], rates, stop)
             else:
                 answer_into(view, w[here], b[here], learning_rate, ask, stop, steps)
             row = here.stop
             if stop[0]:
-                return ""
+                return None
             progress(len(view.epochs), int(view.epochs.sum()))
     method = " and ".join(sorted(methods))
-    write_part(folder, grid, part, table(grid, part, axes, out, method))
-    return method
+    return method, table(grid, part, axes, out, method)

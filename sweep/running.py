@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["Ran", "run"]
+
+# Parts in flight for each that is being computed: the others wait for the disk or the network.
+# 10^8 rows into a bucket that takes 100 ms to answer: 8.3 s with 1, 4.2 with 2, 3.2 with 4, 3.4
+# with 8; onto a disk that takes 20 ms to sync: 5.6 s with 1, 2.6 with 2.
+PER_THREAD = 4
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def run(
     ours = range(number - 1, grid.parts, of)
     standing = standing_parts(folder, grid, ours)
     mine = [part for part in ours if part not in standing]
-    methods, epochs, lock = set[str](), 0, Lock()
+    methods, epochs, lock, turn = set[str](), 0, Lock(), Semaphore(threads)
     bar = tqdm(total=sum(len(grid.part(part)) for part in mine), unit="cells", unit_scale=True,
                disable=None, desc=spec.name)  # fmt: skip
 
@@ -110,14 +115,14 @@ def run(
 
     def compute(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         for part in mine[first:last]:
-            method = make_part(folder, grid, part, stairs, stop, progress)
+            method = make_part(folder, grid, part, stairs, stop, progress, turn)
             if stop[0]:
                 return
             methods.update(method.split(" and "))
 
     with bar:
         if client is None:
-            run_blocks(compute, [(i, i + 1) for i in range(len(mine))], threads)
+            run_blocks(compute, [(i, i + 1) for i in range(len(mine))], PER_THREAD * threads)
         else:
             from sweep.cluster import compute_parts
 

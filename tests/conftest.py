@@ -10,8 +10,9 @@ from mpmath import mp, mpf
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.kernels.block import Trained
-from sweep.store.dataset import prepare, write_part
-from sweep.store.folder import open_folder
+from sweep.store.dataset import part_name, prepare
+from sweep.store.encoding import encoded
+from sweep.store.folder import open_folder, write_whole
 from sweep.store.schema import table
 
 # The same examples on every machine: what is red here is red there.
@@ -81,9 +82,9 @@ def write_result(folder, epochs_of, part_rows=None, **fields):
             w=error,
             b=error,
         )
-        write_part(
-            to, grid, part, table(grid, part, grid.columns(grid.part(part)), trained, "train")
-        )
+        axes = grid.columns(grid.part(part))
+        content = encoded(grid, table(grid, part, axes, trained, "train"))
+        write_whole(to, part_name(grid, part), content)
     return folder
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sweep.bench import measure
+from sweep.bench import measure, storing
 from sweep.bench.machine import OPERATIONS, fma_peak
 from sweep.bench.peers import with_cpp, with_jax, with_numba, with_numpy, with_sweep, with_torch
 from sweep.bench.rows import GOALS, ROWS, Row
@@ -14,6 +14,10 @@ from sweep.bench.tables import report
 from sweep.bench.workloads import Stopped, starts, workloads
 from sweep.cli import main
 from sweep.errors import SweepError
+from sweep.experiment.grid import Grid
+from sweep.experiment.spec import Spec
+from sweep.parts import staircases
+from sweep.store.encoding import settings
 
 SMALL = [replace(work, side=12, max_epochs=150) for work in workloads(full=True)]
 ALWAYS = [row for row in ROWS if row.peer in ("with_sweep", "with_numpy", "with_numba")]
@@ -147,3 +151,17 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path):
     assert said.count("\n") == 2
     assert "threads = 0" in said
     assert "its folder does not exist" in said
+
+
+def test_pyarrow_writes_the_same_tables_and_every_encoding_is_measured():
+    axes = {"w": [-1.0, 0.0, 1.0], "b": {"start": -2.0, "stop": 2.0, "num": 500}}
+    spec = Spec(name="small", axes=axes | {"learning_rate": [0.3, 3.0]})
+    ((whole, writing),) = storing.against_pyarrow(spec, 1)
+    assert min(*whole, *writing) > 0
+    grid = Grid(spec)
+    table = storing.table_of(grid, 3, staircases(grid))
+    found = {name: storing.measured(table[name], settings(grid), 1) for name in table.schema.names}
+    assert set(found["status"]) == {"plain", "delta", "dictionary", "indices"}
+    assert set(found["epochs"]) == {"plain", "split", "delta", "dictionary", "indices"}
+    assert set(found["b0"]) == {"plain", "split", "dictionary", "indices"}
+    assert found["learning_rate"]["plain"][1] < found["b0"]["plain"][1]  # one value, many

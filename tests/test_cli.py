@@ -72,6 +72,10 @@ def test_options_of_run(here, capsys):
     assert capsys.readouterr().out == ARTICLE.read_text()
     assert main(["run", "spec.toml", "-o", "out", "--shard", "2/2", "--threads", "1"]) == 0
     assert "8 of 16 parts are for other shards" in capsys.readouterr().out
+    assert main(["check", "out"]) == 1
+    *missing, sum_of_them = capsys.readouterr().out.splitlines()
+    assert missing == [f"part-{part:02d}-of-16.parquet is missing" for part in range(0, 16, 2)]
+    assert sum_of_them == "8 parts are missing; `sweep run` computes them"
     assert main(["run", "spec.toml", "-o", "out", "--method", "train"]) == 2
     assert "method is 'auto' there, 'train' here" in capsys.readouterr().err
 

@@ -258,16 +258,19 @@ def test_on_a_cluster_and_not_on_one_without_credentials(bucket, made, monkeypat
 
 
 class Cable:
-    """A connection to the server that is cut once so many bytes have gone up through it."""
+    """A way to the server that takes a while, and is cut once so many bytes have gone up it."""
 
-    def __init__(self, port, most):
-        self.server, self.left = port, most
+    def __init__(self, port, most, delay=0.0):
+        self.server, self.left, self.delay = port, most, delay
+        self.open, self.together = set(), 0
         self.here = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self.take, daemon=True).start()
 
     def take(self):
         while True:
             ours, _ = self.here.accept()
+            self.open.add(ours)
+            self.together = max(self.together, len(self.open))
             theirs = socket.create_connection(("127.0.0.1", self.server))
             for ends in ((ours, theirs, True), (theirs, ours, False)):
                 threading.Thread(target=self.carry, args=ends, daemon=True).start()
@@ -278,9 +281,11 @@ class Cable:
                 self.left -= len(data) if up else 0
                 if self.left < 0:
                     break
+                time.sleep(self.delay if up else 0.0)
                 target.sendall(data)
         except OSError:
             pass
+        self.open.discard(source)
         for end in (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -325,3 +330,11 @@ def test_a_run_whose_network_fails_says_so_and_goes_on_later(
     assert stood.items() <= made.items()
     assert sweep.run(sweep.Spec.parse(SPEC), f"{bucket}/x").reused == len(stood) - 1
     assert contents(f"{bucket}/x") == made
+
+
+def test_parts_are_on_their_way_together_while_one_is_computed(bucket, server, made):
+    cable = Cable(server, 10**12, delay=0.1)
+    uri = f"{bucket}/x?endpoint_override=http://127.0.0.1:{cable.here.getsockname()[1]}"
+    sweep.run(sweep.Spec.parse(SPEC), uri, threads=1)
+    assert contents(f"{bucket}/x") == made
+    assert cable.together == 4  # parts, on one thread

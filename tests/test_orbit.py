@@ -7,6 +7,7 @@ import sweep
 from sweep.bench.hunt import compare, draw, starts
 from sweep.kernels import block, orbit, staircase
 from sweep.neuron.activations import ACTIVATIONS
+from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, fused
 from sweep.neuron.problem import problem
 
@@ -80,7 +81,7 @@ def test_no_pair_bends_more_than_the_condition_allows_for(cost, activation):
     for y in np.linspace(act.low, (act.low + act.high) / 2, 5):
         steep = []
         for v in z.tolist():
-            residual, slope = act.forward(v, y)
+            residual, slope = act.forward(v, y, exp_ratio)
             steep.append(pair.delta_slope(residual, slope, act.bend(residual + y, slope)))
         assert abs(np.diff(steep)).max() / (z[1] - z[0]) < staircase.STEEPEST_BEND
 
@@ -90,9 +91,11 @@ def test_delta_slope_is_the_derivative_of_delta(cost, activation):
     act, pair = ACTIVATIONS[activation], fused(cost, activation)
     for y in (act.low, act.low + 0.3 * (act.high - act.low)):
         for z in np.linspace(-8, 8, 33).tolist():
-            residual, slope = act.forward(z, y)
+            residual, slope = act.forward(z, y, exp_ratio)
             h = 1e-5
-            ahead, behind = (pair.delta(*act.forward(z + sign * h, y)) for sign in (1, -1))
+            ahead, behind = (
+                pair.delta(*act.forward(z + sign * h, y, exp_ratio)) for sign in (1, -1)
+            )
             steep = pair.delta_slope(residual, slope, act.bend(residual + y, slope))
             assert steep == pytest.approx((ahead - behind) / (2 * h), rel=1e-6, abs=1e-9)
 

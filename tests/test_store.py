@@ -136,6 +136,9 @@ def test_a_folder_of_another_spec_is_refused_with_the_difference(whole):
         sweep.run(other, whole)
     with pytest.raises(sweep.SpecError, match="part_rows is None there, 7 here"):
         sweep.run(spec(part_rows=7), whole)
+    longer = spec(axes={**SMALL["axes"], "learning_rate": [0.1, 0.5, 1.0]})
+    with pytest.raises(sweep.SpecError, match="to extend an axis, run its new values alone into"):
+        sweep.run(longer, whole)
     assert parts(whole) == before
 
 
@@ -165,6 +168,19 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_grid_takes_few_bytes(tmp_path):
+    side = {"start": -5.0, "stop": 5.0, "num": 256}
+    grid = spec(axes={"w": side, "b": side, "learning_rate": [0.1], "cost": ["quadratic"]})
+    rows = sweep.run(grid, tmp_path).cells
+    assert sum(map(len, parts(tmp_path).values())) < 4 * rows  # 2.8; in memory 44
+    footer = pq.read_metadata(tmp_path / "part-05-of-16.parquet")
+    assert footer.num_row_groups == 1
+    for place in range(footer.num_columns):
+        column = footer.row_group(0).column(place)
+        assert column.statistics.has_min_max, column.path_in_schema
+        assert column.compression == "ZSTD"
 
 
 def test_load_reads_what_is_asked(whole):

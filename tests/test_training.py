@@ -217,6 +217,20 @@ def test_nan_among_the_starts_touches_only_that_neuron():
     assert (spoilt.final_error[~bad] == clean.final_error[~bad]).all()
 
 
+@pytest.mark.parametrize(("dtype", "far"), [("float64", 600.0), ("float32", 70.0)])
+def test_starts_beyond_the_range_of_exp_change_no_bit_of_others(dtype, far):
+    w, b = np.linspace(-3, 3, 40), np.linspace(3, -2, 40)
+    asked = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 400, "dtype": dtype}
+    clean = sweep.train(w, b, **asked)
+    w[5], b[5] = -far, -far
+    spoilt = sweep.train(w, b, **asked)
+    assert spoilt.epochs[5] == 0
+    others = np.arange(40) != 5
+    for name in block.Trained.__dataclass_fields__:
+        ours, theirs = getattr(clean, name)[others], getattr(spoilt, name)[others]
+        assert ours.tobytes() == theirs.tobytes()
+
+
 def test_empty_scalar_and_strided_starts():
     asked = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 500}
     assert sweep.train([], [], **asked).epochs.shape == (0,)
@@ -280,6 +294,7 @@ GOOD = {
         ({"b": [1.0, 2.0]}, r"shapes \(1,\) and \(2,\)"),
         ({"w": [[1.0, 2.0]]}, "w: has 2 weights for each neuron; x has 1 inputs"),
         ({"w": ["a"]}, "w: must be an array of numbers"),
+        ({"b": [1j]}, "b: must be an array of numbers"),
     ],
 )
 def test_bad_input_names_field_value_and_what_is_allowed(change, message):
@@ -293,8 +308,8 @@ def test_bad_input_names_field_value_and_what_is_allowed(change, message):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("samples", ["one", "many"])
-def test_the_hot_loop_is_packed_and_calls_no_exp(samples, dtype, monkeypatch):
+@pytest.mark.parametrize("kind", ["near", "one", "many"])
+def test_the_hot_loop_is_packed_and_calls_no_exp(kind, dtype, monkeypatch):
     built = []
 
     def uncached(signature):
@@ -306,7 +321,7 @@ def test_the_hot_loop_is_packed_and_calls_no_exp(samples, dtype, monkeypatch):
         return decorate
 
     monkeypatch.setattr(lanes, "compiled", uncached)
-    lanes.kernels.__wrapped__("quadratic", "sigmoid", samples, dtype)
+    lanes.kernels.__wrapped__("quadratic", "sigmoid", kind, dtype)
     for jitted in built:
         (code,) = jitted.inspect_llvm().values()
         (assembly,) = jitted.inspect_asm().values()

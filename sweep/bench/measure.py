@@ -14,7 +14,7 @@ from sweep.bench.machine import OPERATIONS, description, fma_peak, versions
 from sweep.bench.rows import GOALS, ROWS, SAMPLES_OVER_RAW, Row
 from sweep.bench.startup import startup
 from sweep.bench.workloads import Stopped, Workload, starts, workloads
-from sweep.kernels.block import train_into, untrained
+from sweep.kernels.block import trainer, untrained
 from sweep.kernels.threads import LARGEST_BLOCK, blocks, check_threads
 from sweep.neuron.problem import problem
 
@@ -71,13 +71,13 @@ def useful(work: Workload, w: NDArray[Any], b: NDArray[Any], threads: int) -> fl
         tolerance=work.tolerance,
         max_epochs=work.max_epochs,
     )
-    walked = epochs = 0
+    train, walked, epochs = trainer(ask, work.dtype), 0, 0
     w, b = w.astype(np.float64), b.astype(np.float64)
     for first, last in blocks(len(b), threads, LARGEST_BLOCK):
         out = untrained(last - first, w.shape[1], work.dtype)
         rate = np.full(last - first, work.learning_rate)
         here = slice(first, last)
-        walked += train_into(out, w[here], b[here], rate, ask, np.zeros(1, np.uint8))
+        walked += train(out, w[here], b[here], rate, np.zeros(1, np.uint8))
         epochs += int(out.epochs.sum(dtype=np.int64))
     return epochs / walked
 

@@ -1,25 +1,19 @@
 """One block of neurons on one thread: from their starts (w, b) to what became of them."""
 
-# compiled code: its types are Numba's
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
-
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from sweep.kernels.cache import compiled, once
-from sweep.kernels.lanes import COLUMNS, kernels
+from sweep.kernels.lanes import COLUMNS, idle_places, kernels
 from sweep.neuron.problem import Problem, Status
 
-__all__ = ["STARTS", "Trained", "rows", "train_into", "untrained"]
-
-CONVERGED, MAX_EPOCHS, NON_FINITE = (np.int8(s) for s in Status)
+__all__ = ["STARTS", "Trained", "rows", "train_into", "trainer", "untrained"]
 
 # How compiled code takes w and b: with any strides, and not to be written.
 STARTS = [types.Array(types.float64, ndim, "C", readonly=True) for ndim in (2, 1)]
@@ -27,7 +21,16 @@ STARTS = [types.Array(types.float64, ndim, "C", readonly=True) for ndim in (2, 1
 # While the last of a block train, lanes stand empty, so the queue goes by falling distance,
 # roughly: those in the same of so many bins as they come. Useful lane-epochs on 65,536 neurons of
 # the benchmark's sweep: 91 % in the grid's order, 99 % in this one (float32: 84 % and 99 %).
-DISTANCES = 1024
+DISTANCES = 256
+
+# What keeps one sample's z, in octaves, within the range of a power of 2. A step goes towards the
+# target, which lies below the middle, and is at most 2 rates: none goes above 2 rates that did not
+# start there. Once rate·2^z is below 1, an epoch adds at most the rate to 2^−z, so that 2³¹ epochs
+# lead to −38 at the lowest, or to where the last long step led. tanh takes the power of 2z.
+NEAR = {"float64": (500.0, 100.0), "float32": (60.0, 10.0)}
+
+# Sums of products up to this are finite in float32 too.
+SURELY_FINITE = 1e30
 
 
 @dataclass(frozen=True)
@@ -74,113 +77,6 @@ def rows(out: Trained, here: slice) -> Trained:
     return Trained(**{name: value[here] for name, value in vars(out).items()})
 
 
-class _Ends(NamedTuple):
-    """The compiled functions before and after training, for one dtype."""
-
-    lay_out: Callable[..., None]
-    line_up: Callable[..., int]
-    settle: Callable[..., None]
-
-
-@once
-def _ends(dtype: str) -> _Ends:
-    number = getattr(types, dtype)
-    matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
-    doubles = types.Array(types.float64, 1, "C")
-    samples = types.Array(types.float64, 2, "C")
-    integer = types.int64 if number.bitwidth == 64 else types.int32
-    counts, queue_type = types.Array(integer, 2, "C"), types.Array(types.uint64, 1, "C")
-    statuses, epochs_type = types.Array(types.int8, 1, "C"), types.Array(types.int32, 1, "C")
-    rates = types.Array(types.float64, 1, "A", readonly=True)
-
-    @compiled(types.void(*STARTS, rates, samples, doubles, matrix, matrix, matrix, statuses))
-    def lay_out(w, b, learning_rate, x, sign, features, start, rate, status):
-        """Set the start, step and status of each neuron, as the lanes take them."""
-        n, d = x.shape
-        p, step = len(start), 1.0 / n
-        if n == 1:
-            step = 0.0
-            for j in range(d):
-                step += x[0, j] * x[0, j]
-            step += 1.0
-        for i in range(len(b)):
-            if n == 1:
-                z = w[i, 0] * x[0, 0]
-                for j in range(1, d):
-                    z += w[i, j] * x[0, j]
-                start[0, i] = sign[0] * (z + b[i])
-            else:
-                for j in range(d):
-                    start[j, i] = w[i, j]
-                start[d, i] = b[i]
-            rate[0, i] = learning_rate[i] * step
-            status[i] = CONVERGED
-            for k in range(n):
-                z = 0.0
-                for j in range(p):
-                    z += start[j, i] * features[k, j]
-                if not np.isfinite(z):
-                    status[i] = NON_FINITE
-            if status[i] == NON_FINITE:  # a stand-in, not trained
-                for j in range(p):
-                    start[j, i] = 0.0
-
-    @compiled(types.int64(statuses, matrix, number, vector, queue_type))
-    def line_up(status, error, limit, distance, queue):
-        """Set the queue of those to be trained; return how many they are."""
-        low, high = np.inf, -np.inf
-        for i in range(len(status)):
-            if error[0, i] > limit and status[i] == CONVERGED:
-                low, high = min(low, distance[i]), max(high, distance[i])
-        scale = (DISTANCES - 1) / (high - low) if high > low else 0.0
-        after = np.zeros(DISTANCES + 1, np.int64)
-        bins = np.empty(len(status), np.int16)
-        for i in range(len(status)):
-            bins[i] = -1
-            if error[0, i] > limit and status[i] == CONVERGED:
-                bins[i] = int((high - distance[i]) * scale)
-                after[bins[i] + 1] += 1
-        for k in range(DISTANCES):
-            after[k + 1] += after[k]
-        for i in range(len(status)):
-            if bins[i] >= 0:
-                queue[after[bins[i]]] = i
-                after[bins[i]] += 1
-        return after[DISTANCES]
-
-    @compiled(
-        types.void(
-            *(*STARTS, rates, samples, doubles, matrix, matrix, counts, matrix, number),
-            *(epochs_type, statuses, vector, matrix, vector),
-        )
-    )
-    def settle(
-        w, b, learning_rate, x, sign, rate, total, count, error, limit,
-        epochs, status, final_error, final_w, final_b,
-    ):  # fmt: skip
-        """Write what became of each neuron."""
-        n, d = x.shape
-        for i in range(len(b)):
-            epochs[i] = count[0, i]
-            final_error[i] = error[0, i] / n
-            if status[i] == NON_FINITE:
-                final_error[i] = np.nan
-            elif error[0, i] > limit:
-                status[i] = MAX_EPOCHS
-        for i in range(len(final_b)):
-            if n == 1:
-                moved = learning_rate[i] * (sign[0] * total[0, i])
-                for j in range(d):
-                    final_w[i, j] = w[i, j] - moved * x[0, j]
-                final_b[i] = b[i] - moved
-            else:
-                for j in range(d):
-                    final_w[i, j] = w[i, j] - rate[0, i] * total[j, i]
-                final_b[i] = b[i] - rate[0, i] * total[d, i]
-
-    return _Ends(lay_out, line_up, settle)
-
-
 def _largest_sum(mean: float, n: int, dtype: np.dtype[Any]) -> Any:
     """Return the largest float whose n-th part is at most mean: the bound for Σ|a − y|."""
     number = dtype.type
@@ -199,6 +95,120 @@ def _oriented(ask: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.where(mirrored, -1.0, 1.0), np.where(mirrored, act.low + act.high - ask.y, ask.y)
 
 
+Train = Callable[
+    [Trained, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]], int
+]
+
+
+def trainer(ask: Problem, dtype: str) -> Train:
+    """Return a function that trains blocks of neurons of one problem, each on its thread.
+
+    It takes (out, w, b, learning_rate, stop), writes the results into `out` and returns the
+    lane-epochs walked, those of lanes without work too.
+
+    out : Trained
+        Of N neurons, `w` of shape (N, d), or empty w and b; views into larger arrays will do.
+    w, b, learning_rate : (N, d), (N,) and (N,) arrays
+    stop : (1,) uint8 array
+        The work is abandoned soon after it becomes 1.
+    """
+    n, d = ask.x.shape
+    one = n == 1
+    sign, y = _oriented(ask)
+    if one:
+        features = np.ones((1, 1))
+        step = (float((ask.x**2).sum()) + 1.0) * ask.act.octaves
+    else:
+        features = np.hstack([ask.x, np.ones((n, 1))]) * sign[:, None] * ask.act.octaves
+        step = 1.0 / (n * ask.act.octaves)
+    number = np.dtype(dtype)
+    features, y = features.astype(number), y.astype(number)
+    limit, p = _largest_sum(ask.tolerance, n, number), features.shape[1]
+    reach = abs(features).max() * p
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def train(
+        out: Trained,
+        w: NDArray[np.float64],
+        b: NDArray[np.float64],
+        learning_rate: NDArray[np.float64],
+        stop: NDArray[np.uint8],
+    ) -> int:
+        size, columns = len(b), -(-len(b) // COLUMNS) * COLUMNS
+        start, total = np.zeros((p, columns), number), np.zeros((p, columns), number)
+        rate, error = np.zeros((1, columns), number), np.empty((1, columns), number)
+        begin, errors = start[:, :size], error[0, :size]
+        if one:
+            begin[0] = _weighted(w.T, ask.x[0], b) * (sign[0] * ask.act.octaves)
+        else:
+            begin[:-1], begin[-1] = w.T, b
+        rate[0, :size] = learning_rate * step
+        farthest = max(begin.max(initial=0.0), -begin.min(initial=0.0))
+        lost = None if farthest * reach <= SURELY_FINITE else _lost(begin, features)
+        if lost is not None:
+            begin[:, lost] = 0.0  # a stand-in, not trained
+        near = farthest <= NEAR[dtype][0] and rate.max(initial=0.0) <= NEAR[dtype][1]
+        kind = ("near" if near else "one") if one else "many"
+        measure, walk = kernels(ask.cost, ask.activation, kind, dtype)
+        measure(start, rate, total, features, y, error)
+        np.divide(errors, n, out=out.initial_error)
+        out.epochs.fill(0)
+        queue = _line_up(errors, limit, begin[0] if one else errors, lost)
+        walked = 0
+        if ask.max_epochs > 0:
+            walked = walk(
+                *(idle_places(p, dtype), start, rate, queue, total, out.epochs),
+                *(features, y, limit, ask.max_epochs, stop),
+            )
+            measure(start, rate, total, features, y, error)
+        np.divide(errors, n, out=out.final_error)
+        np.greater(errors, limit, out=out.status.view(np.bool_))  # max_epochs, or converged
+        if lost is not None:
+            out.status[lost] = Status.non_finite
+            out.initial_error[lost] = out.final_error[lost] = np.nan
+        if len(out.b):
+            moved = total[:, :size] * (learning_rate * (sign[0] if one else step))
+            for j in range(d):
+                out.w[:, j] = w[:, j] - (moved[0] * ask.x[0, j] if one else moved[j])
+            out.b[:] = b - moved[-1]
+        return walked
+
+    return train
+
+
+def _weighted(parts: NDArray[Any], weights: NDArray[Any], first: Any) -> NDArray[Any]:
+    """Return weights·parts + first; summed in the same order on every machine, as BLAS is not."""
+    total: NDArray[Any] = parts[0] * weights[0]
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        total += part * weight
+    total += first
+    return total
+
+
+def _lost(start: NDArray[Any], features: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say whose z is not finite for some sample."""
+    lost = np.zeros(start.shape[1], np.bool_)
+    for sample in features:
+        lost |= ~np.isfinite(_weighted(start, sample, 0.0))
+    return lost
+
+
+def _line_up(
+    errors: NDArray[Any], limit: Any, distance: NDArray[Any], lost: NDArray[np.bool_] | None
+) -> NDArray[np.uint64]:
+    """Return the numbers of those to be trained, in the order to train."""
+    wrong = errors > limit
+    if lost is not None:
+        wrong &= ~lost
+    waiting = np.flatnonzero(wrong)
+    far = distance[waiting]
+    high, low = far.max(initial=-np.inf), far.min(initial=np.inf)
+    if high > low:
+        bins = (high - far) * ((DISTANCES - 1) / (high - low))
+        waiting = waiting[np.argsort(bins.astype(np.uint8), kind="stable")]
+    return waiting.view(np.uint64)
+
+
 def train_into(
     out: Trained,
     w: NDArray[np.float64],
@@ -207,51 +217,5 @@ def train_into(
     ask: Problem,
     stop: NDArray[np.uint8],
 ) -> int:
-    """Train one block of neurons on this thread and write the results into `out`.
-
-    Parameters
-    ----------
-    out : Trained
-        Of N neurons, `w` of shape (N, d), or empty w and b; views into larger arrays will do.
-    w, b, learning_rate : (N, d), (N,) and (N,) arrays
-    stop : (1,) uint8 array
-        The work is abandoned soon after it becomes 1.
-
-    Returns
-    -------
-    int
-        Lane-epochs walked, those of lanes without work too.
-    """
-    size, dtype = len(b), out.initial_error.dtype
-    n, d = ask.x.shape
-    sign, y = _oriented(ask)
-    padded = -(-size // COLUMNS) * COLUMNS
-    p = 1 if n == 1 else d + 1
-    start, total = np.zeros((p, padded), dtype), np.zeros((p, padded), dtype)
-    rate, error = np.zeros((1, padded), dtype), np.empty((1, padded), dtype)
-    count = np.zeros((1, padded), np.int64 if dtype == np.float64 else np.int32)
-    features = np.ones((1, 1), dtype)
-    if n > 1:
-        features = (np.hstack([ask.x, np.ones((n, 1))]) * sign[:, None]).astype(dtype)
-    ends = _ends(str(dtype))
-    measure, train = kernels(ask.cost, ask.activation, "one" if n == 1 else "many", str(dtype))
-    limit, y = _largest_sum(ask.tolerance, n, dtype), y.astype(dtype)
-    ends.lay_out(w, b, learning_rate, ask.x, sign, features, start, rate, out.status)
-    measure(start, rate, total, features, y, error)
-    np.divide(error[0, :size], n, out=out.initial_error)
-    walked = 0
-    if ask.max_epochs > 0:
-        queue = np.empty(size, np.uint64)
-        distance = start[0] if n == 1 else error[0]
-        waiting = ends.line_up(out.status, error, limit, distance, queue)
-        walked = train(
-            *(start, rate, queue[:waiting], total, count),
-            *(features, y, limit, ask.max_epochs, stop),
-        )
-        measure(start, rate, total, features, y, error)
-    ends.settle(
-        *(w, b, learning_rate, ask.x, sign, rate, total, count, error, limit),
-        *(out.epochs, out.status, out.final_error, out.w, out.b),
-    )
-    out.initial_error[out.status == NON_FINITE] = np.nan
-    return walked
+    """Train one block, as `trainer` says."""
+    return trainer(ask, str(out.initial_error.dtype))(out, w, b, learning_rate, stop)

@@ -27,7 +27,7 @@ from sweep.kernels.staircase import (
 )
 from sweep.kernels.vectormath import load, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
-from sweep.neuron.arithmetic import fma
+from sweep.neuron.arithmetic import exp_ratio, fma
 from sweep.neuron.problem import Problem, Status
 
 __all__ = ["answer_into", "both_sides", "choose_orbit"]
@@ -100,7 +100,7 @@ def _overload_error(activation, z, y):
     if not isinstance(activation, types.StringLiteral):
         return None
     forward = register_jitable(ACTIVATIONS[activation.literal_value].forward)
-    return lambda activation, z, y: forward(z, y)[0]
+    return lambda activation, z, y: forward(z, y, exp_ratio)[0]
 
 
 @once

@@ -33,7 +33,7 @@ through neurons that are trained for it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
@@ -42,11 +42,11 @@ from numba.core import types
 from numba.extending import overload, register_jitable
 from numpy.typing import NDArray
 
+from sweep.kernels.block import trainer, untrained
 from sweep.kernels.cache import compiled, once
-from sweep.kernels.lanes import COLUMNS, kernels
 from sweep.kernels.vectormath import bits_of, load, select, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
-from sweep.neuron.arithmetic import fma
+from sweep.neuron.arithmetic import exp_ratio, fma
 from sweep.neuron.costs import fused
 from sweep.neuron.problem import Problem
 
@@ -145,7 +145,7 @@ def _steepest(cost: str, activation: str, y: float) -> float:
     assert act.bend is not None
     highest = 0.0
     for z in np.arange(-48.0, 48.0, STRIDE).tolist():
-        residual, slope = act.forward(z, y)
+        residual, slope = act.forward(z, y, exp_ratio)
         highest = max(highest, pair.delta_slope(residual, slope, act.bend(residual + y, slope)))
     return highest + 0.5 * STRIDE * STEEPEST_BEND
 
@@ -183,7 +183,7 @@ def _overload_step_back(pair, side, kappa, z, guess, y):
         for _ in range(60):
             # A lane that is done stands still: no bit of it depends on its neighbours.
             going = abs(change) > abs(s) * 3e-9
-            residual, slope = forward(z + s * side, y)
+            residual, slope = forward(z + s * side, y, exp_ratio)
             steep = delta_slope(residual, slope, bend(residual + y, slope))
             moved = delta(residual, slope) * (side * kappa)
             change = select(going, (moved - s) / (1.0 - steep * kappa), change)
@@ -356,12 +356,12 @@ def _threshold(ask: Problem, y: float, side: float) -> tuple[float, float] | Non
     low, high = -700.0, 700.0
     for _ in range(80):
         middle = 0.5 * (low + high)
-        if act.forward(middle, y)[0] < goal:
+        if act.forward(middle, y, exp_ratio)[0] < goal:
             low = middle
         else:
             high = middle
     z = high
-    slope = act.forward(z, y)[1]
+    slope = act.forward(z, y, exp_ratio)[1]
     blur = 8 * U * (abs(y - act.low) + 2 * ask.tolerance) / slope + 4 * U * abs(z)
     return z, 2 * blur
 
@@ -378,7 +378,7 @@ def staircase(ask: Problem, rate: float, side: float, top: float) -> Staircase |
     if found is None or ask.max_epochs == 0:
         return None
     z, slack = found
-    residual, slope = ask.act.forward(z, y)
+    residual, slope = ask.act.forward(z, y, exp_ratio)
     width = abs(kappa * ask.fused.delta(residual, slope))
     climb = _climb(f"{ask.cost} {ask.activation}")
     roundings = 2 * (24 + 8 * abs(y - ask.act.low) / ask.tolerance)
@@ -428,7 +428,10 @@ def _fewest_points(
     ask: Problem, y: float, kappa: float, width: float, goal: float, cut_goal: float
 ) -> int:
     """Return how many points resolve the orbit's intervals, if nothing but poles is near."""
-    heights = (abs(ask.fused.delta(*ask.act.forward(v, y))) for v in np.arange(-40.0, 40.0, 0.25))
+    heights = (
+        abs(ask.fused.delta(*ask.act.forward(v, y, exp_ratio)))
+        for v in np.arange(-40.0, 40.0, 0.25)
+    )
     widest = max(kappa * max(heights), 1e-12)
     # On the widest interval polynomials converge at the rate ρ; cut off, starts may end there.
     reach = 2 * ask.act.pole / widest
@@ -493,21 +496,16 @@ def _trained_pieces(
     angles = np.pi * (np.arange(PIECE_NODES) + 0.5) / PIECE_NODES
     middle, half = spans.mean(axis=1), 0.5 * (spans[:, 1] - spans[:, 0])
     z = side * (middle[:, None] + half[:, None] * np.cos(angles)).ravel()
-    columns = -(-len(z) // COLUMNS) * COLUMNS
-    start, total, rate = (
-        np.zeros((1, columns)),
-        np.zeros((1, columns)),
-        np.full((1, columns), kappa),
+    # with x = 0 the bias alone is z, and κ the rate
+    neurons = replace(ask, x=np.zeros((1, 1)), y=np.array([y]))
+    out = untrained(len(z), 1)
+    trainer(neurons, "float64")(
+        out, np.zeros((len(z), 1)), z, np.full(len(z), kappa), np.zeros(1, np.uint8)
     )
-    start[0, : len(z)] = z
-    kernels(ask.cost, ask.activation, "one", "float64").train(
-        *(start, rate, np.arange(len(z), dtype=np.uint64), total),
-        *(np.zeros((1, columns), np.int64), np.ones((1, 1)), np.array([y]), -1.0),
-        *(ask.max_epochs, np.zeros(1, np.uint8)),
-    )
+    total = (z - out.b) / kappa
     basis = np.cos(np.arange(PIECE_NODES)[:, None] * angles) * (2.0 / PIECE_NODES)
     basis[0] *= 0.5
-    return np.asarray(total[0, : len(z)].reshape(-1, PIECE_NODES) @ basis.T)
+    return np.asarray(total.reshape(-1, PIECE_NODES) @ basis.T)
 
 
 @cache

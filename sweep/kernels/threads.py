@@ -35,7 +35,7 @@ def blocks(count: int, threads: int, largest: int) -> Iterator[tuple[int, int]]:
     """Cut `count` neurons into blocks (first, last), smaller and smaller ones."""
     first = 0
     while first < count:
-        fair = (count - first) // (8 * threads)
+        fair = (count - first) // (4 * threads)
         last = min(first + max(SMALLEST_BLOCK, min(largest, fair)), count)
         yield first, last
         first = last

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sweep.errors import SpecError
-from sweep.kernels.block import Trained, rows, train_into, untrained
+from sweep.kernels.block import Trained, rows, trainer, untrained
 from sweep.kernels.orbit import answer_into, both_sides, choose_orbit
 from sweep.kernels.threads import LARGEST_BLOCK, ORBIT_BLOCK, blocks, check_threads, run_blocks
 from sweep.neuron.problem import DTYPES, METHODS, check_choice, check_step, problem
@@ -14,12 +16,20 @@ from sweep.neuron.problem import DTYPES, METHODS, check_choice, check_step, prob
 __all__ = ["train"]
 
 
-def _starts(field: str, value: ArrayLike) -> NDArray[np.float64]:
+def _numbers(field: str, value: ArrayLike) -> NDArray[Any]:
     try:
-        array = np.ascontiguousarray(value, dtype=np.float64)
+        array = np.atleast_1d(value)
+        if array.dtype.kind in "fiub":
+            return array
+        if array.dtype.kind == "O":
+            return array.astype(np.float64)
     except (TypeError, ValueError):
-        raise SpecError(f"{field}: must be an array of numbers") from None
-    return array
+        pass
+    raise SpecError(f"{field}: must be an array of numbers")
+
+
+def _doubles(array: NDArray[Any]) -> NDArray[np.float64]:
+    return np.ascontiguousarray(array, dtype=np.float64)
 
 
 def train(
@@ -86,7 +96,7 @@ def train(
     check_choice("dtype", dtype, DTYPES)
     check_choice("method", method, METHODS)
     threads = check_threads(threads)
-    weights, biases = _starts("w", w), _starts("b", b)
+    weights, biases = _numbers("w", w), _numbers("b", b)
     flat = weights.ndim == 1
     weights = weights[:, None] if flat else weights
     if biases.ndim != 1 or weights.ndim != 2 or len(weights) != len(biases):
@@ -98,7 +108,7 @@ def train(
         raise SpecError(
             f"w: has {weights.shape[1]} weights for each neuron; x has {ask.x.shape[1]} inputs"
         )
-    rates = _starts("learning_rate", learning_rate)
+    rates = _doubles(_numbers("learning_rate", learning_rate))
     if rates.shape not in {(1,), (len(biases),)}:
         raise SpecError(
             f"learning_rate: has shape {rates.shape}; must be one number or one for each of the "
@@ -110,23 +120,22 @@ def train(
     if choose_orbit(method, ask, rates, len(biases), dtype):
         stairs = both_sides(ask, float(rates[0]), *_reach(weights, biases, ask.x[0]))
     rates = np.broadcast_to(rates, biases.shape)
+    train_block = trainer(ask, dtype)
 
     def block(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         here = slice(first, last)
-        part = rows(out, here)
+        part, w, b = rows(out, here), _doubles(weights[here]), _doubles(biases[here])
         if stairs is None:
-            train_into(part, weights[here], biases[here], rates[here], ask, stop)
+            train_block(part, w, b, rates[here], stop)
         else:
-            answer_into(part, weights[here], biases[here], float(rates[0]), ask, stop, stairs)
+            answer_into(part, w, b, float(rates[0]), ask, stop, stairs)
 
     largest = LARGEST_BLOCK if stairs is None else ORBIT_BLOCK
     run_blocks(block, blocks(len(biases), threads, largest), threads)
     return Trained(**{**vars(out), "w": out.w[:, 0]}) if flat else out
 
 
-def _reach(
-    w: NDArray[np.float64], b: NDArray[np.float64], x: NDArray[np.float64]
-) -> tuple[float, float]:
+def _reach(w: NDArray[Any], b: NDArray[Any], x: NDArray[np.float64]) -> tuple[float, float]:
     """Return numbers between which w·x + b lies wherever it is finite."""
     low = high = 0.0
     for factor, values in [*zip(x, w.T, strict=True), (1.0, b)]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import pi, tanh
+from math import exp, pi, tanh
 from types import MappingProxyType
+from typing import TypeAlias
 
-from sweep.neuron.arithmetic import clamp, exp, fma
+from sweep.neuron.arithmetic import EXP_LIMIT, OCTAVES, exp_ratio, fma
 
 __all__ = ["ACTIVATIONS", "Activation"]
+
+Ratio: TypeAlias = Callable[[float], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,9 @@ class Activation:
     """An output function a = act(z), symmetric about z = 0: act(−z) = low + high − act(z).
 
     `forward(z, y)` returns the pair (a − y, da/dz) for targets in the lower half of the range,
-    both to full relative precision also where the neuron is saturated. It may use only arithmetic
-    and the functions of `sweep.neuron.arithmetic`: kernels compile it for SIMD lanes as it stands.
+    both to full relative precision also where the neuron is saturated. It may use only arithmetic,
+    the functions of `sweep.neuron.arithmetic`, and for exponentials its third argument: kernels
+    compile it for SIMD lanes as it stands, and give it powers of 2 there, for z times `octaves`.
     Targets in the upper half are mirrored, see `residual_and_slope`. `bend(a, slope)` is d²a/dz²,
     from a and da/dz, under the same rules. `pole` is how far from the real axis act(z) first
     ceases to be analytic; where it is not smooth, 0, and `bend` is None.
@@ -29,7 +33,8 @@ class Activation:
     high: float
     value: Callable[[float], float]
     derivative: Callable[[float], float]
-    forward: Callable[[float, float], tuple[float, float]]
+    forward: Callable[[float, float, Ratio], tuple[float, float]]
+    octaves: float
     bend: Callable[[float, float], float] | None
     pole: float
 
@@ -40,45 +45,47 @@ class Activation:
     def residual_and_slope(self, z: float, y: float) -> tuple[float, float]:
         """Return (a − y, da/dz) for any target."""
         if not self.mirrors(y):
-            return self.forward(z, y)
-        residual, slope = self.forward(-z, self.low + self.high - y)
+            return self.forward(z, y, exp_ratio)
+        residual, slope = self.forward(-z, self.low + self.high - y, exp_ratio)
         return -residual, slope
 
 
-# With E = e^(−z): a = 1/(1+E), 1−a = E·a, σ'(z) = E·a². The textbook a·(1−a) is exactly 0 in
-# float64 from z = 36.8 on, where the neuron is slow but does learn; so is a − y for y = 1, which
-# is why targets above ½ are mirrored.
+# With E = e^z: a = E/(1+E), 1−a = 1/(1+E), σ'(z) = a(1−a) from these two. The textbook a·(1−a) is
+# exactly 0 in float64 from z = 36.8 on, where the neuron is slow but does learn; so is a − y for
+# y = 1, which is why targets above ½ are mirrored.
 
 
 def _sigmoid(z: float) -> float:
-    return 1.0 / (1.0 + exp(clamp(-z)))
+    return 1.0 / (1.0 + exp(-max(z, -EXP_LIMIT)))
 
 
 def _sigmoid_derivative(z: float) -> float:
-    return _sigmoid_forward(z, 0.0)[1]
+    return _sigmoid_forward(z, 0.0, exp_ratio)[1]
 
 
-def _sigmoid_forward(z: float, y: float) -> tuple[float, float]:
-    e = exp(clamp(-z))
-    a = 1.0 / (1.0 + e)
-    return a - y, e * a * a
+def _sigmoid_forward(z: float, y: float, exp_ratio: Ratio) -> tuple[float, float]:
+    e, one = exp_ratio(z)
+    r = 1.0 / (one + e)
+    a = e * r
+    return a - y, a * (one * r)
 
 
 def _sigmoid_bend(a: float, slope: float) -> float:
     return slope * (1.0 - 2.0 * a)
 
 
-# tanh z = (1−E)/(1+E) = 2/(1+E) − 1 with E = e^(−2z), so tanh'(z) = 4E/(1+E)².
+# tanh z = (E−1)/(E+1) = 2E/(1+E) − 1 with E = e^(2z), so tanh'(z) = 4E/(1+E)².
 
 
 def _tanh_derivative(z: float) -> float:
-    return _tanh_forward(z, 0.0)[1]
+    return _tanh_forward(z, -1.0, exp_ratio)[1]
 
 
-def _tanh_forward(z: float, y: float) -> tuple[float, float]:
-    e = exp(clamp(-2.0 * z))
-    r = 2.0 / (1.0 + e)
-    return r - (1.0 + y), e * r * r
+def _tanh_forward(z: float, y: float, exp_ratio: Ratio) -> tuple[float, float]:
+    e, one = exp_ratio(z + z)
+    r = 2.0 / (one + e)
+    h = e * r
+    return h - (1.0 + y), h * (one * r)
 
 
 def _tanh_bend(a: float, slope: float) -> float:
@@ -94,10 +101,10 @@ def _softsign(z: float) -> float:
 
 
 def _softsign_derivative(z: float) -> float:
-    return _softsign_forward(z, 0.0)[1]
+    return _softsign_forward(z, 0.0, exp_ratio)[1]
 
 
-def _softsign_forward(z: float, y: float) -> tuple[float, float]:
+def _softsign_forward(z: float, y: float, exp_ratio: Ratio) -> tuple[float, float]:
     size = abs(z)
     r = 1.0 / (1.0 + size)
     return r * (fma(-y, size, z) - y), r * r
@@ -114,6 +121,7 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
                 value=_sigmoid,
                 derivative=_sigmoid_derivative,
                 forward=_sigmoid_forward,
+                octaves=OCTAVES,
                 bend=_sigmoid_bend,
                 pole=pi,
             ),
@@ -124,6 +132,7 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
                 value=tanh,
                 derivative=_tanh_derivative,
                 forward=_tanh_forward,
+                octaves=OCTAVES,
                 bend=_tanh_bend,
                 pole=pi / 2,
             ),
@@ -134,6 +143,7 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
                 value=_softsign,
                 derivative=_softsign_derivative,
                 forward=_softsign_forward,
+                octaves=1.0,
                 bend=None,
                 pole=0.0,
             ),

@@ -2,12 +2,13 @@
 
 from math import exp
 
-__all__ = ["EXP_LIMIT", "EXP_LIMIT_32", "clamp", "exp", "fma"]
+__all__ = ["EXP_LIMIT", "OCTAVES", "exp_ratio", "fma"]
 
-# exp(±708) and its reciprocal are both normal float64 numbers, so 1/(1 + E) and E/(1 + E)
-# stay finite; beyond it the gradients differ from their clamped values by less than 2e-307.
+# exp(±708) and its reciprocal are normal float64 numbers, so 1/(1 + E) and E/(1 + E) stay finite;
+# beyond it the gradients differ from those of the limit by less than 2e-307.
 EXP_LIMIT = 708.0
-EXP_LIMIT_32 = 87.0  # the same for float32
+
+OCTAVES = 1.4426950408889634  # 1/ln 2
 
 
 def fma(a: float, b: float, c: float) -> float:
@@ -15,6 +16,10 @@ def fma(a: float, b: float, c: float) -> float:
     return a * b + c
 
 
-def clamp(z: float) -> float:
-    """Return z held within ±EXP_LIMIT; NaN stays NaN."""
-    return min(max(z, -EXP_LIMIT), EXP_LIMIT)
+def exp_ratio(z: float) -> tuple[float, float]:
+    """Return (e, one) with e^z = e/one, z held within ±EXP_LIMIT; NaN stays NaN.
+
+    A sigmoid divides anyway, so lanes give e^z as a fraction: two short polynomials and no long
+    one, see `sweep.kernels.vectormath`.
+    """
+    return exp(min(max(z, -EXP_LIMIT), EXP_LIMIT)), 1.0

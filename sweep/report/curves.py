@@ -184,7 +184,7 @@ def _chosen(grid: Grid, outer: dict[str, int]) -> Floats:
             [grid.values[name][i] for name, i in zip(grid.start_names, index, strict=True)]
         )
     z = starts[:, :-1] @ ask.x.T + starts[:, -1:]
-    forward = np.vectorize(lambda z, y: abs(ask.act.forward(z, y)[0]))
+    forward = np.vectorize(lambda z, y: abs(ask.act.residual_and_slope(z, y)[0]))
     error = forward(z, ask.y).mean(axis=1) / (ask.act.high - ask.act.low)
     at = [int(np.abs(error - wanted).argmin()) for wanted in CHOSEN_ERRORS]
     return starts[list(dict.fromkeys(at))]

@@ -20,7 +20,8 @@ from sweep.errors import SpecError, SweepError
 from sweep.experiment.grid import Grid
 from sweep.kernels.threads import default_threads
 from sweep.neuron.problem import Status
-from sweep.store.dataset import ROW_GROUP, faults, part_name, read_spec
+from sweep.store.dataset import faults, part_name, read_spec
+from sweep.store.encoding import ROW_GROUP
 from sweep.store.folder import Folder, open_file, open_folder
 
 Item = TypeVar("Item")
@@ -96,7 +97,7 @@ def open_result(folder: str | Path | Folder, *, skip_damaged: bool = False) -> R
     if damaged and not skip_damaged:
         raise SweepError(
             f"{folder}: {', '.join(damaged)}; --skip-damaged goes on without, "
-            "`sweep run` computes anew what was deleted"
+            "`sweep run` computes such parts anew"
         )
     parts = tuple(part for part in range(grid.parts) if part not in wrong)
     if not parts:
@@ -177,6 +178,8 @@ def read(result: Result, cells: range, columns: Sequence[str]) -> Columns:
                 f"{result.folder / name}: is damaged ({str(error).splitlines()[0]}); "
                 "--skip-damaged goes on without it"
             ) from error
+    if len(pieces) == 1:
+        return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in columns}
 
 
@@ -248,8 +251,7 @@ def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
     if not isinstance(array, pa.DictionaryArray):
         return np.asarray(array)
-    values = array.dictionary.to_pylist()  # in whatever order Parquet met them
-    if pa.types.is_string(array.dictionary.type):
-        values = [Status[value] for value in values]
-    taken: npt.NDArray[Any] = np.asarray(values)[np.asarray(array.indices)]
+    # In whatever order Parquet met them.
+    codes = np.array([Status[name] for name in array.dictionary.to_pylist()], np.int8)
+    taken: npt.NDArray[np.int8] = codes[np.asarray(array.indices)]
     return taken

@@ -1,4 +1,4 @@
-"""The parts of a result in their folder: prepared, written, checked."""
+"""The parts of a result in their folder: which there are, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sweep.store.folder import (
     write_whole,
 )
 from sweep.store.schema import FORMAT, METADATA_KEY
-from sweep.store.seal import seal, sealed
+from sweep.store.seal import sealed
 
 __all__ = [
     "check",
@@ -41,21 +41,13 @@ __all__ = [
     "read_spec",
     "standing_parts",
     "strays",
-    "write_part",
 ]
 
 SPEC_FILE = "spec.toml"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-ROW_GROUP = 2**20
 
-# Measured on parts of the billion (1,048,576 rows; milliseconds and bytes a row of a column, on one
-# core): a bias plain 3.6 and 0.08, by dictionary 12 and 0.11, by byte stream split 4.3 and 0.03;
-# an error by byte stream split 5.1 and 0.12, plain 12.8 and 0.66; epochs plain 2.1 and 0.02, by
-# dictionary 8.4 and 0.62, by deltas 5.5 and 0.03. Cut into pages of 20,000 rows, as the writer does
-# by itself, an error comes to 3.3 bytes: neighbours on a grid resemble those of the next weight,
-# which such a page does not reach.
-SPLIT = ("initial_error", "final_error")
-NAMES = ("cost", "status")
+# Parts are runs of cells in the grid's order, and a longer axis moves every cell behind it.
+_LONGER = "; to extend an axis, run its new values alone into a folder of their own, and read both"
 
 
 def part_name(grid: Grid, part: int) -> str:
@@ -79,7 +71,8 @@ def prepare(folder: Folder, spec: Spec) -> None:
     if SPEC_FILE in there:
         found = differences(spec, read_spec(folder))
         if found:
-            raise SpecError(f"{folder}: holds another sweep: {'; '.join(found)}")
+            hint = _LONGER if any(each.startswith("axes.") for each in found) else ""
+            raise SpecError(f"{folder}: holds another sweep: {'; '.join(found)}{hint}")
     elif any(fnmatch(name, "part-*.parquet") for name in there):
         raise SpecError(f"{folder}: has parts but no {SPEC_FILE}; choose another folder")
     else:
@@ -105,25 +98,6 @@ def read_spec(folder: Folder) -> Spec:
     except SweepError as error:
         raise SpecError(str(error)) from None
     return Spec.parse(text, folder / SPEC_FILE)
-
-
-def write_part(folder: Folder, grid: Grid, part: int, table: pa.Table) -> None:
-    """Write a part's file, sealed, whole or not at all."""
-    file = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        file,
-        row_group_size=ROW_GROUP,
-        compression="zstd",
-        max_rows_per_page=ROW_GROUP,
-        data_page_size=8 * ROW_GROUP,
-        use_dictionary=list(NAMES),
-        column_encoding=dict.fromkeys(SPLIT, "BYTE_STREAM_SPLIT"),
-        write_page_checksum=True,
-    )
-    content = memoryview(file.getvalue()).cast("B")
-    seal(content)
-    write_whole(folder, part_name(grid, part), content)
 
 
 def read_about(folder: Folder, name: str) -> dict[str, Any]:
@@ -226,7 +200,7 @@ def faults(
 def standing_parts(folder: Folder, grid: Grid, ours: Iterable[int] | None = None) -> set[int]:
     """Return the parts that are there and whole; those not `ours`, if given, that are there.
 
-    Every byte is read: to check a part costs a twentieth of computing it at the fastest (seal.py).
+    Every byte is read: to check a part costs a ninth of computing it, or much less (seal.py).
     """
     return set(range(grid.parts)) - faults(folder, grid, ours).keys()
 

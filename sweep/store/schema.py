@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -45,7 +47,13 @@ def schema(grid: Grid) -> pa.Schema:
     """Return the columns of a sweep's result: its axes, then what was measured."""
     axes = [*grid.outer_names, *grid.start_names]
     fields = [(axis_column(axis), _NAMES if axis == "cost" else pa.float64()) for axis in axes]
-    return pa.schema([*fields, *MEASURED.items()])
+    return pa.schema([pa.field(*field, nullable=False) for field in (*fields, *MEASURED.items())])
+
+
+@cache  # 0.7 ms
+def _versions() -> dict[str, str]:
+    theirs = {name: version(name) for name in ("numpy", "numba", "pyarrow")}
+    return {"python": platform.python_version(), "neuron-sweep": __version__, **theirs}
 
 
 def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
@@ -57,30 +65,37 @@ def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
         "parts": grid.parts,
         "rows": len(grid.part(part)),
         "method": method,
-        "versions": {
-            "python": platform.python_version(),
-            "neuron-sweep": __version__,
-            **{name: version(name) for name in ("numpy", "numba", "pyarrow")},
-        },
+        "versions": _versions(),
         "spec": grid.spec.toml(),
     }
     return {METADATA_KEY: json.dumps(about).encode(), SEAL_KEY: BLANK}
-
-
-def _dictionary(indices: Any, values: Any) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(values))
 
 
 def table(
     grid: Grid, part: int, axes: Mapping[str, NDArray[Any]], out: Trained, method: str
 ) -> pa.Table:
     """Return a part's axes and results as the table that is written."""
-    columns = [*axes.items(), *((name, getattr(out, name)) for name in MEASURED)]
     names = {"cost": list(map(str, grid.values["cost"])), "status": [s.name for s in Status]}
-    arrays = [
-        _dictionary(values, names[name]) if name in names else pa.array(values)
-        for name, values in columns
-    ]
+    arrays = []
+    for name, values in (*axes.items(), *((name, getattr(out, name)) for name in MEASURED)):
+        array = _array(values)
+        if name in names:  # numbers of ours: Arrow need not look whether each is in range
+            array = pa.DictionaryArray.from_arrays(array, _strings(names[name]), safe=False)
+        arrays.append(array)
     return pa.Table.from_arrays(
         arrays, schema=schema(grid).with_metadata(metadata(grid, part, method))
     )
+
+
+# As pa.array() makes them; but that imports pandas, 0.25 s that a run has no other need of.
+
+
+def _array(values: NDArray[Any]) -> pa.Array:
+    buffers = [None, pa.py_buffer(values)]
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
+
+
+def _strings(names: list[str]) -> pa.StringArray:
+    ends = np.cumsum([0, *map(len, names)], dtype=np.int32)
+    text = "".join(names).encode()
+    return pa.StringArray.from_buffers(len(names), pa.py_buffer(ends), pa.py_buffer(text))

@@ -3,9 +3,9 @@
 Parquet's page checksums leave out the pages' headers and the whole footer, with its statistics and
 row counts; a flipped bit there passes for another number. The seal stands in the footer as one
 more key and covers all of it, needs no second file, and does not ask the Parquet reader to be
-given damaged bytes. A part of 2^20 rows (8.8 MB; milliseconds, one core): to seal 4.9, to read and
-check 5.5; in place of that, to decode with page checksums 27, to write again and compare 87;
-to compute and write it, at the fastest, 110.
+given damaged bytes. A part of 2^20 rows (milliseconds of one core; of the billion, 0.4 MB, and of
+a grid whose numbers do not repeat, 10.6 MB): to read and check 0.4 and 7; in place of that, to
+decode with page checksums 11 and 16; to compute and write it, at the fastest, 46 and 61.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ _BETWEEN = 2
 
 def seal(file: memoryview) -> None:
     """Put the checksum in place of the blank that the file was written with."""
-    digits = _digits(bytes(file))
+    footer = file[-int.from_bytes(file[-8:-4], "little") - 8 :]
+    digits = _digits(bytes(footer))
     assert digits is not None
-    assert file[digits] == BLANK
-    file[digits] = hashlib.sha256(file).hexdigest().encode()
+    assert footer[digits] == BLANK
+    footer[digits] = hashlib.sha256(file).hexdigest().encode()
 
 
 def sealed(file: bytes) -> Literal["whole", "damaged", "unsealed"]:
