@@ -10,7 +10,7 @@
 Data flows one way, and a floor imports only floors below it:
 
     sweep.report              analysis and figures
-    sweep.running             shards × threads → store
+    sweep.running             parts × threads, or a cluster → store
     sweep.store               Parquet
     sweep.experiment          spec and grid
     sweep.kernels             very many neurons at once

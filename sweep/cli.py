@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,6 +81,15 @@ def _parser() -> argparse.ArgumentParser:
         default=(1, 1),
         metavar="I/N",
         help="only the I-th of N slices of the parts; N machines so fill one folder",
+    )
+    run.add_argument(
+        "--dask",
+        nargs="?",
+        const="",
+        type=_address,
+        metavar="ADDRESS",
+        help="on the Dask cluster with this scheduler, as in tcp://host:8786; without an address, "
+        "on one of N processes here",
     )
     run.add_argument(
         "--print-spec", action="store_true", help="print the spec that would run, and do nothing"
@@ -163,6 +173,12 @@ def _shard(text: str) -> tuple[int, int]:
     return number, of
 
 
+def _address(text: str) -> str:
+    if text and not re.search(r":\d+$|://", text):  # `sweep run --dask mine.toml`
+        raise argparse.ArgumentTypeError(f"{text!r}: must be as tcp://host:8786, or stand last")
+    return text
+
+
 def _run(asked: argparse.Namespace) -> int:
     from sweep.experiment.spec import ARTICLE, Spec
 
@@ -178,9 +194,14 @@ def _run(asked: argparse.Namespace) -> int:
     from sweep.store.dataset import strays
     from sweep.store.folder import files
 
-    done = run(
-        spec, asked.out or Path("results") / spec.name, threads=asked.threads, shard=asked.shard
-    )
+    out = asked.out or Path("results") / spec.name
+    if asked.dask is None:
+        done = run(spec, out, threads=asked.threads, shard=asked.shard)
+    else:
+        from sweep.cluster import connected
+
+        with connected(asked.dask, asked.threads) as client:
+            done = run(spec, out, shard=asked.shard, client=client)
     print(_summary(done))
     for name in strays(done.folder, Grid(spec)):
         print(f"sweep: {done.folder / name}: is no part of this sweep; move it away, or whoever "

@@ -1,4 +1,4 @@
-"""From a spec to a folder of results: parts on a pool of threads, resumed where they stopped."""
+"""From a spec to a folder of results: parts on threads or a cluster, resumed where they stopped."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Semaphore
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from sweep.kernels.threads import check_threads, run_blocks
 from sweep.parts import make_part, staircases
 from sweep.store.dataset import prepare, standing_parts
 from sweep.store.folder import Folder, open_folder
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["Ran", "run"]
 
@@ -63,6 +67,7 @@ def run(
     *,
     threads: int | None = None,
     shard: tuple[int, int] = (1, 1),
+    client: Client | None = None,
 ) -> Ran:
     """Compute a sweep into a folder; parts that stand there already are kept.
 
@@ -75,12 +80,16 @@ def run(
         Default: the CPUs that this process may use. The results do not depend on it.
     shard : (I, N)
         Compute only the I-th of N slices of the parts, I from 1 to N.
+    client : distributed.Client, optional
+        Compute on the workers of this Dask cluster, which must see the folder too, not on threads.
 
     Raises
     ------
     SpecError
         The folder belongs to another spec or cannot be written, or an argument is wrong.
     """
+    if client is not None and threads is not None:
+        raise SpecError(f"threads = {threads!r}: a cluster's workers have threads of their own")
     threads = check_threads(threads)
     number, of = shard
     if not 1 <= number <= of:
@@ -112,7 +121,12 @@ def run(
             methods.update(method.split(" and "))
 
     with bar:
-        run_blocks(compute, [(i, i + 1) for i in range(len(mine))], PER_THREAD * threads)
+        if client is None:
+            run_blocks(compute, [(i, i + 1) for i in range(len(mine))], PER_THREAD * threads)
+        else:
+            from sweep.cluster import compute_parts
+
+            methods |= compute_parts(client, folder, grid, mine, progress)
     return Ran(
         folder=folder,
         cells=grid.size,

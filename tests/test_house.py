@@ -11,8 +11,8 @@ import sweep
 
 PACKAGE = Path(sweep.__file__).parent
 # From the ground up; the last floor is what lies at the package's top.
-FLOORS = ["errors", "neuron", "kernels", "experiment", "store", "parts", "running"]
-FLOORS += ["report", "bench", "cli"]
+FLOORS = ["errors", "neuron", "kernels", "experiment", "store", "parts", "tasks"]
+FLOORS += ["cluster", "running", "report", "bench", "cli"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -51,7 +51,7 @@ def test_every_folder_is_a_floor():
 
 
 def test_the_import_is_light_and_the_names_are_there():
-    heavy = "numpy numba pandas pyarrow pydantic matplotlib seaborn scipy dask sympy"
+    heavy = "numpy numba pandas pyarrow pydantic matplotlib seaborn scipy dask distributed sympy"
     code = (
         "import sys, sweep; "
         f"print([m for m in '{heavy}'.split() if m in sys.modules]); "

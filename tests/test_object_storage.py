@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 import pytest
+from distributed import LocalCluster
 
 import sweep
 from sweep.cli import main
@@ -237,6 +238,23 @@ def test_credentials_that_are_missing_or_wrong(bucket, server, made, monkeypatch
         ask_for_keys(b"inf")
     assert contents(bucket) == contents(f"{bucket}/y") == {}
     assert contents(f"{bucket}/x") == made
+
+
+def test_on_a_cluster_and_not_on_one_without_credentials(bucket, made, monkeypatch, capsys):
+    with monkeypatch.context() as without:  # workers get this process's environment at their start
+        without.delenv("AWS_ACCESS_KEY_ID")
+        without.delenv("AWS_SECRET_ACCESS_KEY")
+        workers = LocalCluster(n_workers=1, dashboard_address="127.0.0.1:0")
+    asked = ["run", "spec.toml", "-o", bucket, "--dask"]
+    with workers:
+        assert main([*asked, workers.scheduler_address]) == 2
+    said = capsys.readouterr().err
+    assert re.match(rf"sweep: {bucket}.*credentials are missing or were refused; set AWS", said)
+    assert re.search(r"so worker tcp://\S+ sees it", said)
+    assert said.count("\n") == 1
+    assert contents(bucket).keys() == {"spec.toml"}
+    assert main([*asked, "--threads", "1"]) == 0
+    assert contents(bucket).items() >= made.items()
 
 
 class Cable:
