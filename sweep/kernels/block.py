@@ -139,10 +139,11 @@ def trainer(ask: Problem, dtype: str) -> Train:
         rate, error = np.zeros((1, columns), number), np.empty((1, columns), number)
         begin, errors = start[:, :size], error[0, :size]
         if one:
-            begin[0] = _weighted(w.T, ask.x[0], b) * (sign[0] * ask.act.octaves)
+            z = _weighted(w.T, ask.x[0], b)
+            np.multiply(z, sign[0] * ask.act.octaves, out=begin[0], casting="same_kind")
         else:
             begin[:-1], begin[-1] = w.T, b
-        rate[0, :size] = learning_rate * step
+        np.multiply(learning_rate, step, out=rate[0, :size], casting="same_kind")
         farthest = max(begin.max(initial=0.0), -begin.min(initial=0.0))
         lost = None if farthest * reach <= SURELY_FINITE else _lost(begin, features)
         if lost is not None:
@@ -167,10 +168,12 @@ def trainer(ask: Problem, dtype: str) -> Train:
             out.status[lost] = Status.non_finite
             out.initial_error[lost] = out.final_error[lost] = np.nan
         if len(out.b):
-            moved = total[:, :size] * (learning_rate * (sign[0] if one else step))
+            moved = total[:, :size] * learning_rate
+            moved *= sign[0] if one else step
             for j in range(d):
-                out.w[:, j] = w[:, j] - (moved[0] * ask.x[0, j] if one else moved[j])
-            out.b[:] = b - moved[-1]
+                way = moved[0] * ask.x[0, j] if one else moved[j]
+                np.subtract(w[:, j], way, out=out.w[:, j], casting="same_kind")
+            np.subtract(b, moved[-1], out=out.b, casting="same_kind")
         return walked
 
     return train

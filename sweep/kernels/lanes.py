@@ -239,7 +239,7 @@ def kernels(cost: str, activation: str, kind: str, dtype: str) -> Kernels:
     matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
     queue_type, counts = types.Array(types.uint64, 1, "C"), types.Array(types.int32, 1, "C")
     width = width_of(number)
-    every_lane = np.uint64((1 << width) - 1)
+    every_lane, many = np.uint64((1 << width) - 1), kind == "many"
 
     @compiled(types.void(matrix, matrix, matrix, matrix, vector, matrix))
     def measure(start, rate, total, x, y, error):
@@ -252,7 +252,7 @@ def kernels(cost: str, activation: str, kind: str, dtype: str) -> Kernels:
         )
     )
     def train(places, start, rate, queue, total, count, x, y, limit, max_epochs, stop):
-        p = len(start)
+        p = len(start) if many else 1
         working, wrong, neuron, began = places.working, places.wrong, places.neuron, places.began
         waiting = len(queue)
         taken = finished = updates = tick = oldest = 0
