@@ -30,8 +30,8 @@ w = { start = -5.0, stop = 5.0, num = 100 }
 b = { start = -5.0, stop = 5.0, num = 100 }
 learning_rate = { start = 0.01, stop = 1.0, num = 5, scale = "log" }
 [stop]
-tolerance = 0.1
-max_epochs = 4000
+tolerance = 0.01
+max_epochs = 40_000
 """
 FIGURES = {"heatmap.png", "error.png", "slowdown.png"}
 
