@@ -48,10 +48,11 @@ def draw(result: dict[str, Any], folder: Path) -> Path:
                     bar.set_width(row["median"] - 1.0)
                     middle = bar.get_y() + bar.get_height() / 2
                     axes.plot([row["min"], row["max"]], [middle] * 2, color="0.3", linewidth=0.8)
-                    label = f" {row['median']:.1f}×"
+                    digits = 1 if row["median"] >= 1 else 2
+                    label = f" {row['median']:.{digits}f}×"
                     axes.text(max(row["max"], 1.0), middle, label, va="center", fontsize=7)
             axes.set(title=dtype, xlabel=f"time, {ours} = 1", ylabel="")
-            axes.set_xlim(min(0.7, 0.8 * frame["min"].min()), 1.9 * frame["max"].max())
+            axes.set_xlim(min(0.7, 0.8 * frame["min"].min()), 3.0 * frame["max"].max())
             axes.grid(axis="y", visible=False)
         handles = [panels[0].bar(1, 0, color=palette[name], label=name) for name in names]
         figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
