@@ -20,6 +20,21 @@ settings.register_profile("sweep", derandomize=True, deadline=None)
 settings.load_profile("sweep")
 
 
+# 200 parts, each trained in some 10 ms and written in as many: a fault hits either.
+MANY_PARTS = """
+name = "parts"
+method = "train"
+part_rows = 500
+[axes]
+w = { start = -5.0, stop = 5.0, num = 100 }
+b = { start = -5.0, stop = 5.0, num = 100 }
+learning_rate = { start = 0.01, stop = 1.0, num = 5, scale = "log" }
+[stop]
+tolerance = 0.01
+max_epochs = 40_000
+"""
+
+
 def exact_epochs(w, b, *, learning_rate, cost, activation, x, y, tolerance, max_epochs):
     """Train one neuron of one input in 50 digits with the textbook's formulas."""
     with mp.workdps(50):

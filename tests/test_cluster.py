@@ -19,6 +19,7 @@ import dask
 import numba
 import psutil
 import pytest
+from conftest import MANY_PARTS
 from distributed import Client
 
 import sweep
@@ -26,20 +27,6 @@ from sweep import cluster, tasks
 from sweep.bench.scaling import many
 from sweep.cli import main
 from sweep.experiment.spec import Spec
-
-# 200 parts, each trained in some 10 ms and written in as many: a fault hits either.
-SPEC = """
-name = "cluster"
-method = "train"
-part_rows = 500
-[axes]
-w = { start = -5.0, stop = 5.0, num = 100 }
-b = { start = -5.0, stop = 5.0, num = 100 }
-learning_rate = { start = 0.01, stop = 1.0, num = 5, scale = "log" }
-[stop]
-tolerance = 0.1
-max_epochs = 4000
-"""
 
 
 class Processes:
@@ -99,7 +86,7 @@ def processes(tmp_path):
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory):
     path = tmp_path_factory.mktemp("spec") / "spec.toml"
-    path.write_text(SPEC)
+    path.write_text(MANY_PARTS)
     return path
 
 
@@ -168,9 +155,11 @@ def test_as_on_threads(spec, whole, processes, tmp_path, capsys):
 
 
 def test_the_orbit_and_training_as_on_threads(processes, tmp_path):
-    text = SPEC.replace("part_rows = 500", "").replace('"train"', '"auto"').replace("100", "200")
+    text = (
+        MANY_PARTS.replace("part_rows = 500", "").replace('"train"', '"auto"').replace("100", "200")
+    )
     spec = Spec.parse(
-        re.sub("learning_rate = .*", "learning_rate = [0.1, 30.0]", text.replace("4000", "400"))
+        re.sub("learning_rate = .*", "learning_rate = [0.1, 30.0]", text.replace("40_000", "400"))
     )
     here = sweep.run(spec, tmp_path / "here")
     with cluster.connected(processes.address) as client:

@@ -17,29 +17,17 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import MANY_PARTS
 
 import sweep
 
-# 200 parts, each trained in some 10 ms and written in as many: a fault hits either.
-SPEC = """
-name = "faults"
-method = "train"
-part_rows = 500
-[axes]
-w = { start = -5.0, stop = 5.0, num = 100 }
-b = { start = -5.0, stop = 5.0, num = 100 }
-learning_rate = { start = 0.01, stop = 1.0, num = 5, scale = "log" }
-[stop]
-tolerance = 0.01
-max_epochs = 40_000
-"""
 FIGURES = {"heatmap.png", "error.png", "slowdown.png"}
 
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory):
     path = tmp_path_factory.mktemp("spec") / "spec.toml"
-    path.write_text(SPEC)
+    path.write_text(MANY_PARTS)
     return path
 
 
