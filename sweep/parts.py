@@ -120,7 +120,7 @@ def part_table(
     methods, row = set(), 0
     for segment in grid.segments(cells):
         ask, learning_rate = grid.ask(segment.outer)
-        steps, train = stairs(segment), trainer(ask, grid.spec.dtype)
+        steps = stairs(segment)
         methods.add("train" if steps is None else "orbit")
         block = LARGEST_BLOCK if steps is None else ORBIT_BLOCK
         end = row + segment.last - segment.first
@@ -129,7 +129,7 @@ def part_table(
             view = rows(out, here)
             if steps is None:
                 rates = np.full(len(view.epochs), learning_rate)
-                train(view, w[here], b[here], rates, stop)
+                trainer(ask, grid.spec.dtype)(view, w[here], b[here], rates, stop)
             else:
                 answer_into(view, w[here], b[here], learning_rate, ask, stop, steps)
             row = here.stop

@@ -232,7 +232,7 @@ def kernels(cost: str, activation: str, kind: str, dtype: str) -> Kernels:
     ----------
     kind : "many", "one" or "near"
         Many samples; one, of a single feature whose value is 1; that, with z never beyond the
-        range of exp: 1.04 to 1.08× the epochs.
+        range of exp: 1.03 to 1.08× the epochs.
     """
     pair = f"{cost} {activation}"
     number, whole = getattr(types, dtype), types.int64
