@@ -10,6 +10,7 @@ from mpmath import mp, mpf
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.kernels.block import Trained
+from sweep.running import run
 from sweep.store.dataset import part_name, prepare
 from sweep.store.encoding import encoded
 from sweep.store.folder import open_folder, write_whole
@@ -33,6 +34,27 @@ learning_rate = { start = 0.01, stop = 1.0, num = 5, scale = "log" }
 tolerance = 0.01
 max_epochs = 40_000
 """
+
+
+def parts(folder):
+    """Return the bytes of each part in a folder."""
+    return {path.name: path.read_bytes() for path in folder.glob("part-*.parquet")}
+
+
+@pytest.fixture(scope="session")
+def spec(tmp_path_factory):
+    """Return the path of the spec of many parts."""
+    path = tmp_path_factory.mktemp("spec") / "spec.toml"
+    path.write_text(MANY_PARTS)
+    return path
+
+
+@pytest.fixture(scope="session")
+def whole(spec, tmp_path_factory):
+    """Return the bytes of each part of a run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(Spec.load(spec), folder)
+    return parts(folder)
 
 
 def exact_epochs(w, b, *, learning_rate, cost, activation, x, y, tolerance, max_epochs):

@@ -19,7 +19,7 @@ import dask
 import numba
 import psutil
 import pytest
-from conftest import MANY_PARTS
+from conftest import MANY_PARTS, parts
 from distributed import Client
 
 import sweep
@@ -81,25 +81,6 @@ def processes(tmp_path):
         yield found
     finally:
         found.end()
-
-
-@pytest.fixture(scope="module")
-def spec(tmp_path_factory):
-    path = tmp_path_factory.mktemp("spec") / "spec.toml"
-    path.write_text(MANY_PARTS)
-    return path
-
-
-@pytest.fixture(scope="module")
-def whole(spec, tmp_path_factory):
-    """Return the bytes of each part of a run on threads."""
-    folder = tmp_path_factory.mktemp("whole")
-    sweep.run(Spec.load(spec), folder)
-    return parts(folder)
-
-
-def parts(folder):
-    return {path.name: path.read_bytes() for path in folder.glob("part-*")}
 
 
 def command(spec, folder, address, *options):

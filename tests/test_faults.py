@@ -17,26 +17,11 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import MANY_PARTS
+from conftest import parts
 
 import sweep
 
 FIGURES = {"heatmap.png", "error.png", "slowdown.png"}
-
-
-@pytest.fixture(scope="module")
-def spec(tmp_path_factory):
-    path = tmp_path_factory.mktemp("spec") / "spec.toml"
-    path.write_text(MANY_PARTS)
-    return path
-
-
-@pytest.fixture(scope="module")
-def whole(spec, tmp_path_factory):
-    """Return the bytes of each part of a run that nothing happened to."""
-    folder = tmp_path_factory.mktemp("whole")
-    sweep.run(sweep.Spec.load(spec), folder)
-    return parts(folder)
 
 
 def command(spec, folder, *options):
@@ -54,10 +39,6 @@ def start(spec, folder, *options, before=None):
     arguments = command(spec, folder, *options)
     pipe = subprocess.PIPE
     return subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True, preexec_fn=prepare)
-
-
-def parts(folder):
-    return {path.name: path.read_bytes() for path in folder.glob("part-*.parquet")}
 
 
 def marks(folder):
