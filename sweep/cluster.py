@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
+from importlib import import_module
 from multiprocessing import resource_tracker
 from operator import attrgetter
 from pathlib import Path
 from threading import Lock
+from types import ModuleType
 
-import numba
 import numpy as np
 
 import sweep
@@ -34,6 +35,7 @@ from sweep.kernels.threads import check_threads
 from sweep.parts import Stairs, make_part, staircases
 from sweep.store.dataset import part_name, read_spec
 from sweep.store.folder import Folder, files, remove_unfinished
+from sweep.store.schema import packages
 from sweep.tasks import Parts, spread
 
 try:
@@ -130,9 +132,9 @@ def compute_parts(
     """
     if not isinstance(client, Client) or client.asynchronous:
         raise SpecError(f"client = {client!r}: must be a distributed.Client, and not asynchronous")
-    _check_workers(client)
+    _check_workers(client, grid)
     names, methods = {part: part_name(grid, part) for part in parts}, set[str]()
-    work = partial(_compute, _order(folder, grid.spec))
+    work = partial(_compute, _order(folder, grid))
     for part, (epochs, method) in spread(client, work, names, lambda part: folder / names[part]):
         progress(len(grid.part(part)), epochs)
         methods.update(method.split(" and "))
@@ -147,13 +149,13 @@ def compute_parts(
     return methods
 
 
-def _check_workers(client: Client) -> None:
+def _check_workers(client: Client, grid: Grid) -> None:
     """Refuse workers with other versions than ours, without any need of ours on the workers.
 
     Tasks look again, for workers that come later.
     """
     ask = attrgetter("__version__")
-    for name, module in _MODULES.items():
+    for name, module in _modules(grid).items():
         try:
             told = client.run(ask, module, on_error="return", callback_timeout=tasks.WAIT)
         except OSError:  # a worker hangs, or died just now
@@ -162,7 +164,9 @@ def _check_workers(client: Client) -> None:
             _check_version(worker, name, version, ask(module))
 
 
-_MODULES = {"neuron-sweep": sweep, "numba": numba}
+def _modules(grid: Grid) -> dict[str, ModuleType]:
+    """Return the packages that could change a byte of a part."""
+    return {"neuron-sweep": sweep, **{name: import_module(name) for name in packages(grid)}}
 
 
 def _check_version(worker: str, name: str, there: object, here: str) -> None:
@@ -171,12 +175,12 @@ def _check_version(worker: str, name: str, there: object, here: str) -> None:
         raise SpecError(f"worker {worker}: has {has}, but the run {here}; they must be the same")
 
 
-def _order(folder: Folder, spec: Spec) -> bytes:
+def _order(folder: Folder, grid: Grid) -> bytes:
     """Return what tasks must know; with the folder's whole path, for workers stand elsewhere."""
     if folder.local:
         folder = replace(folder, path=str(Path(folder.path).absolute()))
-    versions = {name: module.__version__ for name, module in _MODULES.items()}
-    return pickle.dumps((versions, spec.toml(), pickle.dumps(folder)))
+    versions = {name: module.__version__ for name, module in _modules(grid).items()}
+    return pickle.dumps((versions, grid.spec.toml(), pickle.dumps(folder)))
 
 
 # All below runs on the workers.
@@ -211,9 +215,11 @@ def _compute(order: bytes, parts: Parts, pause: float) -> tuple[float, list[tupl
 def _ordered(order: bytes, worker: str) -> tuple[Folder, Grid, Stairs]:
     """Return what a worker needs for each task of a sweep, its staircases among it."""
     versions, toml, pickled = pickle.loads(order)
-    for name, module in _MODULES.items():
-        _check_version(worker, name, module.__version__, versions[name])
+    _check_version(worker, "neuron-sweep", sweep.__version__, versions["neuron-sweep"])
     folder, spec = pickle.loads(pickled), Spec.parse(toml, "the run's spec")
+    grid = Grid(spec)
+    for name, module in _modules(grid).items():
+        _check_version(worker, name, module.__version__, versions[name])
     try:
         same = not differences(spec, read_spec(folder))
     except SpecError as error:
@@ -222,7 +228,6 @@ def _ordered(order: bytes, worker: str) -> tuple[Folder, Grid, Stairs]:
         raise SpecError(f"{folder}: worker {worker} sees another sweep there; {_SHARED}")
     if folder.local and not os.access(folder.path, os.W_OK):
         raise SpecError(f"{folder}: cannot be written by worker {worker}; {_SHARED}")
-    grid = Grid(spec)
     return folder, grid, staircases(grid)
 
 

@@ -17,7 +17,7 @@ from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.kernels.threads import check_threads, run_blocks
 from sweep.parts import make_part, staircases
-from sweep.store.dataset import prepare, standing_parts
+from sweep.store.dataset import prepare, refuse_older, standing_parts
 from sweep.store.folder import Folder, open_folder
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def run(
     ours = range(number - 1, grid.parts, of)
     standing = standing_parts(folder, grid, ours)
     mine = [part for part in ours if part not in standing]
+    if mine:
+        refuse_older(folder, grid, sorted(standing))
     methods, epochs, lock, turn = set[str](), 0, Lock(), Semaphore(threads)
     bar = tqdm(total=sum(len(grid.part(part)) for part in mine), unit="cells", unit_scale=True,
                disable=None, desc=spec.name)  # fmt: skip

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import dask
 import numba
+import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
 from conftest import MANY_PARTS, parts
 from distributed import Client
@@ -346,20 +348,23 @@ def test_workers_with_other_versions(spec, scheduler, tmp_path, monkeypatch, cap
     monkeypatch.setattr(tasks, "PATIENCE", 1.0)
     monkeypatch.setattr(tasks, "WAIT", 2.0)
     here = sweep.__version__
-    other, numbas = tmp_path / "other", tmp_path / "numba"
+    other = tmp_path / "other"
     shutil.copytree(Path(sweep.__file__).parent, other / "sweep")
     top = other / "sweep" / "__init__.py"
     top.write_text(top.read_text().replace(f'"{here}"', '"9.9"'))
-    numbas.mkdir()
-    (numbas / "sitecustomize.py").write_text("import numba; numba.__version__ = '0.1'")
-
-    wrong = scheduler.worker(env=os.environ | {"PYTHONPATH": str(numbas)})
-    assert re.fullmatch(
-        rf"sweep: worker tcp://\S+: has numba 0.1, but the run {numba.__version__}; .*\n",
-        refused(spec, tmp_path / "out", scheduler.address, capsys),
-    )
-    wrong.kill()
-    wrong.wait()
+    for module in (numba, np, pa):  # what could change a byte
+        name, path = module.__name__, tmp_path / module.__name__
+        path.mkdir()
+        says = f"import {name}; {name}.__version__ += '.1'"
+        (path / "sitecustomize.py").write_text(says)
+        wrong = scheduler.worker(env=os.environ | {"PYTHONPATH": str(path)})
+        version = re.escape(module.__version__)
+        assert re.fullmatch(
+            rf"sweep: worker tcp://\S+: has {name} {version}.1, but the run {version}; .*\n",
+            refused(spec, tmp_path / "out", scheduler.address, capsys),
+        )
+        wrong.kill()
+        wrong.wait()
 
     right = scheduler.worker()
     out = tmp_path / "later"

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +16,11 @@ import pytest
 
 import sweep
 from sweep.cli import main
+from sweep.experiment.grid import Grid
+from sweep.report.plots import Tables
 from sweep.report.stream import open_result
 from sweep.store.folder import files, open_folder, remove_unfinished, write_whole
-from sweep.store.schema import FORMAT, METADATA_KEY
+from sweep.store.schema import FORMAT, METADATA_KEY, OLDEST
 from sweep.store.seal import BLANK, SEAL_KEY
 
 FIELDS = {
@@ -111,7 +114,7 @@ def test_a_shard_looks_into_its_own_parts_only(whole):
     assert sweep.check(whole) == ["part-0-of-8.parquet is damaged"]
 
 
-@pytest.mark.parametrize("theirs", [FORMAT - 1, FORMAT + 1])
+@pytest.mark.parametrize("theirs", [OLDEST - 1, FORMAT + 1])
 def test_another_format_is_refused_with_both_versions(whole, theirs):
     path = whole / "part-3-of-8.parquet"
     table = pq.read_table(path)
@@ -119,13 +122,77 @@ def test_another_format_is_refused_with_both_versions(whole, theirs):
     pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about)}), path)
     before = contents(whole)
     message = (
-        rf"part-3-of-8.parquet: has format {theirs}, this version of sweep writes and reads "
-        rf"format {FORMAT}; .*{sweep.__version__}"
+        rf"part-3-of-8.parquet: has format {theirs}, this version of sweep reads formats {OLDEST} "
+        rf"to {FORMAT}; .*{sweep.__version__}"
     )
     for look in (sweep.check, open_result, lambda path: sweep.run(sweep.Spec(**FIELDS), path)):
         with pytest.raises(sweep.SpecError, match=message):
             look(whole)
     assert contents(whole) == before
+
+
+FORMAT_2 = Path(__file__).with_name("data") / "format-2"
+
+
+def test_a_folder_of_format_2_is_read_and_gives_its_numbers(tmp_path):
+    folder = shutil.copytree(FORMAT_2, tmp_path / "old")
+    assert sweep.check(folder) == []
+    frame = sweep.load(folder)
+    grid = Grid(sweep.Spec.load(folder / "spec.toml"))
+    ours = grid.columns(range(grid.size))
+    for name in ("learning_rate", "w0", "b0"):  # the CPU that wrote it rounded otherwise
+        assert frame[name].to_numpy() == pytest.approx(ours[name.strip("0")], rel=4e-16, abs=0)
+    kept = json.loads(FORMAT_2.with_suffix(".json").read_text())
+    tables = Tables(open_result(folder))
+    for name, numbers in kept["error"].items():
+        numbers = [np.inf if number is None else number for number in numbers]
+        assert tables.by_error[name].tolist() == numbers, name
+    by = tables.by_start.replace(np.inf, 10_000).groupby(["cost", "learning_rate"], observed=True)
+    assert by["epochs"].sum().tolist() == kept["heatmap"]
+
+
+def test_a_run_reads_format_2_and_does_not_add_to_it(tmp_path):
+    folder = shutil.copytree(FORMAT_2, tmp_path / "old")
+    spec = sweep.Spec.load(folder / "spec.toml")
+    assert sweep.run(spec, folder).computed == 0
+    (folder / "part-0-of-2.parquet").unlink()
+    before = contents(folder)
+    with pytest.raises(sweep.SpecError, match=r"holds parts of format 2, .* into another folder"):
+        sweep.run(spec, folder)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("axis", ["learning_rate", "start"])
+def test_parts_with_other_values_on_an_axis_are_refused(axis, tmp_path, monkeypatch):
+    rates = {"start": 0.01, "stop": 1.0, "num": 9, "scale": "log"}
+    spec = sweep.Spec(
+        axes={"learning_rate": rates}, start={"random": "normal", "count": 50}, part_rows=300
+    )
+    right = Grid.hashes.func
+
+    def another_machine_s(grid):  # one that rounds otherwise, or draws otherwise
+        return right(grid) | {axis: "0123456789abcdef"}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Grid, "hashes", property(another_machine_s))
+        sweep.run(spec, tmp_path, shard=(1, 3))
+    says = f"part-0-of-3.parquet has other values of {axis} than this machine computes"
+    assert sweep.check(tmp_path)[0].startswith(says)
+    for read in (sweep.load, sweep.scan, sweep.load_grid, open_result):
+        with pytest.raises(sweep.SweepError, match=says):
+            read(tmp_path)
+    sweep.run(spec, tmp_path)  # computes it anew
+    assert sweep.check(tmp_path) == []
+    assert len(sweep.load(tmp_path).learning_rate.unique()) == 9
+
+
+def test_a_long_spec_stands_in_the_folder_and_not_in_each_part(tmp_path):
+    x = np.linspace(0.0, 1.0, 5000).tolist()
+    axes = {"w": [0.5, 1.0, 1.5], "b": [0.0], "learning_rate": [0.1], "cost": "quadratic"}
+    spec = sweep.Spec(axes=axes, task={"x": x, "y": x}, stop={"max_epochs": 3}, part_rows=1)
+    sweep.run(spec, tmp_path)
+    assert max(path.stat().st_size for path in tmp_path.glob("part-*")) < 10_000
+    assert sweep.check(tmp_path) == []
 
 
 def test_the_next_run_removes_what_killed_runs_left(whole):
@@ -169,6 +236,8 @@ def without_root():
 COMMANDS = """
 import sys, sweep
 from sweep.cli import main
+from sweep.experiment.grid import Grid
+from sweep.report.plots import Tables
 whole = sys.argv[1]
 assert main(["check", whole]) == main(["info", whole]) == 0
 assert main(["plot", whole, "--figure", "slowdown", "--dpi", "30", "-o", "figures"]) == 0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mpmath import mp, mpf
 
 import sweep
 from sweep.experiment.grid import Grid
@@ -49,6 +50,31 @@ def test_the_id_follows_the_numbers_and_only_them():
     other = sweep.Spec.parse(SMALL + "[stop]\ntolerance = 0.2")
     assert spec.id == same.id != other.id
     assert differences(spec, other) == ["stop.tolerance is 0.2 there, 0.1 here"]
+
+
+def test_ids_stay_what_they_are():
+    # Whatever fields and defaults later versions bring: an id that changes orphans results.
+    assert sweep.Spec.load(ARTICLE).id == "2283a0883968db0e"
+    assert sweep.Spec.parse(SMALL).id == "4601fecd442e9b6e"
+    written_out = sweep.Spec.parse(sweep.Spec.parse(SMALL).toml())
+    assert written_out.id == "4601fecd442e9b6e"
+
+    class Later(sweep.Spec):
+        follow: int | None = None
+
+    assert Later(**written_out.model_dump()).id == "4601fecd442e9b6e"
+    assert Later(**written_out.model_dump(), follow=3).id != "4601fecd442e9b6e"
+
+
+def test_logarithmic_axes_are_correctly_rounded():
+    with mp.workdps(60):
+        for start, stop, num in ((0.01, 1.0, 50), (7.7, 0.013, 555), (5e-324, 1.7e308, 40)):
+            low, high = mpf(start), mpf(stop)
+            exact = [float(low * (high / low) ** (mpf(k) / (num - 1))) for k in range(num)]
+            axis = {"start": start, "stop": stop, "num": num, "scale": "log"}
+            spec = sweep.Spec(axes={"w": axis, "b": [0.0], "learning_rate": [0.1]})
+            assert spec.values("w").tolist() == exact
+            assert spec.values("w")[[0, -1]].tolist() == [start, stop]
 
 
 @pytest.mark.parametrize(

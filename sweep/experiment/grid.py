@@ -6,6 +6,7 @@ that there are; starts are the crossed axes w (or w1 … wd) and b, or the drawn
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -58,6 +59,20 @@ class Grid:
         """The values of each axis, outermost first."""
         order = ["cost", "learning_rate", "x", "y", "tolerance", *self.start_names]
         return {name: self.spec.values(name) for name in order if name in self.spec.axes}
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """A hash of each axis' numbers, and of the first drawn starts, as 16 hexadecimal digits.
+
+        They stand in every part: two machines that disagree on a value do not fill one folder.
+        """
+        numbers = {name: values for name, values in self.values.items() if name != "cost"}
+        if self.spec.start is not None:
+            numbers["start"] = self.starts(0, min(self.starts_count, DRAWN_AT_A_TIME))
+        return {
+            name: hashlib.sha256(values.astype("<f8").tobytes()).hexdigest()[:16]
+            for name, values in numbers.items()
+        }
 
     @cached_property
     def start_names(self) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from sweep.store.folder import (
     remove_unfinished,
     write_whole,
 )
-from sweep.store.schema import FORMAT, METADATA_KEY
+from sweep.store.schema import FORMAT, METADATA_KEY, OLDEST, versions
 from sweep.store.seal import sealed
 
 __all__ = [
@@ -132,12 +133,11 @@ def _fault(folder: Folder, grid: Grid, part: int, every_byte: bool) -> str | Non
     SpecError
         It is whole, of another version of the format.
     """
-    name, rows = part_name(grid, part), len(grid.part(part))
-    ours = {"format": FORMAT, "id": grid.spec.id, "part": part, "rows": rows, "rows written": rows}
+    name = part_name(grid, part)
     try:
         if not every_byte:
             with open_file(folder, name) as file, suppress(*_UNREADABLE):
-                if ours.items() <= _about(file).items():
+                if _belongs(grid, part, _about(file)):
                     return None
         content = read_file(folder, name)
         state = sealed(content)
@@ -149,15 +149,48 @@ def _fault(folder: Folder, grid: Grid, part: int, every_byte: bool) -> str | Non
     except _UNREADABLE:
         return "is damaged"
     theirs = about.get("format", FORMAT)
-    if theirs != FORMAT:
+    if not OLDEST <= theirs <= FORMAT:
         raise SpecError(
-            f"{folder / name}: has format {theirs}, this version of sweep writes and reads "
-            f"format {FORMAT}; choose another folder, or the version that wrote it "
+            f"{folder / name}: has format {theirs}, this version of sweep reads formats {OLDEST} "
+            f"to {FORMAT}; choose another folder, or the version that wrote it "
             f"({about.get('versions', {}).get('neuron-sweep', 'unknown')})"
         )
     if state == "unsealed" and "id" in about:
         return "is damaged"
-    return None if ours.items() <= about.items() else "belongs to another sweep"
+    return None if _belongs(grid, part, about) else _stranger(grid, about)
+
+
+def _belongs(grid: Grid, part: int, about: dict[str, Any]) -> bool:
+    """Say whether a part is one of a grid, by what its file says of itself."""
+    rows = len(grid.part(part))
+    ours: dict[str, Any] = {"part": part, "rows": rows, "rows written": rows}
+    if about.get("format") == FORMAT:
+        ours |= {"format": FORMAT, "id": grid.spec.id, "axes": grid.hashes}
+    elif about.get("format") != 2 or _id_of(about.get("spec")) != grid.spec.id:
+        return False  # the ids of format 2 were hashes of another kind
+    return ours.items() <= about.items()
+
+
+@lru_cache(maxsize=64)
+def _id_of(toml: str | None) -> str | None:
+    try:
+        return None if toml is None else Spec.parse(toml).id
+    except SpecError:
+        return None
+
+
+def _stranger(grid: Grid, about: dict[str, Any]) -> str:
+    """Say what a part is that is whole and does not belong to a grid."""
+    theirs, written = about.get("axes", {}), about.get("versions", {})
+    other = [name for name, each in grid.hashes.items() if theirs.get(name) != each]
+    if about.get("id") != grid.spec.id or not other:
+        return "belongs to another sweep"
+    here = versions(grid).items()
+    by = [f"{k} {written.get(k)}, here {v}" for k, v in here if written.get(k) != v]
+    return (
+        f"has other values of {', '.join(other)} than this machine computes "
+        f"(it was written with {'; '.join(by) or 'the same versions'})"
+    )
 
 
 def faults(
@@ -203,6 +236,24 @@ def standing_parts(folder: Folder, grid: Grid, ours: Iterable[int] | None = None
     Every byte is read: to check a part costs a ninth of computing it, or much less (seal.py).
     """
     return set(range(grid.parts)) - faults(folder, grid, ours).keys()
+
+
+def refuse_older(folder: Folder, grid: Grid, standing: Iterable[int]) -> None:
+    """Raise SpecError if parts are of an older format, whose axes may hold other values than ours.
+
+    One run writes them all, so the first that can be read tells.
+    """
+    for part in standing:
+        try:
+            theirs = read_about(folder, part_name(grid, part)).get("format", FORMAT)
+        except SweepError:  # damaged, and another shard's to compute
+            continue
+        if theirs < FORMAT:
+            raise SpecError(
+                f"{folder}: holds parts of format {theirs}, which this version of sweep reads and "
+                "does not add to; run the sweep into another folder"
+            )
+        return
 
 
 def strays(folder: Folder, grid: Grid) -> list[str]:

@@ -19,10 +19,23 @@ from sweep.kernels.block import Trained
 from sweep.neuron.problem import Status
 from sweep.store.seal import BLANK, SEAL_KEY
 
-__all__ = ["FORMAT", "METADATA_KEY", "axis_column", "metadata", "schema", "table"]
+__all__ = [
+    *(
+        "FORMAT",
+        "METADATA_KEY",
+        "OLDEST",
+        "axis_column",
+        "metadata",
+        "packages",
+        "schema",
+        "table",
+        "versions",
+    ),
+]
 
-# 2: a seal in each file.
-FORMAT = 2
+# 2: a seal in each file. 3: hashes of the axes' values; ids leave defaults out. Readers take all
+# from OLDEST on.
+FORMAT, OLDEST = 3, 2
 METADATA_KEY = b"sweep"
 
 _NAMES = pa.dictionary(pa.int8(), pa.string())
@@ -50,14 +63,30 @@ def schema(grid: Grid) -> pa.Schema:
     return pa.schema([pa.field(*field, nullable=False) for field in (*fields, *MEASURED.items())])
 
 
-@cache  # 0.7 ms
-def _versions() -> dict[str, str]:
-    theirs = {name: version(name) for name in ("numpy", "numba", "pyarrow")}
-    return {"python": platform.python_version(), "neuron-sweep": __version__, **theirs}
+# A spec longer than this stands in its folder alone; parts have its id.
+LONGEST_SPEC = 10_000
+
+
+def packages(grid: Grid) -> list[str]:
+    """Return the packages that determine a part's bytes; where starts are drawn, SciPy too."""
+    drawn = grid.spec.start is not None and grid.spec.start.random == "sobol"
+    return ["numpy", "numba", "llvmlite", "pyarrow", *(["scipy"] if drawn else [])]
+
+
+@cache  # 0.2 ms
+def _version(package: str) -> str:
+    return version(package)
+
+
+def versions(grid: Grid) -> dict[str, str]:
+    """Return the versions of what determines a part's bytes."""
+    ours = {"python": platform.python_version(), "neuron-sweep": __version__}
+    return ours | {name: _version(name) for name in packages(grid)}
 
 
 def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
     """Return what a part's file says of itself."""
+    toml = grid.spec.toml()
     about = {
         "format": FORMAT,
         "id": grid.spec.id,
@@ -65,9 +94,11 @@ def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
         "parts": grid.parts,
         "rows": len(grid.part(part)),
         "method": method,
-        "versions": _versions(),
-        "spec": grid.spec.toml(),
+        "versions": versions(grid),
+        "axes": grid.hashes,
     }
+    if len(toml) <= LONGEST_SPEC:
+        about["spec"] = toml
     return {METADATA_KEY: json.dumps(about).encode(), SEAL_KEY: BLANK}
 
 
