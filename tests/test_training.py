@@ -336,29 +336,52 @@ def test_the_hot_loop_is_packed_and_calls_no_exp(kind, dtype, monkeypatch):
             assert not re.search(rf"\bv?divs{last}", assembly)
 
 
+BITS = """
+import hashlib, pathlib, sys, numpy as np, sweep
+rng = np.random.default_rng(7)
+digest = hashlib.sha256()
+for n, method in ((1, "train"), (1, "orbit"), (3, "train")):
+    w, b, y = rng.normal(0, 4, (300, 2)), rng.normal(0, 4, 300), rng.uniform(0, 1, n)
+    trained = sweep.train(w, b, learning_rate=0.3, cost="quadratic", y=y, method=method,
+                          x=rng.normal(0, 1, (n, 2)), tolerance=0.2, max_epochs=40)
+    for name in ("epochs", "initial_error", "final_error", "w", "b"):
+        digest.update(getattr(trained, name).tobytes())
+span = {"start": -5.0, "stop": 5.0, "num": 60}
+rates = {"start": 0.001, "stop": 1.0, "num": 50, "scale": "log"}
+axes = {"learning_rate": rates, "y": [0.0, 0.3], "cost": "quadratic"}
+for name, starts in (("grid", {}), ("drawn", {"start": {"random": "normal", "count": 4000}})):
+    crossed = {} if starts else {"w": span, "b": span}
+    spec = sweep.Spec(axes=axes | crossed, stop={"tolerance": 0.03, "max_epochs": 3000},
+                      task={"x": 1.3}, method="orbit", **starts)
+    folder = pathlib.Path(sys.argv[1]) / name
+    sweep.run(spec, folder, threads=2)
+    for path in sorted(folder.glob("part-*")):
+        digest.update(path.read_bytes())
+print(digest.hexdigest())
+"""
+
+
 def test_bits_do_not_depend_on_the_cpu(tmp_path):
-    code = (
-        "import hashlib, numpy as np, sweep; rng = np.random.default_rng(7)\n"
-        "digest = hashlib.sha256()\n"
-        "for n, method in ((1, 'train'), (1, 'orbit'), (3, 'train')):\n"
-        "    w, b, y = rng.normal(0, 4, (300, 2)), rng.normal(0, 4, 300), rng.uniform(0, 1, n)\n"
-        "    trained = sweep.train(w, b, learning_rate=0.3, cost='quadratic', y=y, method=method,\n"
-        "                          x=rng.normal(0, 1, (n, 2)), tolerance=0.2, max_epochs=40)\n"
-        "    for name in ('epochs', 'initial_error', 'final_error', 'w', 'b'):\n"
-        "        digest.update(getattr(trained, name).tobytes())\n"
-        "print(digest.hexdigest())"
-    )
     narrow = "import sweep.kernels.vectormath as v; v._REGISTER_BYTES = {}\n"
     x86 = platform.machine() in ("x86_64", "AMD64")
     avx2 = "haswell" if x86 else "generic"
+    # What NumPy chooses by the CPU, and what BLAS and the C library do.
+    numpy = {"NPY_DISABLE_CPU_FEATURES": " ".join(np._core._multiarray_umath.__cpu_dispatch__)}
+    libc = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX2_Usable,-FMA_Usable,-AVX512F"}
     said = set()
     # No FMA and 128 bits, FMA and 256 bits, whatever this machine has; lanes as wide as a CPU with
     # AVX2 and one with AVX-512 has them.
-    for cpu, width in (("generic", 32), (avx2, 32), (avx2, 64), (None, 64)):
-        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / f"{cpu}{width}")}
+    for cpu, width, others in (
+        ("generic", 32, numpy | {"OPENBLAS_CORETYPE": "Prescott"}),
+        (avx2, 32, libc | {"OPENBLAS_CORETYPE": "Haswell"}),
+        (avx2, 64, numpy | libc),
+        (None, 64, {}),
+    ):
+        environment = os.environ | others | {"NUMBA_CACHE_DIR": str(tmp_path / f"{cpu}{width}")}
         if cpu:
             environment |= {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
-        command = [sys.executable, "-c", narrow.format(width) + code]
+        out = tmp_path / f"out-{cpu}{width}"
+        command = [sys.executable, "-c", narrow.format(width) + BITS, str(out)]
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         said.add(run.stdout)
     assert len(said) == 1

@@ -25,15 +25,29 @@ from sweep.kernels.conditions import BROAD, pull, width_at
 from sweep.kernels.vectormath import load, store, width_of
 from sweep.neuron.arithmetic import fma
 
-__all__ = ["MEASURES", "ORDERS", "grower", "powers_of_chebyshev"]
+__all__ = ["MEASURES", "ORDERS", "cosines", "fitter", "grower", "powers_of_chebyshev"]
 
 # Coefficients of a piece.
 ORDERS = 9
 UNKNOWN = ORDERS - 1
 
+
+def cosines(turns: np.ndarray) -> np.ndarray:
+    """Return cos(π·turns) for turns from 0 to 1, the same bits on every CPU, as NumPy's are not.
+
+    By the series of sin(π(½ − turns)), to some 1e-16.
+    """
+    x = np.pi * (0.5 - turns)
+    term = total = x
+    for k in range(1, 14):
+        term = term * (-x * x / (2 * k * (2 * k + 1)))
+        total = total + term
+    return total
+
+
 # Where a piece is asked to satisfy the equation, then where that is measured.
-ASKED = np.cos(np.pi * (np.arange(UNKNOWN) + 0.5) / UNKNOWN)
-MEASURED = np.cos(np.pi * np.arange(UNKNOWN + 1) / UNKNOWN)
+ASKED = cosines((np.arange(UNKNOWN) + 0.5) / UNKNOWN)
+MEASURED = cosines(np.arange(UNKNOWN + 1) / UNKNOWN)
 POINTS = np.concatenate([ASKED, MEASURED])
 PLACES = 32  # of them, filled up to whole lanes on every CPU
 
@@ -58,9 +72,12 @@ def powers_of_chebyshev(orders: int) -> np.ndarray:
 
 
 POWERS = powers_of_chebyshev(ORDERS)
-AT = np.cos(np.pi * (np.arange(ORDERS) + 0.5) / ORDERS)
-# From values at AT to coefficients of powers.
-FITTED = np.linalg.inv(np.polynomial.chebyshev.chebvander(AT, UNKNOWN)).T @ POWERS
+AT = cosines((np.arange(ORDERS) + 0.5) / ORDERS)
+# From values at AT to coefficients of powers, as Chebyshev polynomials are orthogonal there. No
+# product of matrices here and below: BLAS rounds as the CPU likes.
+_ORTHOGONAL = np.polynomial.chebyshev.chebvander(AT, UNKNOWN) * 2.0 / ORDERS
+_ORTHOGONAL[:, 0] /= 2.0
+FITTED = (_ORTHOGONAL[:, :, None] * POWERS).sum(axis=1)
 
 
 @register_jitable
@@ -94,6 +111,14 @@ def differences(t, d, into):
 
 
 @register_jitable
+def chebyshev(t, into):
+    """Set Tᵢ(t) for each order i from 0 on."""
+    into[0], into[1] = 1.0, t
+    for i in range(2, len(into)):
+        into[i] = 2.0 * t * into[i - 1] - into[i - 2]
+
+
+@register_jitable
 def solve(matrix, right):
     """Solve a small linear system in place (Gauss, rows exchanged)."""
     n = len(right)
@@ -115,6 +140,40 @@ def solve(matrix, right):
         for c in range(i + 1, n):
             right[i] -= matrix[i, c] * right[c]
         right[i] /= matrix[i, i]
+
+
+@once
+def fitter() -> Callable[..., None]:
+    """Compile polynomials through values; as LAPACK, but with the same bits on every CPU."""
+    matrix = types.Array(types.float64, 2, "C")
+
+    @compiled(types.void(matrix, matrix, matrix, matrix, types.Array(types.float64, 1, "C")))
+    def fit(at, values, powers, fitted, off):
+        """Fit each row of values (n, M) at its row of `at` by a polynomial of len(powers) terms.
+
+        Sets the coefficients of powers, highest first, and how far each polynomial misses a value
+        among those in the columns behind the points that make it.
+        """
+        points = len(powers)
+        basis, values_here = np.empty((points, points)), np.empty(points)
+        for r in range(len(values)):
+            for i in range(points):
+                chebyshev(at[r, i], basis[i])
+                values_here[i] = values[r, i]
+            solve(basis, values_here)
+            off[r] = 0.0
+            for i in range(points, values.shape[1]):
+                chebyshev(at[r, i], basis[0])
+                miss = -values[r, i]
+                for k in range(points):
+                    miss += values_here[k] * basis[0, k]
+                off[r] = max(off[r], abs(miss))
+            for c in range(points):
+                fitted[r, c] = 0.0
+                for k in range(points):
+                    fitted[r, c] += values_here[k] * powers[k, c]
+
+    return fit
 
 
 @once
@@ -145,7 +204,7 @@ def grower(pair: str) -> Callable[..., int]:
             for j in range(len(POINTS), PLACES):
                 z[0, j] = z[0, 0]
             for c in range(0, PLACES, WIDTH):
-                _, delta, bent = pull(pair, load(z, 0, c), y)
+                _, _, delta, bent = pull(pair, load(z, 0, c), y)
                 store(step, 0, c, delta * (side * kappa))
                 store(steep, 0, c, abs(bent * kappa * load(z, 0, c)))
             furthest, bend = 0.0, 0.0

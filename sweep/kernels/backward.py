@@ -51,7 +51,7 @@ def climber(pair: str) -> Callable[..., int]:
                 for _ in range(60):
                     # A lane that is done stands still: no bit of it depends on its neighbours.
                     going = abs(change) > abs(s) * 3e-9
-                    _, delta, steep = pull(pair, here + s * side, y)
+                    _, _, delta, steep = pull(pair, here + s * side, y)
                     rise = 1.0 - steep * kappa
                     change = select(going, (delta * (side * kappa) - s) / rise, change)
                     s = select(going, s + change, s)

@@ -8,6 +8,7 @@ The conditions are checked for the actual numbers, and the reason is said.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
@@ -20,17 +21,31 @@ from numpy.typing import NDArray
 from sweep.kernels.cache import compiled, once
 from sweep.kernels.vectormath import load, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
-from sweep.neuron.arithmetic import exp_ratio
+from sweep.neuron.arithmetic import OCTAVES, exp_ratio
 from sweep.neuron.costs import fused
 from sweep.neuron.problem import Problem
 
 __all__ = [
-    *("BROAD", "HIGH", "Way", "obstacle", "pull", "step_size", "test_blur", "way_down", "width_at"),
+    *(
+        "BROAD",
+        "HIGH",
+        "Way",
+        "log",
+        "look",
+        "obstacle",
+        "pull",
+        "step_size",
+        "test_blur",
+        "way_down",
+    ),
+    *("width_at"),
 ]
 
 Floats = NDArray[np.float64]
 
 U = 2.0**-53
+
+WIDTH = width_of(types.float64)
 
 # δ is looked at every STRIDE; no declared pair has |δ''| above this (a test holds that).
 STRIDE, STEEPEST_BEND = 2.0**-6, 4.0
@@ -51,7 +66,6 @@ class Way(NamedTuple):
     """What starts meet on one side of the target; heights are side·z, so that they increase."""
 
     pair: str
-    error: Callable[[float], float]  # |a − y| over z
     side: float
     y: float
     kappa: float
@@ -75,7 +89,7 @@ def obstacle(ask: Problem, rate: float, dtype: str) -> str | None:
     if ask.act.bend is None:
         return f"it needs a smooth activation; {ask.activation} has a corner"
     kappa = step_size(ask, rate)
-    _, slopes = profile(ask.cost, ask.activation, lower_target(ask))
+    _, slopes = profile(pair_of(ask), lower_target(ask))
     steepest = float(slopes.max()) + 0.5 * STRIDE * STEEPEST_BEND
     if not kappa * steepest < 1.0:
         return (
@@ -97,6 +111,11 @@ def step_size(ask: Problem, rate: float) -> float:
     return float(rate * (sum(v * v for v in ask.x[0]) + 1.0))
 
 
+def pair_of(ask: Problem) -> str:
+    """Return the cost and the activation as compiled code names them."""
+    return f"{ask.cost} {ask.activation}"
+
+
 def lower_target(ask: Problem) -> float:
     """Return the target, mirrored into the lower half of the range."""
     y = float(ask.y[0])
@@ -109,7 +128,7 @@ def test_blur(ask: Problem) -> float:
 
 
 def pull(pair, z, y):
-    """Return (a − y, δ, δ') of lanes; in compiled code only."""
+    """Return (a − y, da/dz, δ, δ') of lanes; in compiled code only."""
 
 
 @overload(pull, prefer_literal=True)
@@ -125,32 +144,55 @@ def _overload_pull(pair, z, y):
     def at(pair, z, y):
         residual, slope = forward(z, y, exp_ratio)
         steep = delta_slope(residual, slope, bend(residual + y, slope))
-        return residual, delta(residual, slope), steep
+        return residual, slope, delta(residual, slope), steep
 
     return at
 
 
 @once
-def _profiler(pair: str) -> Callable[..., None]:
+def _looker(pair: str) -> Callable[..., None]:
     matrix, width = types.Array(types.float64, 2, "C"), width_of(types.float64)
 
     @compiled(types.void(matrix, types.float64, matrix))
     def fill(z, y, out):
         for c in range(0, z.shape[1], width):
-            _, delta, steep = pull(pair, load(z, 0, c), y)
-            store(out, 0, c, delta)
-            store(out, 1, c, steep)
+            residual, slope, delta, steep = pull(pair, load(z, 0, c), y)
+            store(out, 0, c, residual)
+            store(out, 1, c, slope)
+            store(out, 2, c, delta)
+            store(out, 3, c, steep)
 
     return fill
 
 
+def look(pair: str, z: Floats, y: float) -> Floats:
+    """Return a − y, da/dz, δ and δ' at each z, (4, n), with the same bits on every CPU.
+
+    The exponentials of NumPy and of the C library differ by an ulp between CPUs.
+    """
+    padded = np.zeros((1, -(-len(z) // WIDTH) * WIDTH))
+    padded[0, : len(z)] = z
+    out = np.empty((4, padded.shape[1]))
+    _looker(pair)(padded, y, out)
+    return out[:, : len(z)]
+
+
+def log(x: float) -> float:
+    """Return the logarithm of a positive number, the same bits on every CPU, to some 1e-16."""
+    mantissa, exponent = math.frexp(x)
+    t = (mantissa - 1.0) / (mantissa + 1.0)  # from −1/3 to 0: 2 artanh t
+    power, total = t, 0.0
+    for order in range(1, 35, 2):
+        total += power / order
+        power *= t * t
+    return exponent / OCTAVES + 2.0 * total
+
+
 @lru_cache(maxsize=64)
-def profile(cost: str, activation: str, y: float) -> tuple[Floats, Floats]:
+def profile(pair: str, y: float) -> tuple[Floats, Floats]:
     """Return δ and δ' at every STRIDE of z from −48 to 48."""
-    z = np.arange(-48.0, 48.0, STRIDE)[None]
-    out = np.empty((2, z.shape[1]))
-    _profiler(f"{cost} {activation}")(z, y, out)
-    return out[0], out[1]
+    out = look(pair, np.arange(-48.0, 48.0, STRIDE), y)
+    return out[2], out[3]
 
 
 @register_jitable
@@ -161,16 +203,16 @@ def width_at(height, star, widest):
 
 def way_down(ask: Problem, kappa: float, side: float) -> Way | None:
     """Look at the way down on one side; None if no start there has an error above tolerance."""
-    act, y = ask.act, lower_target(ask)
+    act, y, pair = ask.act, lower_target(ask), pair_of(ask)
     lowest = _height(ask, y, side, side * ask.tolerance)
     if lowest is None:
         return None
     star = _height(ask, y, side, 0.0) if y > act.low else None
     star = -np.inf if star is None else star
     widest = PIECE_SHARE * act.pole
-    residual, slope = act.forward(side * lowest, y, exp_ratio)
-    width = kappa * abs(ask.fused.delta(residual, slope))
-    deltas, slopes = profile(ask.cost, ask.activation, y)
+    _, slope, delta, _ = look(pair, np.array([side * lowest]), y)[:, 0].tolist()
+    width = kappa * abs(delta)
+    deltas, slopes = profile(pair, y)
     height = side * np.arange(-48.0, 48.0, STRIDE)
     above = height > lowest
     height, step = height[above], kappa * abs(deltas[above])
@@ -182,41 +224,28 @@ def way_down(ask: Problem, kappa: float, side: float) -> Way | None:
         between = (height > star + STRIDE) & (height < min(quiet, HIGH))
         rows = STRIDE * float((1.0 / step[between]).sum())
         if lowest - star < STRIDE:
-            rows += (lowest - star) / width * float(np.log(STRIDE / (lowest - star)))
+            rows += (lowest - star) / width * log(STRIDE / (lowest - star))
         if rows < FEW_ROWS:
             calm = quiet
     longest = max(width, float(step.max(initial=0.0)))
     return Way(
-        *(
-            f"{ask.cost} {ask.activation}",
-            lambda z: abs(act.forward(z, y, exp_ratio)[0]),
-            side,
-            y,
-            kappa,
-            act.pole,
-            widest,
-            lowest,
-            width,
-            slope,
-        ),
+        *(pair, side, y, kappa, act.pole, widest, lowest, width, slope),
         *(star, longest, gain, calm),
     )
 
 
 def _height(ask: Problem, y: float, side: float, goal: float) -> float | None:
     """Return the height at which a = y + goal, to a few last digits; None if there is none."""
-    act = ask.act
+    act, pair = ask.act, pair_of(ask)
     if not act.low < y + goal < act.high:
         return None
     low, high = -700.0, 700.0
     while high - low > 0.25:
-        middle = 0.5 * (low + high)
-        if act.forward(middle, y, exp_ratio)[0] < goal:
-            low = middle
-        else:
-            high = middle
-    z = high
+        points = np.linspace(low, high, 32)
+        below = int((look(pair, points, y)[0] < goal).sum())
+        low, high = points[max(below - 1, 0)], points[min(below, 31)]
+    z = float(high)
     for _ in range(6):  # Newton
-        residual, slope = act.forward(z, y, exp_ratio)
+        residual, slope, _, _ = look(pair, np.array([z]), y)[:, 0].tolist()
         z -= (residual - goal) / slope
     return side * z

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.polynomial.chebyshev import chebvander
 from numpy.typing import NDArray
 
-from sweep.kernels.abel import MEASURES, ORDERS, grower, powers_of_chebyshev
+from sweep.kernels.abel import MEASURES, ORDERS, cosines, fitter, grower, powers_of_chebyshev
 from sweep.kernels.backward import ORBITS, climber
-from sweep.kernels.conditions import HIGH, Way
+from sweep.kernels.conditions import HIGH, Way, log, look
 
 __all__ = ["MOST_POINTS", "Section", "fewest_points", "goal", "sections"]
 
@@ -51,14 +51,16 @@ def fewest_points(way: Way) -> int:
     """Return how many points resolve the rows, if nothing but poles is near."""
     # On the widest row polynomials converge at the rate ρ; cut off, starts may end there.
     reach = 2 * way.pole / way.longest
-    digits = np.log(1.0 + way.longest / float(goal(way, way.lowest - way.width)))
-    return int(np.clip(np.ceil(digits / np.arcsinh(reach)) + 2, 4, MOST_POINTS))
+    digits = log(1.0 + way.longest / float(goal(way, way.lowest - way.width)))
+    return int(
+        np.clip(np.ceil(digits / log(reach + math.sqrt(reach * reach + 1.0))) + 2, 4, MOST_POINTS)
+    )
 
 
 @cache
 def _shares(points: int) -> Floats:
     """Return Chebyshev points from 0 to 1, CHECKS from between them, then 1 up to ORBITS."""
-    share = 0.5 - 0.5 * np.cos(np.pi * np.arange(points) / (points - 1))
+    share = 0.5 - 0.5 * cosines(np.arange(points) / (points - 1))
     gaps = np.linspace(0, points - 2, CHECKS).round().astype(int)
     checks = 0.5 * (share[gaps] + share[gaps + 1])
     return np.array([*share, *checks, *[1.0] * (ORBITS - points - CHECKS)])
@@ -104,7 +106,7 @@ def sections(
         if shares is None:
             shares = even
         if first is None:
-            errors = [way.error(z) for z in (way.side * heights[0]).tolist()]
+            errors = abs(look(way.pair, way.side * heights[0], way.y)[0])
             first = _fit(2.0 * shares - 1.0, np.array([errors, heights[0]]), points)
         found.append(
             _rows(heights[: last + 1], falls[: last + 1], shares, rates, whole, rest, points)
@@ -127,11 +129,11 @@ def sections(
 
 def _fit(at: Floats, values: Floats, points: int) -> tuple[Floats, Floats]:
     """Return polynomials through values (n, ORBITS), at (ORBITS,) or (n, ORBITS); how far off."""
-    basis = chebvander(at[..., : points + CHECKS], points - 1)
-    found = np.linalg.solve(basis[..., :points, :], values[:, :points, None])
-    checked = values[:, points : points + CHECKS, None]
-    off = abs(basis[..., points:, :] @ found - checked).max(axis=(1, 2))
-    return found[:, :, 0] @ _powers(points), off
+    values = np.ascontiguousarray(values[:, : points + CHECKS])
+    at = np.ascontiguousarray(np.broadcast_to(at[..., : points + CHECKS], values.shape))
+    fitted, off = np.empty((len(values), points)), np.empty(len(values))
+    fitter()(at, values, _powers(points), fitted, off)
+    return fitted, off
 
 
 def _rows(

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from sweep.kernels.abel import ORDERS
 from sweep.kernels.backward import ORBITS, climber
-from sweep.kernels.conditions import HIGH, U, Way, step_size, test_blur, way_down
+from sweep.kernels.conditions import HIGH, U, Way, look, step_size, test_blur, way_down
 from sweep.kernels.sections import GOAL, MOST_POINTS, fewest_points, goal, sections
 from sweep.neuron.problem import Problem
 
@@ -159,7 +159,7 @@ def _build(ask: Problem, way: Way, top: float, points: int) -> tuple[Staircase, 
     until = np.maximum(np.searchsorted(counts[:-1], counts[:-1] - ask.max_epochs, "right") - 1, 0)
     strayed, missed = _astray(ask, way, told, edges, until)
     fine = missed + apart <= np.maximum(OFF / way.gain, strayed)
-    least = way.error(way.side * (way.lowest - way.width))
+    least = abs(look(way.pair, np.array([way.side * (way.lowest - way.width)]), way.y)[0, 0])
     fine &= bool(first_off[0] <= GOAL * least)
     fine &= bool(first_off[1] <= goal(way, way.lowest - way.width))
     pieces[:, 0], pieces[:, 1], pieces[:, 2] = told[:, 0], 2.0 / np.diff(edges), told[:, 1]
