@@ -1,4 +1,6 @@
-"""What sweep raises when it was asked for something that cannot be done."""
+"""What sweep raises when it was asked for something that cannot be done, and how it names it."""
+
+import reprlib
 
 
 class SweepError(Exception):
@@ -7,3 +9,21 @@ class SweepError(Exception):
 
 class SpecError(SweepError, ValueError):
     """Bad input: names the field, its value and what is allowed; exit code 2."""
+
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 60
+
+
+def short(value: object) -> str:
+    """Return a value as one printable line of a message, cut where it is long."""
+    try:
+        text = _REPR.repr(value)
+    except Exception:  # an integer of more digits than Python prints, a repr that fails
+        text = f"a value of type {type(value).__name__}"
+    return printable(text if len(text) <= 120 else f"{text[:117]}...")
+
+
+def printable(text: object) -> str:
+    """Return a name or a message on one line, what cannot be printed as an escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))

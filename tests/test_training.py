@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
+from fractions import Fraction
 
 import numba
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +22,7 @@ from sweep.kernels import block, lanes, training
 from sweep.kernels import threads as threads_
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
-from sweep.neuron.problem import problem
+from sweep.neuron.problem import LARGEST_STEP, problem
 from sweep.neuron.reference import train_one
 
 ARTICLE = {"learning_rate": 0.15, "x": 1.0, "y": 0.0}
@@ -288,13 +291,13 @@ GOOD = {
         ({"max_epochs": -1}, "max_epochs = -1"),
         ({"max_epochs": 2**31}, "from 0 to 2147483647"),
         ({"max_epochs": 10.0}, "max_epochs = 10.0"),
-        ({"threads": 0}, "threads = 0: must be a whole number of at least 1"),
+        ({"threads": 0}, "threads = 0: must be a whole number from 1 to 1024"),
         ({"method": "guess"}, "method = 'guess'"),
         ({"dtype": "float16"}, "dtype = 'float16'"),
         ({"b": [1.0, 2.0]}, r"shapes \(1,\) and \(2,\)"),
         ({"w": [[1.0, 2.0]]}, "w: has 2 weights for each neuron; x has 1 inputs"),
-        ({"w": ["a"]}, "w: must be an array of numbers"),
-        ({"b": [1j]}, "b: must be an array of numbers"),
+        ({"w": ["a"]}, r"w = .'a'.: must be a number or an array of numbers"),
+        ({"b": [1j]}, "b = .*: must be a number or an array of numbers"),
     ],
 )
 def test_bad_input_names_field_value_and_what_is_allowed(change, message):
@@ -385,6 +388,116 @@ def test_bits_do_not_depend_on_the_cpu(tmp_path):
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         said.add(run.stdout)
     assert len(said) == 1
+
+
+AWKWARD = [1e39, 1e20, 1e308, 9e307, 1.7e308, 5e-324, 1e-46, 10**400, np.nan, np.inf, -1, True]
+AWKWARD += [None, "a", "0.5", 1j, [1j], np.ma.masked, np.ma.array([0.5, 1.0], mask=[0, 1]), pd.NA]
+AWKWARD += [np.float32(0.5), np.array(0.5), [0.5], [None, 0.5], Fraction(1, 2), Decimal("0.5"), {}]
+AWKWARD += [np.datetime64("2020-01-01"), np.array(["quadratic"]), np.dtype("float64"), np.int64(3)]
+AWKWARD += ["sigmoid", "softsign", "float32", "cross_entropy", [[1.0], [2.0, 3.0]], 0.9999, 1e-17]
+
+
+def outcome(call, *args, **kwargs):
+    """Return what a call returns, and the line with which it refuses."""
+    try:
+        return call(*args, **kwargs), ""
+    except sweep.SpecError as error:
+        return None, str(error)
+
+
+@given(st.dictionaries(st.sampled_from(["w", "b", "learning_rate", "cost", "x", "y", "tolerance", "max_epochs", "activation", "dtype", "method", "threads"]),
+                       st.sampled_from(AWKWARD), max_size=3))  # fmt: skip
+@settings(max_examples=400)
+def test_whatever_is_given_there_is_a_result_or_one_line(change):
+    given = {"w": 0.6, "b": 0.9, "learning_rate": 0.15, "cost": "quadratic", "x": 1.0, "y": 0.0}
+    given |= {"tolerance": 0.1, "max_epochs": 50} | change
+    trained, line = outcome(sweep.train, given.pop("w"), given.pop("b"), **given)
+    assert line.isprintable()
+    assert len(line) < 300
+    if not line:
+        unknown = trained.status == sweep.Status.non_finite
+        assert (np.isnan(trained.final_error) == unknown).all()
+
+
+@given(st.dictionaries(st.sampled_from(["w", "b", "learning_rate", "x", "y", "epochs"]),
+                       st.sampled_from(AWKWARD), max_size=2))  # fmt: skip
+@settings(max_examples=200)
+def test_a_trace_of_whatever_is_given_is_finite_or_one_line(change):
+    given = {"w": 0.6, "b": 0.9, "learning_rate": 0.15, "cost": "quadratic", "x": 1.0, "y": 0.0}
+    given |= {"epochs": 5} | change
+    curve, line = outcome(sweep.trace, given.pop("w"), given.pop("b"), **given)
+    assert line.isprintable()
+    if not line:
+        assert np.isfinite(curve.output).all()
+        assert np.isfinite(curve.error).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": 1e39}, "overflows in training; must be at most 1e\\+28 with dtype = fl"),
+        ({"x": 1e20}, "overflows in training"),
+        ({"x": [1e30, 1.0], "y": [0.0, 1.0], "learning_rate": 1e-40}, "sum of .x. = 1e\\+30 overf"),
+    ],
+)
+def test_what_float32_cannot_train_is_refused(change, message):
+    asked = {"learning_rate": 0.1, "cost": "quadratic", "x": 1.0, "y": 0.0, "tolerance": 0.1}
+    asked |= {"max_epochs": 9, "dtype": "float32", **change}
+    with pytest.raises(sweep.SpecError, match=message):
+        sweep.train([0.6], [0.9], **asked)
+    with pytest.raises(sweep.SpecError, match=message):
+        sweep.Spec(
+            axes={"w": [0.6], "b": [0.9], "learning_rate": [asked["learning_rate"]]},
+            task={"x": asked["x"], "y": asked["y"]},
+            dtype="float32",
+        )
+
+
+@pytest.mark.parametrize(("dtype", "far"), [("float32", 3e38), ("float64", 1.7e308)])
+@pytest.mark.parametrize("y", [-1.0, 0.25, 1.0])
+def test_softsign_is_right_up_to_the_largest_float(dtype, far, y):
+    trained = sweep.train(
+        [far, -far, 2.0], [0.0, 0.0, 0.0], learning_rate=0.1, cost="softsign_matching", x=1.0, y=y,
+        activation="softsign", tolerance=0.1, max_epochs=3, dtype=dtype,
+    )  # fmt: skip
+    assert trained.initial_error.tolist() == pytest.approx(
+        [1 - y, 1 + y, abs(2 / 3 - y)], abs=1e-6 if dtype == "float32" else 1e-15
+    )
+    assert (trained.status[:2] == [abs(1 - y) > 0.1, abs(1 + y) > 0.1]).all()
+
+
+def test_a_nan_that_comes_up_in_training_has_not_converged(monkeypatch):
+    monkeypatch.setitem(LARGEST_STEP, "float32", np.inf)
+    trained = sweep.train(
+        [0.6, 60.0], [0.9, 30.0], learning_rate=1.2e38, cost="quadratic", x=1.0, y=0.0,
+        tolerance=0.1, max_epochs=9, dtype="float32",
+    )  # fmt: skip
+    assert np.isnan(trained.final_error).any()
+    assert (np.isnan(trained.final_error) == (trained.status == sweep.Status.non_finite)).all()
+
+
+@pytest.mark.parametrize("tolerance", [0.9999, 0.99966, 1 - 1e-16, 1.0, 1e39, 1e308])
+def test_tolerances_near_and_above_the_largest_error(tolerance):
+    asked = {"learning_rate": 0.1, "x": 1.0, "y": 0.0, "cost": "cross_entropy", "max_epochs": 10}
+    z = np.append(np.linspace(-1, 1, 16384), [9.3, 38.0])
+    told, walked = (
+        sweep.train(z, 0 * z, **asked, tolerance=tolerance, method=m) for m in ("auto", "train")
+    )
+    assert not told.epochs[:-2].any()
+    assert (told.epochs == walked.epochs).all()
+    one = sweep.train(1.0, 1.0, **asked, tolerance=tolerance, dtype="float32")
+    assert (one.epochs[0], one.status[0]) == (0, sweep.Status.converged)
+
+
+@pytest.mark.parametrize("tolerance", [1e-17, 1e-300, 5e-324])
+@pytest.mark.parametrize("y", [0.0, 0.3])
+def test_tolerances_that_no_float_resolves(tolerance, y):
+    asked = {"learning_rate": 0.1, "x": 1.0, "y": y, "cost": "quadratic", "activation": "tanh"}
+    asked |= {"max_epochs": 10, "tolerance": tolerance}
+    z = np.linspace(-1, 1, 16384)
+    assert (sweep.train(z, 0 * z, **asked).epochs == 10).all()
+    with pytest.raises(sweep.SpecError, match="float64 does not resolve it"):
+        sweep.train(z, 0 * z, **asked, method="orbit")
 
 
 def test_ctrl_c_stops_train_within_a_second():

@@ -301,7 +301,7 @@ def _check(spec: Spec) -> None:
     assert ask is not None
     if "y" in spec.axes:
         check_targets(spec.values("y"), spec.task.activation)
-    check_step(rates, spec.values("x")[:, None] if "x" in spec.axes else ask.x)
+    check_step(rates, spec.values("x")[:, None] if "x" in spec.axes else ask.x, spec.dtype)
 
 
 def differences(ours: Spec, theirs: Spec) -> list[str]:

@@ -128,7 +128,9 @@ def trainer(ask: Problem, dtype: str) -> Train:
         step = 1.0 / (n * ask.act.octaves)
     number = np.dtype(dtype)
     features, y = features.astype(number), y.astype(number)
-    limit, p = _largest_sum(ask.tolerance, n, number), features.shape[1]
+    # No error is larger than the range; float32 has no number for some tolerances that are.
+    tolerance = min(ask.tolerance, 2.0 * (ask.act.high - ask.act.low))
+    limit, p = _largest_sum(tolerance, n, number), features.shape[1]
     reach = abs(features).max() * p
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -171,6 +173,9 @@ def trainer(ask: Problem, dtype: str) -> Train:
         with _TURN:
             np.divide(errors, n, out=out.final_error)
             np.greater(errors, limit, out=out.status.view(np.bool_))  # max_epochs, or converged
+            if not np.isfinite(errors.sum()):  # of NaN, `greater` is False too
+                nan = np.isnan(errors)
+                lost = nan if lost is None else lost | nan
             if lost is not None:
                 out.status[lost] = Status.non_finite
                 out.initial_error[lost] = out.final_error[lost] = np.nan

@@ -223,7 +223,7 @@ def way_down(ask: Problem, kappa: float, side: float) -> Way | None:
         quiet = quiet if quiet < 47.0 else np.inf
         between = (height > star + STRIDE) & (height < min(quiet, HIGH))
         rows = STRIDE * float((1.0 / step[between]).sum())
-        if lowest - star < STRIDE:
+        if width > 0.0 and lowest - star < STRIDE:  # a width of 0 is an obstacle
             rows += (lowest - star) / width * log(STRIDE / (lowest - star))
         if rows < FEW_ROWS:
             calm = quiet

@@ -129,8 +129,8 @@ def sections(
 
 def _fit(at: Floats, values: Floats, points: int) -> tuple[Floats, Floats]:
     """Return polynomials through values (n, ORBITS), at (ORBITS,) or (n, ORBITS); how far off."""
-    values = np.ascontiguousarray(values[:, : points + CHECKS])
-    at = np.ascontiguousarray(np.broadcast_to(at[..., : points + CHECKS], values.shape))
+    values = np.array(values[:, : points + CHECKS], order="C")
+    at = np.array(np.broadcast_to(at[..., : points + CHECKS], values.shape), order="C")
     fitted, off = np.empty((len(values), points)), np.empty(len(values))
     fitter()(at, values, _powers(points), fitted, off)
     return fitted, off

@@ -133,6 +133,7 @@ def staircase(ask: Problem, rate: float, side: float, top: float) -> Staircase |
     if way is None or ask.max_epochs == 0:
         return None
     points = fewest_points(way)
+    top = max(top, way.lowest + way.width)  # a row at the least: there may be starts beyond the top
     while True:
         built, fine = _build(ask, way, top, points)
         if fine or points == MOST_POINTS:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.errors import SpecError
+from sweep.errors import SweepError
+from sweep.neuron.problem import whole_number
 
 __all__ = [
     "LARGEST_BLOCK",
@@ -30,6 +31,8 @@ LARGEST_BLOCK, SMALLEST_BLOCK = 32768, 4096
 # With the orbit a neuron takes nanoseconds, so blocks are large, and all the same (a million
 # neurons, two threads: 8.0 ms in blocks of 32,768, 7.5 ms in these).
 ORBIT_BLOCK = 131072
+
+MOST_THREADS = 1024
 
 
 def blocks(
@@ -59,9 +62,7 @@ def check_threads(threads: int | None) -> int:
     """Return the number of threads to use; None means `default_threads()`."""
     if threads is None:
         return default_threads()
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise SpecError(f"threads = {threads!r}: must be a whole number of at least 1")
-    return threads
+    return whole_number("threads", threads, 1, MOST_THREADS)
 
 
 def run_blocks(
@@ -76,11 +77,15 @@ def run_blocks(
     """
     stop = np.zeros(1, np.uint8)
     with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(work, first, last, stop) for first, last in cuts]
         try:
+            futures = [pool.submit(work, first, last, stop) for first, last in cuts]
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
+        except RuntimeError as error:
+            if "start new thread" not in str(error):
+                raise
+            raise SweepError(f"threads = {threads}: the system starts no more of them") from None
         finally:
             stop[0] = 1
             pool.shutdown(cancel_futures=True)

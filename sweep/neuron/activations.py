@@ -105,9 +105,10 @@ def _softsign_derivative(z: float) -> float:
 
 
 def _softsign_forward(z: float, y: float, exp_ratio: Ratio) -> tuple[float, float]:
-    size = abs(z)
-    r = 1.0 / (1.0 + size)
-    return r * (fma(-y, size, z) - y), r * r
+    half, size = 0.5 * z, abs(0.5 * z)  # halves: 2z overflows
+    r = 1.0 / (0.5 + size)
+    slope = 0.5 * r
+    return r * (fma(-y, size, half) - 0.5 * y), slope * slope
 
 
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(

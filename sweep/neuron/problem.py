@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from difflib import get_close_matches
 from enum import IntEnum
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sweep.errors import SpecError
+from sweep.errors import SpecError, short
 from sweep.neuron.activations import ACTIVATIONS, Activation
 from sweep.neuron.costs import COSTS, Fused, fused
 
@@ -21,9 +24,13 @@ __all__ = [
     "Problem",
     "Status",
     "check_choice",
+    "check_dtype",
     "check_step",
     "check_targets",
+    "finite",
+    "numbers",
     "problem",
+    "whole_number",
 ]
 
 DTYPES = ("float64", "float32")
@@ -32,8 +39,9 @@ METHODS = ("auto", "train", "orbit")
 
 MAX_EPOCHS = int(np.iinfo(np.int32).max)
 
-# With steps no larger, κ·epochs and so z and the weights stay finite for every finite start.
-LARGEST_STEP = 1e290
+# With steps no larger, κ·epochs and so z and the weights stay finite for every finite start; with
+# inputs no larger, so do the sums of gradients.
+LARGEST_STEP = {"float64": 1e290, "float32": 1e28}
 
 
 class Status(IntEnum):
@@ -79,11 +87,53 @@ class Problem:
 def check_choice(field: str, value: object, allowed: Iterable[str]) -> None:
     """Raise SpecError unless value is one of the allowed names; suggest the nearest."""
     names = list(allowed)
-    if value in names:
+    if isinstance(value, str) and value in names:
         return
-    near = get_close_matches(str(value), names, n=1)
+    near = get_close_matches(str(value)[:60], names, n=1) if isinstance(value, str) else []
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise SpecError(f"{field} = {value!r}: must be one of {', '.join(names)}{hint}")
+    raise SpecError(f"{field} = {short(value)}: must be one of {', '.join(names)}{hint}")
+
+
+def check_dtype(dtype: object) -> str:
+    """Return the name of a dtype, which may be given as NumPy has it."""
+    name = np.dtype(dtype).name if isinstance(dtype, (type, np.dtype)) else dtype
+    check_choice("dtype", name, DTYPES)
+    return str(name)
+
+
+def whole_number(field: str, value: Any, low: int, high: int) -> int:
+    """Return a whole number, NumPy's too, within low to high; raise SpecError if it is none."""
+    try:
+        number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or not low <= number <= high:
+        raise SpecError(f"{field} = {short(value)}: must be a whole number from {low} to {high}")
+    return number
+
+
+def numbers(field: str, value: Any) -> NDArray[Any]:
+    """Return real numbers as an array; None is NaN.
+
+    Raises
+    ------
+    SpecError
+        Something is no real number, or is masked: a mask would be lost without a word.
+    """
+    if np.ma.is_masked(value):
+        raise SpecError(f"{field}: holds masked values; fill them, or leave them out")
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "fiub":
+            return array
+        if array.dtype.kind == "O" and all(isinstance(v, _REAL) for v in array.flat):
+            return array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError, Warning):
+        pass
+    raise SpecError(f"{field} = {short(value)}: must be a number or an array of numbers")
+
+
+_REAL = (Real, Decimal, type(None))
 
 
 def check_targets(y: ArrayLike, activation: str) -> None:
@@ -96,13 +146,13 @@ def check_targets(y: ArrayLike, activation: str) -> None:
             )
 
 
-def _floats(field: str, value: Any, dimensions: int) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise SpecError(f"{field} = {value!r}: must be a number or an array of numbers") from None
+def finite(field: str, value: Any, dimensions: int) -> NDArray[np.float64]:
+    """Return finite numbers as an array of float64 with at most so many dimensions."""
+    with np.errstate(over="ignore"):  # of a longdouble
+        array = numbers(field, value).astype(np.float64)
     if array.ndim > dimensions:
-        raise SpecError(f"{field}: has {array.ndim} dimensions; at most {dimensions} are allowed")
+        allowed = f"at most {dimensions} are allowed" if dimensions else "it must be a number"
+        raise SpecError(f"{field}: has {array.ndim} dimensions; {allowed}")
     if not np.isfinite(array).all():
         raise SpecError(f"{field}: holds NaN or infinity; every value must be finite")
     return array
@@ -133,9 +183,9 @@ def problem(
     check_choice("activation", activation, ACTIVATIONS)
     check_choice("cost", cost, COSTS)
     fused(cost, activation)
-    inputs = _floats("x", x, 2)
+    inputs = finite("x", x, 2)
     inputs = inputs.reshape(-1, 1) if inputs.ndim < 2 else inputs
-    targets = np.atleast_1d(_floats("y", y, 1))
+    targets = np.atleast_1d(finite("y", y, 1))
     if inputs.size == 0:
         raise SpecError(f"x: has shape {np.shape(x)}; at least one sample of one input is needed")
     if len(targets) != len(inputs):
@@ -143,33 +193,33 @@ def problem(
             f"y: {len(targets)} targets for {len(inputs)} samples of x; must be as many"
         )
     check_targets(targets, activation)
-    limit = _floats("tolerance", tolerance, 0)
+    limit = finite("tolerance", tolerance, 0)
     if not limit > 0:
-        raise SpecError(f"tolerance = {tolerance!r}: must be greater than 0")
-    whole = isinstance(max_epochs, (int, np.integer)) and not isinstance(max_epochs, bool)
-    if not whole or not 0 <= max_epochs <= MAX_EPOCHS:
-        raise SpecError(
-            f"max_epochs = {max_epochs!r}: must be a whole number from 0 to {MAX_EPOCHS}"
-        )
+        raise SpecError(f"tolerance = {short(tolerance)}: must be greater than 0")
     return Problem(
         x=np.ascontiguousarray(inputs),
         y=np.ascontiguousarray(targets),
         cost=cost,
         activation=activation,
         tolerance=float(limit),
-        max_epochs=int(max_epochs),
+        max_epochs=whole_number("max_epochs", max_epochs, 0, MAX_EPOCHS),
     )
 
 
-def check_step(learning_rate: NDArray[np.float64], x: NDArray[np.float64]) -> None:
-    """Raise SpecError unless learning rates are positive and no step can overflow."""
+def check_step(
+    learning_rate: NDArray[np.float64], x: NDArray[np.float64], dtype: str = "float64"
+) -> None:
+    """Raise SpecError unless learning rates are positive and nothing overflows in training."""
     wrong = learning_rate[~(np.isfinite(learning_rate) & (learning_rate > 0))]
     if wrong.size:
         raise SpecError(f"learning_rate = {wrong[0]:g}: must be finite and greater than 0")
+    limit = LARGEST_STEP[dtype]
     with np.errstate(over="ignore"):
         largest = np.max(learning_rate, initial=0.0) * ((x * x).sum(axis=1).max() + 1.0)
-    if not largest <= LARGEST_STEP:
-        raise SpecError(
-            f"learning_rate and x: learning_rate·(|x|² + 1) = {largest:g} overflows in training; "
-            f"must be at most {LARGEST_STEP:g}"
-        )
+        inputs = abs(x).sum(axis=0).max()
+    for name, value in (("learning_rate·(|x|² + 1)", largest), ("the sum of |x|", inputs)):
+        if not value <= limit:
+            raise SpecError(
+                f"learning_rate and x: {name} = {value:g} overflows in training; "
+                f"must be at most {limit:g} with dtype = {dtype}"
+            )

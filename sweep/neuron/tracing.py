@@ -8,8 +8,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sweep.errors import SpecError
-from sweep.neuron.problem import check_step, problem
+from sweep.errors import SpecError, short
+from sweep.neuron.problem import check_step, finite, problem
 from sweep.neuron.reference import descend
 
 __all__ = ["Trace", "trace"]
@@ -73,18 +73,19 @@ def trace(
     ask = problem(
         x=x, y=y, cost=cost, activation=activation, tolerance=1.0, max_epochs=epochs
     )  # a learning curve does not stop at a tolerance
-    weights = np.atleast_1d(np.asarray(w, dtype=np.float64))
-    start = np.append(weights, np.asarray(b, dtype=np.float64))
-    if weights.shape != (ask.x.shape[1],) or not np.isfinite(start).all():
-        raise SpecError(f"w = {w!r}, b = {b!r}: must be finite, one weight for each input of x")
-    check_step(np.atleast_1d(np.asarray(learning_rate, dtype=np.float64)), ask.x)
-    states = list(
-        islice(descend(weights.tolist(), float(b), float(learning_rate), ask), epochs + 1)
-    )
+    weights, bias = np.atleast_1d(finite("w", w, 1)), float(finite("b", b, 0))
+    rate = finite("learning_rate", learning_rate, 0)
+    if weights.shape != (ask.x.shape[1],):
+        raise SpecError(f"w = {short(w)}: must be one weight for each of {ask.x.shape[1]} inputs")
+    check_step(np.atleast_1d(rate), ask.x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isfinite((weights * ask.x).sum(axis=1) + bias).all():
+            raise SpecError(f"w = {short(w)}, b = {short(b)}: w·x + b overflows")
+    states = list(islice(descend(weights.tolist(), bias, float(rate), ask), ask.max_epochs + 1))
     outputs = np.array([[ask.act.value(z) for z in state.z] for state in states])
     weights_then = np.array([state.w for state in states])
     return Trace(
-        epoch=np.arange(epochs + 1),
+        epoch=np.arange(ask.max_epochs + 1),
         output=outputs[:, 0] if len(ask.x) == 1 else outputs,
         cost=np.array([state.cost for state in states]),
         error=np.array([state.error for state in states]),
