@@ -1,8 +1,10 @@
 """Specs: what is accepted, and one clear line for each thing that is not."""
 
+import time
 import tomllib
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,6 +135,92 @@ def test_bad_specs(old, new, message):
     with pytest.raises(sweep.SpecError, match=message) as caught:
         sweep.Spec.parse(SMALL.replace(old, new, 1))
     assert "\n" not in str(caught.value)
+
+
+MILLION = "{ start = 0.1, stop = 1.0, num = 1_000_000 }"
+WIDE = SMALL.replace("[0.6, 2.0]", MILLION).replace("{ start = 0.0, stop = 1.0, num = 3 }", MILLION)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task = 3" + SMALL, "task = 3: must be a valid dictionary"),
+        (SMALL + "[[task]]", r"task = \[\{\}\]: must be a valid dictionary"),
+        (SMALL.replace("num = 3", "num = 10000000000000"), "num = 1.*: must be less than or equal"),
+        (SMALL.replace("num = 3", "num = " + "9" * 4000), "num = 99+.*9: must be less than or eq"),
+        (SMALL.replace("num = 3", "num = " + "9" * 5000), "is not TOML: Exceeds the limit"),
+        (SMALL.replace("0.15", "9" * 400), "learning_rate.0 = 9.*: must be a valid number"),
+        (SMALL.replace("[0.6, 2.0]", "[" * 1000 + "]" * 1000), "nested more than 32 deep"),
+        (SMALL + "x = " + "{a = " * 40 + "1" + "}" * 40, "nested more than 32 deep"),
+        ("a." * 20_000 + "a = 1" + SMALL, "nested more than 32 deep"),
+        (WIDE.replace("[0.15]", MILLION), "2,000,000 combinations of the axes other than the star"),
+        (WIDE.replace("[0.15]", MILLION.replace("000_000", "000")), "2,000,000,000,000,000 n"),
+        ("part_rows = 9" + WIDE.replace("1_000_", "100_"), "part_rows = 9: makes 2,222,222,223 p"),
+        (SMALL + "tolerance = " + MILLION, "2,000,000 combinations"),
+        ("[axes]\nlearning_rate = 1\n[start]\nrandom = 'normal'\ncount = 1000000000000000000",
+         "start.count = 1000000000000000000: must be less than or equal"),
+        (SMALL.replace("0.6, 2.0", "0.0, -0.0"), "holds a value twice"),
+        (SMALL.replace("start = 0.0, stop = 1.0", "start = -1.7e308, stop = 1.7e308"),
+         "axes.b = .*stop - start overflows"),
+        ("self = 3" + SMALL, "self: unknown key"),
+        (SMALL + "int = 1", "axes.int: unknown axis"),
+        (SMALL + "float = 'a'", "axes.float: unknown axis"),
+        (SMALL + '"a\\nb\\u001b[31m" = 1', r"axes.a\\nb\\x1b\[31m: unknown axis"),
+        ('"a\\nb" = 1' + SMALL, r"a\\nb: unknown key"),
+        (SMALL + "x = 1979-05-27", "axes.x = .*: must be a valid list"),
+        (SMALL + "[task]\nactivation = '" + "s" * 10**6 + "'", "must be one of sigmoid"),
+        (SMALL + "#" * 2**24, "has more than 16,777,216 bytes"),
+    ],
+    ids=lambda _: "",
+)  # fmt: skip
+def test_monstrous_specs_are_refused_at_once(text, message):
+    began = time.perf_counter()
+    with pytest.raises(sweep.SpecError, match=message) as caught:
+        sweep.Spec.parse(text)
+    assert time.perf_counter() - began < 1.0
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("field", ["axes", "task", "stop", "start", "name", "method", "part_rows"])
+@pytest.mark.parametrize(
+    "value", [None, 3, "a", [], {}, [[]], np.zeros(3), object(), int], ids=repr
+)
+def test_whatever_a_field_holds_there_is_a_spec_or_one_line(field, value):
+    value = 10**5000 if value is int else value  # of more digits than Python prints
+    fields = {"axes": {"w": [0.6], "b": [0.9], "learning_rate": [0.15]}} | {field: value}
+    try:
+        assert sweep.Spec(**fields).id
+    except sweep.SpecError as error:
+        line = str(error)
+    else:
+        return
+    assert line.isprintable()
+    assert len(line) < 300
+
+
+def test_numbers_of_numpy_and_pandas_are_taken():
+    made = sweep.Spec(
+        axes={"w": np.array([0.6, 2.0]), "b": {"start": 0.0, "stop": 1.0, "num": np.int64(3)},
+              "learning_rate": pd.Series([0.15])},
+        stop={"max_epochs": np.int32(10_000)},
+    )  # fmt: skip
+    assert made.id == sweep.Spec.parse(SMALL).id
+
+
+def test_a_byte_order_mark_is_no_part_of_a_spec(tmp_path):
+    (tmp_path / "bom.toml").write_bytes(b"\xef\xbb\xbf" + SMALL.replace("\n", "\r\n").encode())
+    assert sweep.Spec.load(tmp_path / "bom.toml").id == sweep.Spec.parse(SMALL).id
+    with pytest.raises(sweep.SpecError, match="has more than 16,777,216 bytes"):
+        sweep.Spec.load("/dev/zero")
+
+
+def test_differences_are_cut():
+    axes = {"w": [0.6], "b": [0.9], "learning_rate": [0.15]}
+    many = np.linspace(0, 1, 20_000).tolist()
+    ours, theirs = (sweep.Spec(axes=axes, task={"x": x, "y": many}) for x in (many, many[::-1]))
+    (line,) = differences(ours, theirs)
+    assert len(line) < 300
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.errors import SpecError
-from sweep.experiment.spec import Spec, Start
+from sweep.experiment.spec import PART_ROWS, Spec, Start
 from sweep.neuron.problem import Problem, problem
 
 __all__ = ["Grid", "Segment"]
 
 # A part is the unit of resuming and of memory: ~100 MB of results in flight at the most, and at
 # least 16 parts, so that an interrupted small sweep goes on from the middle too.
-MOST_PART_ROWS = 2**20
 FEWEST_PARTS = 16
 
 # Drawn starts come in chunks, each from its own stream, so that any of them can be had alone.
@@ -101,7 +100,7 @@ class Grid:
     def part_rows(self) -> int:
         """The number of cells in a part (the last may have fewer)."""
         fair = -(-self.size // FEWEST_PARTS)
-        return self.spec.part_rows or min(fair, MOST_PART_ROWS)
+        return self.spec.part_rows or min(fair, PART_ROWS)
 
     @property
     def parts(self) -> int:
