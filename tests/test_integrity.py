@@ -21,7 +21,7 @@ from sweep.report.plots import Tables
 from sweep.report.stream import open_result
 from sweep.store.folder import files, open_folder, remove_unfinished, write_whole
 from sweep.store.schema import FORMAT, METADATA_KEY, OLDEST
-from sweep.store.seal import BLANK, SEAL_KEY
+from sweep.store.seal import BLANK, FOOTER_KEY, SEAL_KEY, seal
 
 FIELDS = {
     "name": "small",
@@ -68,6 +68,79 @@ def test_a_flip_of_any_byte_is_found_and_made_good(tmp_path):
         assert sweep.check(tmp_path) == ["part-0-of-2.parquet is damaged"], (place, bit)
     assert sweep.run(spec, tmp_path).computed == 1
     assert path.read_bytes() == content
+
+
+def test_no_flip_in_a_footer_gives_other_numbers(tmp_path):
+    spec = sweep.Spec(**{**FIELDS, "part_rows": 120})
+    sweep.run(spec, tmp_path)
+    path = tmp_path / "part-0-of-2.parquet"
+    content, right = path.read_bytes(), sweep.load(tmp_path)
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    rng, found = np.random.default_rng(0), 0
+    for place in range(footer, len(content), 3):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << rng.integers(8)
+        path.write_bytes(flipped)
+        try:
+            assert sweep.load(tmp_path).equals(right)  # a digit of the seal of the whole
+        except sweep.SweepError as error:
+            found += "part-0-of-2.parquet is damaged" in str(error)
+    assert found > (len(content) - footer) / 3 - 30
+    for read in (sweep.load_grid, sweep.scan, open_result):
+        with pytest.raises(sweep.SweepError, match=r"part-0-of-2.parquet is damaged"):
+            read(tmp_path)
+
+
+def forged(path, change, **about):
+    """Write a part anew, changed, with seals that hold."""
+    table = pq.read_table(path)
+    table = change(table).replace_schema_metadata(table.schema.metadata)
+    kept = json.loads(table.schema.metadata[METADATA_KEY])
+    for key, value in about.items():
+        kept.pop(key) if value is None else kept.update({key: value})
+    text = about.get("text", json.dumps(kept))
+    blank = {METADATA_KEY: text, FOOTER_KEY: BLANK, SEAL_KEY: BLANK}
+    file = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(blank), file)
+    content = memoryview(file.getvalue()).cast("B")
+    seal(content)
+    path.write_bytes(content)
+
+
+def as_is(table):
+    return table
+
+
+def unknown_status(table):
+    names = pa.array(["broken"] * len(table)).dictionary_encode()
+    return table.set_column(table.schema.get_field_index("status"), "status", names)
+
+
+@pytest.mark.parametrize(
+    ("change", "about"),
+    [
+        (lambda table: table.drop_columns("epochs"), {}),
+        (lambda table: table.set_column(0, "cost", pa.array(range(len(table)))), {}),
+        (lambda table: table.slice(1), {}),
+        (as_is, {"method": None}),
+        (as_is, {"versions": None}),
+        (as_is, {"format": "three"}),
+        (as_is, {"text": "[" * 100_000 + "]" * 100_000}),
+        (as_is, {"text": "[1, 2]"}),
+        (as_is, {"text": "not JSON"}),
+        (unknown_status, {}),
+    ],
+)
+def test_hostile_parts_are_one_line(change, about, whole, capsys):
+    forged(whole / "part-1-of-8.parquet", change, **about)
+    for command in ("info", "plot"):
+        assert main([command, str(whole)]) in (1, 2)
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "part-1-of-8.parquet" in said
+    with pytest.raises(sweep.SweepError) as caught:
+        sweep.load(whole)
+    assert str(caught.value).isprintable()
 
 
 def test_each_fault_is_named_and_made_good_and_no_other_part_is_touched(whole, capsys):

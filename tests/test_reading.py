@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -14,6 +15,7 @@ import polars
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
+import xarray
 
 import sweep
 from sweep.experiment.grid import Grid
@@ -92,6 +94,67 @@ def test_load_is_what_the_filter_of_the_whole_is(result):
     expected = frame[(frame.status != "converged") & (frame.w0 != 4.0)][["status", "b0"]]
     pd.testing.assert_frame_equal(some, expected.reset_index(drop=True))
     frame.loc[0, "epochs"] = -1  # the frame is the caller's to write into
+
+
+@pytest.mark.parametrize("how", ["==", "in", "!=", "not in"])
+def test_a_value_of_an_axis_is_the_one_that_is_printed(how, tmp_path):
+    axes = {"w": [0.5], "b": {"start": -1.0, "stop": 1.0, "num": 3}, "cost": "quadratic"}
+    rates = {"start": 0.1, "stop": 1.0, "num": 3, "scale": "log"}
+    sweep.run(sweep.Spec(axes=axes | {"learning_rate": rates}, stop={"max_epochs": 3}), tmp_path)
+    whole = sweep.load(tmp_path)
+    for value in (0.31622776601683794, 0.3162, 0.316, 0.31622777):
+        asked = [value, 0.1] if "in" in how else value
+        values = [0.31622776601683794, 0.1] if "in" in how else [0.31622776601683794]
+        held = whole.learning_rate.isin(values) == (how in ("==", "in"))
+        where = [("learning_rate", how, asked)]
+        assert len(sweep.load(tmp_path, where=where)) == held.sum() > 0
+        assert sweep.load_grid(tmp_path, where=where).epochs.size == held.sum()
+    for value in (0.3, 0.31, 0.3161, 0.32, 5.0):
+        says = r"learning_rate .*: is not on this axis; the nearest is (0.316|1.0)"
+        asked = [0.1, value] if "in" in how else value
+        for read in (sweep.load, sweep.load_grid):
+            with pytest.raises(sweep.SpecError, match=says):
+                read(tmp_path, where=[("learning_rate", how, asked)])
+
+
+def test_values_of_format_2_are_found_whatever_cpu_wrote_them():
+    folder = Path(__file__).with_name("data") / "format-2"
+    for value in sweep.Spec.load(folder / "spec.toml").values("learning_rate").tolist():
+        assert len(sweep.load(folder, where=[("learning_rate", "==", value)])) == 384
+    assert len(sweep.load(folder, where=[("learning_rate", "==", 0.0464)])) == 384
+
+
+def test_a_status_is_equal_to_itself_wherever_it_stands(result):
+    frame, grid = sweep.load(result), sweep.load_grid(result)
+    for status in sweep.Status:
+        named = frame.status == status.name
+        assert (frame.status == status).equals(named)
+        assert (status == frame.status).equals(named)
+        assert (frame.status != status).equals(~named)
+        assert (frame.status.astype(str) == status).equals(named)
+        assert int((grid.status == status).sum()) == named.sum()
+        assert (pd.Series(grid.status.values.ravel()) == status).sum() == named.sum()
+        assert (grid.status.values == status).sum() == named.sum()
+        where = [("status", "==", status)]
+        assert len(sweep.load(result, where=where)) == named.sum()
+        assert (
+            len(sweep.load(result, where=[("status", "in", [status, "non_finite"])])) >= named.sum()
+        )
+    assert len({*sweep.Status, 0, 1, 2}) == 3
+    assert sweep.Status.converged == 0 != sweep.Status.max_epochs
+    assert (sweep.train(2.0, 2.0, learning_rate=0.1, cost="quadratic", x=1, y=0, tolerance=0.1,
+                        max_epochs=1).status == sweep.Status.max_epochs).all()  # fmt: skip
+
+
+def test_grids_of_two_specs_can_be_combined(tmp_path):
+    axes = {"w": [0.5, 1.0], "b": [0.0], "cost": "quadratic"}
+    grids = []
+    for rate in (0.1, 0.2):
+        spec = sweep.Spec(axes=axes | {"learning_rate": [rate]}, stop={"max_epochs": 3})
+        sweep.run(spec, tmp_path / str(rate))
+        grids.append(sweep.load_grid(tmp_path / str(rate)))
+    both = xarray.combine_by_coords(grids, combine_attrs="no_conflicts", join="outer")
+    assert dict(both.sizes) == {"cost": 1, "learning_rate": 2, "w0": 2, "b0": 1}
 
 
 def test_an_empty_selection_keeps_the_types(result):
@@ -253,7 +316,7 @@ def test_a_grid_is_the_table_over_its_axes(result):
     assert dict(grid.sizes) == {"cost": 2, "learning_rate": 4, "w0": 8, "b0": 25}
     assert list(grid) == MEASURED
     assert grid.epochs.dtype == np.int32
-    assert sweep.Spec.parse(grid.attrs["spec"]).id == sweep.Spec.load(result / "spec.toml").id
+    assert sweep.Spec.parse(grid.encoding["spec"]).id == sweep.Spec.load(result / "spec.toml").id
     for row in frame.sample(200, random_state=0).itertuples():
         cell = grid.sel(cost=row.cost, learning_rate=row.learning_rate, w0=row.w0, b0=row.b0)
         assert cell.epochs == row.epochs

@@ -45,11 +45,27 @@ LARGEST_STEP = {"float64": 1e290, "float32": 1e28}
 
 
 class Status(IntEnum):
-    """How a neuron's training ended."""
+    """How a neuron's training ended.
+
+    A number in `train` and `load_grid`, a name in the tables of `load`; it equals both there.
+    """
 
     converged = 0
     max_epochs = 1
     non_finite = 2
+
+    __pandas_priority__ = 10_000  # comparisons with pandas' columns come here
+
+    def __eq__(self, other: object) -> Any:
+        if type(other).__module__.partition(".")[0] == "pandas":
+            coded = getattr(other.dtype, "kind", "O") in "iuf"  # type: ignore[attr-defined]
+            return other == (int(self) if coded else self.name)
+        return int.__eq__(self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return ~(self == other) if hasattr(other, "dtype") else int.__ne__(self, other)
+
+    __hash__ = int.__hash__
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from sweep.experiment.grid import Grid
 from sweep.kernels.threads import default_threads
 from sweep.neuron.problem import Status
 from sweep.store.dataset import faults, part_name, read_spec
-from sweep.store.encoding import ROW_GROUP
 from sweep.store.folder import Folder, open_file, open_folder
+from sweep.store.schema import ROW_GROUP
 
 Item = TypeVar("Item")
 Reduced = TypeVar("Reduced")
@@ -173,10 +173,10 @@ def read(result: Result, cells: range, columns: Sequence[str]) -> Columns:
             pieces += _rows(result.folder, name, inside.start - whole.start, len(inside), columns)
         except FileNotFoundError:
             raise SweepError(f"{result.folder / name}: is gone") from None
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
+            why = (str(error).splitlines() or [""])[0]
             raise SweepError(
-                f"{result.folder / name}: is damaged ({str(error).splitlines()[0]}); "
-                "--skip-damaged goes on without it"
+                f"{result.folder / name}: is damaged ({why}); --skip-damaged goes on without it"
             ) from error
     if len(pieces) == 1:
         return pieces[0]

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from sweep.errors import SpecError, SweepError
+from sweep.errors import SpecError, SweepError, short
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec, differences
 from sweep.kernels.threads import default_threads
@@ -30,8 +30,16 @@ from sweep.store.folder import (
     remove_unfinished,
     write_whole,
 )
-from sweep.store.schema import FORMAT, METADATA_KEY, OLDEST, versions
-from sweep.store.seal import sealed
+from sweep.store.schema import (
+    FORMAT,
+    METADATA_KEY,
+    NAMES,
+    OLDEST,
+    ROW_GROUP,
+    schema,
+    versions,
+)
+from sweep.store.seal import footer_sealed, sealed
 
 __all__ = [
     "check",
@@ -109,20 +117,44 @@ def read_about(folder: Folder, name: str) -> dict[str, Any]:
     SweepError
         The file cannot be read as Parquet.
     """
+    try:
+        footer = _footer(folder, name)
+        if footer is None:
+            footer = read_file(folder, name)
+            if sealed(footer) == "damaged":
+                raise ValueError("its checksum does not hold")
+        return _about(footer)
+    except _UNREADABLE as error:
+        raise SweepError(f"{folder / name}: is damaged: {error}") from None
+
+
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, RecursionError, pa.ArrowException)
+
+# A footer, nearly always: one request of an object store.
+TAIL = 2**16
+
+
+def _footer(folder: Folder, name: str) -> bytes | None:
+    """Return the footer of a part, as the end of a file; None if no seal says that it is whole."""
     with open_file(folder, name) as file:
-        try:
-            return _about(file)
-        except _UNREADABLE as error:
-            raise SweepError(f"{folder / name}: is damaged: {error}") from None
+        size = file.size()
+        tail = file.read_at(min(size, TAIL), max(size - TAIL, 0))
+        length = int.from_bytes(tail[-8:-4], "little") + 8
+        if length > len(tail):
+            if length > size:
+                return None
+            tail = file.read_at(length, size - length)
+    footer: bytes = tail[-length:]
+    return footer if footer_sealed(footer) == "whole" else None
 
 
-_UNREADABLE = (OSError, ValueError, TypeError, pa.ArrowException)
-
-
-def _about(file: pa.NativeFile | pa.BufferReader) -> dict[str, Any]:
-    footer = pq.read_metadata(file)
+def _about(content: bytes) -> dict[str, Any]:
+    """Return what a file says of itself, and what is in it, by its footer at the end of bytes."""
+    footer = pq.read_metadata(pa.BufferReader(b"PAR1" + content))
     about = json.loads((footer.metadata or {}).get(METADATA_KEY, b"{}"))
-    return {**about, "rows written": footer.num_rows}
+    columns = [(column.name, column.physical_type) for column in footer.schema]
+    groups = [footer.row_group(k).num_rows for k in range(footer.num_row_groups)]
+    return {**about, "rows written": footer.num_rows, "columns": columns, "groups": groups}
 
 
 def _fault(folder: Folder, grid: Grid, part: int, every_byte: bool) -> str | None:
@@ -136,22 +168,23 @@ def _fault(folder: Folder, grid: Grid, part: int, every_byte: bool) -> str | Non
     name = part_name(grid, part)
     try:
         if not every_byte:
-            with open_file(folder, name) as file, suppress(*_UNREADABLE):
-                if _belongs(grid, part, _about(file)):
+            with suppress(*_UNREADABLE):
+                footer = _footer(folder, name)
+                if footer is not None and _belongs(grid, part, _about(footer)):
                     return None
         content = read_file(folder, name)
         state = sealed(content)
         if state == "damaged":
             return "is damaged"
-        about = _about(pa.BufferReader(content))
+        about = _about(content)
     except FileNotFoundError:
         return "is missing"
     except _UNREADABLE:
         return "is damaged"
     theirs = about.get("format", FORMAT)
-    if not OLDEST <= theirs <= FORMAT:
+    if theirs not in range(OLDEST, FORMAT + 1):
         raise SpecError(
-            f"{folder / name}: has format {theirs}, this version of sweep reads formats {OLDEST} "
+            f"{folder / name}: has format {short(theirs)}, this version of sweep reads formats {OLDEST} "
             f"to {FORMAT}; choose another folder, or the version that wrote it "
             f"({about.get('versions', {}).get('neuron-sweep', 'unknown')})"
         )
@@ -160,10 +193,21 @@ def _fault(folder: Folder, grid: Grid, part: int, every_byte: bool) -> str | Non
     return None if _belongs(grid, part, about) else _stranger(grid, about)
 
 
+_PHYSICAL = {pa.float64(): "DOUBLE", pa.int32(): "INT32", NAMES: "BYTE_ARRAY"}
+
+
 def _belongs(grid: Grid, part: int, about: dict[str, Any]) -> bool:
     """Say whether a part is one of a grid, by what its file says of itself."""
     rows = len(grid.part(part))
-    ours: dict[str, Any] = {"part": part, "rows": rows, "rows written": rows}
+    ours: dict[str, Any] = {
+        "part": part,
+        "rows": rows,
+        "rows written": rows,
+        "columns": [(each.name, _PHYSICAL[each.type]) for each in schema(grid)],
+        "groups": [min(ROW_GROUP, rows - first) for first in range(0, rows, ROW_GROUP)],
+    }
+    if not isinstance(about.get("method"), str) or not isinstance(about.get("versions"), dict):
+        return False
     if about.get("format") == FORMAT:
         ours |= {"format": FORMAT, "id": grid.spec.id, "axes": grid.hashes}
     elif about.get("format") != 2 or _id_of(about.get("spec")) != grid.spec.id:

@@ -8,12 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweep.experiment.grid import Grid
-from sweep.store.schema import axis_column
+from sweep.store.schema import ROW_GROUP, axis_column
 from sweep.store.seal import seal
 
-__all__ = ["ROW_GROUP", "encoded", "settings"]
-
-ROW_GROUP = 2**20
+__all__ = ["encoded", "settings"]
 
 
 def settings(grid: Grid) -> dict[str, Any]:

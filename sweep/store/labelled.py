@@ -17,7 +17,7 @@ from sweep.experiment.grid import Grid
 from sweep.neuron.problem import Status
 from sweep.store.dataset import read_spec
 from sweep.store.folder import Folder, open_folder
-from sweep.store.reading import Condition, chosen, condition_on, open_parts, read
+from sweep.store.reading import Condition, chosen, condition_on, open_parts, read, resolved
 from sweep.store.schema import MEASURED, axis_column
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def load_grid(
     The dimensions are the axes' columns in the grid's order: cost, learning_rate, …, w0, b0.
     Drawn starts are one dimension, ``start``, with w0 and b0 as coordinates. The status is that of
     `sweep.Status`, a number. Where the tolerance is an axis, say ``grid.sel({"tolerance": 0.1})``:
-    xarray has a keyword of that name.
+    xarray has a keyword of that name. The spec is ``grid.encoding["spec"]``, so that results of
+    several specs can be combined.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def load_grid(
     if isinstance(where, pads.Expression):
         raise SpecError("where: must be a list of (axis, operator, value) here")
     condition = condition_on(where, grid)
-    coordinates = _coordinates(grid, where or ())
+    coordinates = _coordinates(grid, resolved(where, grid))
     sizes = {dimension: len(values) for dimension, values in coordinates.values()}
     found = read(folder, grid, dataset, names, condition)
     rows, cells = len(found[names[0]]), prod(sizes.values())
@@ -75,7 +76,8 @@ def load_grid(
             "`sweep run` computes them"
         )
     shaped = {name: (tuple(sizes), found[name].reshape(tuple(sizes.values()))) for name in names}
-    result = xarray.Dataset(shaped, coordinates, {"spec": grid.spec.toml()})
+    result = xarray.Dataset(shaped, coordinates)
+    result.encoding["spec"] = grid.spec.toml()  # not an attribute, which would have to be the same
     if "status" in names:
         result.status.attrs = {
             "flag_values": [int(each) for each in Status],

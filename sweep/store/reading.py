@@ -13,15 +13,16 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sweep.errors import SpecError, SweepError
+from sweep.errors import SpecError, SweepError, short
 from sweep.experiment.grid import Grid
+from sweep.experiment.labels import meant
 from sweep.neuron.problem import Status, check_choice
 from sweep.store.dataset import faults, part_name, read_spec
 from sweep.store.folder import Folder, open_folder
 from sweep.store.memory import free_memory
-from sweep.store.schema import schema
+from sweep.store.schema import axis_column, schema
 
-__all__ = ["Condition", "chosen", "condition_on", "load", "open_parts", "read", "scan"]
+__all__ = ["Condition", "chosen", "condition_on", "load", "open_parts", "read", "resolved", "scan"]
 
 Condition = tuple[str, str, Any]
 
@@ -57,7 +58,8 @@ def load(
         Only these.
     where : pyarrow expression or sequence of (column, operator, value), optional
         Only rows for which all of this holds, e.g. ``[("cost", "==", "quadratic")]``. Operators
-        are ``== != < <= > >=``, and ``in`` and ``not in`` with a list.
+        are ``== != < <= > >=``, and ``in`` and ``not in`` with a list. A value of an axis may be
+        given as `sweep info` prints it, or with more of its digits.
 
     Raises
     ------
@@ -142,35 +144,66 @@ def condition_on(where: Any, grid: Grid) -> pads.Expression:
             found = where
         else:
             found = pads.scalar(True)
-            for condition in where or ():
-                _check_condition(condition, grid)
+            for condition in resolved(where, grid):
                 found = found & pq.filters_to_expression([condition])
         schema(grid).empty_table().filter(found)
     except (pa.ArrowException, OverflowError) as error:
-        raise SpecError(f"where = {where}: {str(error).splitlines()[0]}") from None
+        raise SpecError(f"where = {short(where)}: {str(error).splitlines()[0]}") from None
     return found
 
 
-def _check_condition(condition: Any, grid: Grid) -> None:
-    """Raise SpecError unless it is (column, operator, value), and they fit one another."""
+def resolved(where: Sequence[Condition] | None, grid: Grid) -> list[Condition]:
+    """Return conditions that are checked, with the stored values that are meant.
+
+    Raises
+    ------
+    SpecError
+        One is not (column, operator, value), or they do not fit one another, or an axis has no such
+        value.
+    """
+    if isinstance(where, (str, bytes)) or not isinstance(where, (Sequence, type(None))):
+        raise SpecError(f"where = {short(where)}: must be a list of (column, operator, value)")
+    return [_resolved(condition, grid) for condition in where or ()]
+
+
+def _resolved(condition: Any, grid: Grid) -> Condition:
     if not isinstance(condition, (tuple, list)) or len(condition) != 3:
         raise SpecError(
-            f"where: {condition!r}: must be (column, operator, value), as in ('epochs', '>', 100)"
+            f"where: {short(condition)}: must be (column, operator, value), as in "
+            "('epochs', '>', 100)"
         )
     column, how, value = condition
     check_choice("where: column", column, schema(grid).names)
     check_choice("where: operator", how, OPERATORS)
-    several = how in ("in", "not in")
+    several, field = how in ("in", "not in"), f"where: {column} {how}"
     if several and (isinstance(value, str) or not isinstance(value, (Collection, np.ndarray))):
-        raise SpecError(f"where: {column} {how} {value!r}: must be a list of values")
+        raise SpecError(f"{field} {short(value)}: must be a list of values")
     names = _names(grid).get(column)
     if names and how in ORDERED:
-        raise SpecError(f"where: {column} {how} {value!r}: names have no order; use == or in")
-    for each in value if several else [value]:
+        raise SpecError(f"{field} {short(value)}: names have no order; use == or in")
+    listed: list[Any] = (
+        [each.name if isinstance(each, Status) else each for each in value]
+        if several
+        else [value.name if isinstance(value, Status) else value]
+    )
+    for each in listed:
         if names:
             check_choice(f"where: {column}", each, names)
-        elif isinstance(each, bool) or not isinstance(each, (int, float, np.integer, np.floating)):
-            raise SpecError(f"where: {column} {how} {each!r}: must be a number")
+        elif isinstance(each, (bool, Status)) or not isinstance(
+            each, (int, float, np.integer, np.floating)
+        ):
+            raise SpecError(f"{field} {short(each)}: must be a number")
+        elif each != each:
+            raise SpecError(f"{field} nan: nothing is equal to it, above or below")
+    axes = {axis_column(name): name for name in grid.values}
+    if column not in axes or names or how in ORDERED:
+        return column, how, listed if several else listed[0]
+    values = grid.values[axes[column]]
+    found = [meant(field, each, values) for each in listed]
+    # What wrote format 2 may have rounded a logarithmic axis otherwise, by a few ulps.
+    near = {v + ulps * float(np.spacing(v)) for v in found for ulps in range(-4, 5)}
+    found += sorted(near - set(values.tolist()))
+    return column, "in" if how in ("==", "in") else "not in", found
 
 
 def read(
@@ -198,9 +231,9 @@ def read(
             for name in names:
                 found[name][row : row + len(batch)] = _numbers(batch[name], _names(grid).get(name))
             row += len(batch)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, TypeError, IndexError) as error:
         raise SweepError(
-            f"{folder}: cannot be read: {str(error).splitlines()[0]}; "
+            f"{folder}: cannot be read: {(str(error).splitlines() or [''])[0]}; "
             "`sweep check` names the parts that are damaged"
         ) from error
     return found

@@ -17,7 +17,7 @@ from sweep import __version__
 from sweep.experiment.grid import Grid
 from sweep.kernels.block import Trained
 from sweep.neuron.problem import Status
-from sweep.store.seal import BLANK, SEAL_KEY
+from sweep.store.seal import BLANK, FOOTER_KEY, SEAL_KEY
 
 __all__ = [
     *(
@@ -33,18 +33,18 @@ __all__ = [
     ),
 ]
 
-# 2: a seal in each file. 3: hashes of the axes' values; ids leave defaults out. Readers take all
-# from OLDEST on.
+# 2: a seal in each file. 3: a seal of the footer, hashes of the axes' values; ids leave defaults
+# out. Readers take all from OLDEST on.
 FORMAT, OLDEST = 3, 2
 METADATA_KEY = b"sweep"
 
-_NAMES = pa.dictionary(pa.int8(), pa.string())
+NAMES = pa.dictionary(pa.int8(), pa.string())
 
 # What is known of each cell besides where it lies on the axes.
 MEASURED: Mapping[str, pa.DataType] = {
     "initial_error": pa.float64(),
     "epochs": pa.int32(),
-    "status": _NAMES,
+    "status": NAMES,
     "final_error": pa.float64(),
 }
 
@@ -59,9 +59,11 @@ def axis_column(axis: str) -> str:
 def schema(grid: Grid) -> pa.Schema:
     """Return the columns of a sweep's result: its axes, then what was measured."""
     axes = [*grid.outer_names, *grid.start_names]
-    fields = [(axis_column(axis), _NAMES if axis == "cost" else pa.float64()) for axis in axes]
+    fields = [(axis_column(axis), NAMES if axis == "cost" else pa.float64()) for axis in axes]
     return pa.schema([pa.field(*field, nullable=False) for field in (*fields, *MEASURED.items())])
 
+
+ROW_GROUP = 2**20
 
 # A spec longer than this stands in its folder alone; parts have its id.
 LONGEST_SPEC = 10_000
@@ -99,7 +101,7 @@ def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
     }
     if len(toml) <= LONGEST_SPEC:
         about["spec"] = toml
-    return {METADATA_KEY: json.dumps(about).encode(), SEAL_KEY: BLANK}
+    return {METADATA_KEY: json.dumps(about).encode(), FOOTER_KEY: BLANK, SEAL_KEY: BLANK}
 
 
 def table(
