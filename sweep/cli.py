@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from sweep import __version__
 from sweep.errors import SpecError, SweepError
@@ -25,9 +28,11 @@ DRAWN_BY_RUN = ("heatmap", "error", "slowdown")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0 done, 1 failed, 2 asked wrongly, 130 Ctrl-C."""
+    _prepare_output()
     asked = _parser().parse_args(arguments)
     try:
         code: int = asked.do(asked)
+        sys.stdout.flush()
     except SpecError as error:
         print(f"sweep: {error}", file=sys.stderr)
         return 2
@@ -41,7 +46,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `sweep info DIR | head`
         sys.stderr.close()
         return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO):  # of stdout; a part's is a SweepError
+            raise
+        print(f"sweep: cannot print: {error.strerror}", file=sys.stderr)
+        sys.stdout = _nowhere()  # what is left in it cannot be flushed
+        return 1
     return code
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _prepare_output() -> None:
+    """Make printing safe where a stream is closed, or its encoding has no η."""
+    with suppress(OSError):
+        while (number := os.open(os.devnull, os.O_RDWR)) < 3:  # or a part's file would be stderr
+            pass
+        os.close(number)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, _nowhere())
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def _parser() -> argparse.ArgumentParser:

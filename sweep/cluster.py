@@ -57,8 +57,7 @@ def connected(address: str, threads: int | None = None) -> Iterator[Client]:
         No scheduler answers; or a number of threads is given to a cluster that has its own.
     """
     with ExitStack() as stack:
-        logging.disable(logging.CRITICAL)  # of what Dask logs, the user is told in one line
-        stack.callback(logging.disable, logging.NOTSET)
+        stack.enter_context(_quiet())  # of what Dask logs, the user is told in one line
         if not address:
             address = stack.enter_context(_local_cluster(check_threads(threads))).scheduler_address
         elif threads is not None:
@@ -73,6 +72,21 @@ def connected(address: str, threads: int | None = None) -> Iterator[Client]:
         except (ValueError, TypeError) as error:
             raise SpecError(f"{address}: is no address of a scheduler: {error}") from None
         yield stack.enter_context(client)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what Dask logs, and nothing of the caller's own."""
+    names = ("asyncio", "distributed", "tornado")
+    found = [logging.getLogger(name) for name in sorted(logging.root.manager.loggerDict)]
+    ours = [each for each in found if each.name.split(".")[0] in names and not each.disabled]
+    for each in ours:
+        each.disabled = True
+    try:
+        yield
+    finally:
+        for each in ours:
+            each.disabled = False
 
 
 def _local_cluster(workers: int) -> LocalCluster:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,7 @@ def run(
         refuse_older(folder, grid, sorted(standing))
     methods, epochs, lock, turn = set[str](), 0, Lock(), Semaphore(threads)
     bar = tqdm(total=sum(len(grid.part(part)) for part in mine), unit="cells", unit_scale=True,
-               disable=None, desc=spec.name)  # fmt: skip
+               disable=True if sys.stderr is None else None, desc=spec.name)  # fmt: skip
 
     def progress(cells: int, neuron_epochs: int) -> None:
         nonlocal epochs

@@ -132,7 +132,8 @@ class _Tasks:
             self.heard = now
         if not self.known and not self.told and now > self.heard + WAIT:
             self.told = True
-            tqdm.write(f"sweep: {self.address}: has no workers; waiting for some", sys.stderr)
+            if sys.stderr is not None:
+                tqdm.write(f"sweep: {self.address}: has no workers; waiting for some", sys.stderr)
         return self.known
 
     def ended(self) -> dict[Parts, Future]:

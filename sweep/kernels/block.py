@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.kernels.cache import hold_over_forks
 from sweep.kernels.lanes import COLUMNS, idle_places, kernels
 from sweep.neuron.problem import Problem, Status
 
@@ -99,6 +100,7 @@ def _oriented(ask: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 # One thread at a time is in NumPy: two would wait for one another at each of its calls. A million
 # neurons of 20 epochs on two threads: 24 ms, without this 28.
 _TURN = Lock()
+hold_over_forks(_TURN)
 
 Train = Callable[
     [Trained, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]], int

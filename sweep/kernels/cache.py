@@ -1,32 +1,50 @@
 """Compiled kernels on disk, where that is safe: a second process starts in milliseconds.
 
-Numba keys its cache by the kernel's own file only, not by the helpers that are compiled into it,
-so the folder is named after a hash of every source file that a kernel is made of.
+Numba's own cache knows a kernel by its own file only, not by the helpers that are compiled into it;
+runs what a damaged file holds (a flipped bit was a segmentation fault); and ends the call where a
+file cannot be read or written. This one only ever costs time: what cannot be used is compiled.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import pickle
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, wraps
 from pathlib import Path
-from tempfile import TemporaryFile
 from threading import RLock
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import llvmlite
 import numba
 from numba.core import config
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
 
 import sweep
+from sweep.errors import SweepError
 
-__all__ = ["compiled", "once"]
+__all__ = ["compiled", "hold_over_forks", "once"]
 
-# Threads may ask for the same kernel at once, and Numba's cache folder is a global setting.
+# Threads may ask for the same kernel at once.
 _LOCK = RLock()
 
 Result = TypeVar("Result")
+
+
+def hold_over_forks(lock: Any) -> None:
+    """Let no other thread hold a lock while this process forks: the child could never take it."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+        )
+
+
+hold_over_forks(_LOCK)
 
 
 def once(build: Callable[..., Result]) -> Callable[..., Result]:
@@ -46,40 +64,86 @@ _PACKAGE = Path(sweep.__file__).parent
 
 @cache
 def _folder() -> Path | None:
-    """Return where compiled code is kept; None if nothing can be written there."""
-    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
+    """Return where compiled code of these sources is kept; None if nothing can be kept."""
+    digest = hashlib.sha256(
+        f"{numba.__version__} {llvmlite.__version__} {sys.implementation.cache_tag}".encode()
+    )
+    for name, value in sorted(os.environ.items()):
+        if name.startswith("NUMBA_") and name != "NUMBA_CACHE_DIR":  # most change the code
+            digest.update(os.fsencode(f"{name}={value}"))
     for floor in ("neuron", "kernels"):
-        for source in sorted((_PACKAGE / floor).glob("*.py")):
+        for source in sorted((_PACKAGE / floor).rglob("*.py")):
             digest.update(source.read_bytes())
     home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
-    base = Path(home) if home else Path.home() / ".cache"
-    folder = base / "neuron-sweep" / digest.hexdigest()[:16]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            return folder
-    except OSError:
+        base = Path(home) if home else Path.home() / ".cache"
+        folder = base / "neuron-sweep" / digest.hexdigest()[:16]
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What another user can write, another user can make us run.
+        mine = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+        return folder if mine and not folder.stat().st_mode & 0o022 else None
+    except (OSError, RuntimeError, ValueError):  # no home, for one
         return None
+
+
+class _Disk:
+    """What Numba's dispatcher asks of a cache: compiled code of one function, in one file.
+
+    The file begins with a SHA-256 of the rest, and appears whole or not at all.
+    """
+
+    cache_path = None
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def path(self, signature: Any, codegen: Any) -> Path | None:
+        folder, code = _folder(), self.function.__code__.co_code
+        if folder is None:
+            return None
+        held = tuple(cell.cell_contents for cell in self.function.__closure__ or ())
+        key = repr((str(signature), codegen.magic_tuple())).encode() + code + dumps(held)
+        return folder / f"{self.function.__qualname__}-{hashlib.sha256(key).hexdigest()[:24]}.code"
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        target_context.refresh()
+        with suppress(Exception):  # whatever a file holds, and whatever befalls it
+            path = self.path(signature, target_context.codegen())
+            content = path.read_bytes() if path else b""
+            if hashlib.sha256(content[32:]).digest() == content[:32]:
+                return CompileResult._rebuild(target_context, *pickle.loads(content[32:]))
+        return None
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        with suppress(Exception):
+            path = self.path(signature, result.codegen)
+            if path is None:
+                return
+            content = dumps(result._reduce())
+            temporary = path.with_name(f".{uuid4().hex}.tmp")
+            try:
+                temporary.write_bytes(hashlib.sha256(content).digest() + content)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
 
 
 def compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile for one signature, without the GIL; from disk if it is there.
 
-    Where no cache can be written, the function is compiled in each process: Numba would turn to
-    the package's own folder, where the code of other helpers may lie.
+    Raises
+    ------
+    SweepError
+        Numba is told to compile nothing.
     """
+    if config.DISABLE_JIT:
+        raise SweepError("NUMBA_DISABLE_JIT is set, and sweep's kernels are compiled: unset it")
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         # The NumPy error model: Python's would put a branch on each division.
         jitted = numba.njit(nogil=True, error_model="numpy")(function)
+        jitted._cache = _Disk(function)
         with _LOCK:
-            before, folder = config.CACHE_DIR, _folder()
-            try:
-                if folder:
-                    config.CACHE_DIR = str(folder)
-                    jitted.enable_caching()
-            finally:
-                config.CACHE_DIR = before
             jitted.compile(signature)
         jitted.disable_compile()
         return jitted  # type: ignore[no-any-return]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -184,8 +185,8 @@ def _fault(folder: Folder, grid: Grid, part: int, every_byte: bool) -> str | Non
     theirs = about.get("format", FORMAT)
     if theirs not in range(OLDEST, FORMAT + 1):
         raise SpecError(
-            f"{folder / name}: has format {short(theirs)}, this version of sweep reads formats {OLDEST} "
-            f"to {FORMAT}; choose another folder, or the version that wrote it "
+            f"{folder / name}: has format {short(theirs)}, this version of sweep reads formats "
+            f"{OLDEST} to {FORMAT}; choose another folder, or the version that wrote it "
             f"({about.get('versions', {}).get('neuron-sweep', 'unknown')})"
         )
     if state == "unsealed" and "id" in about:
@@ -267,7 +268,8 @@ def faults(
     pool = ThreadPoolExecutor(threads)
     try:
         told = pool.map(lambda part: _fault(folder, grid, part, every_byte), look)
-        bar = tqdm(told, "checking", len(look), leave=False, unit="parts", disable=None, delay=1)
+        quiet = True if sys.stderr is None else None  # None: where it is no terminal
+        bar = tqdm(told, "checking", len(look), leave=False, unit="parts", disable=quiet, delay=1)
         found |= {part: fault for part, fault in zip(look, bar, strict=True) if fault}
     finally:
         pool.shutdown(cancel_futures=True)
