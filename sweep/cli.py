@@ -296,16 +296,18 @@ def _info(asked: argparse.Namespace) -> int:
     if asked.json:
         print(json.dumps(contents(result) | findings(result), indent=2, allow_nan=False))
         return 0
-    print(f"{asked.folder}: {told(contents(result))}")
+    print(f"{result.folder}: {told(contents(result))}")
     print(report(findings(result)))
     return 0
 
 
 def _check(asked: argparse.Namespace) -> int:
     from sweep.store.dataset import check
+    from sweep.store.folder import open_folder
 
-    faults = check(asked.folder)
-    print("\n".join(faults) or f"{asked.folder}: every part is there and whole")
+    folder = open_folder(asked.folder)
+    faults = check(folder)
+    print("\n".join(faults) or f"{folder}: every part is there and whole")
     missing = sum(fault.endswith("is missing") for fault in faults)
     if missing > 1:
         print(f"{missing} parts are missing; `sweep run` computes them")

@@ -191,6 +191,11 @@ def _check_version(worker: str, name: str, there: object, here: str) -> None:
 
 def _order(folder: Folder, grid: Grid) -> bytes:
     """Return what tasks must know; with the folder's whole path, for workers stand elsewhere."""
+    if folder.secret:
+        raise SpecError(
+            f"{folder}: the scheduler would see the credentials in this URI; leave them out, and "
+            "give them to the workers as their environment or configuration has them"
+        )
     if folder.local:
         folder = replace(folder, path=str(Path(folder.path).absolute()))
     versions = {name: module.__version__ for name, module in _modules(grid).items()}

@@ -12,7 +12,9 @@ import statistics
 import struct
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +22,8 @@ import pytest
 from conftest import parts
 
 import sweep
+from sweep.cli import main
+from sweep.store.folder import files, open_folder, remove_unfinished, write_whole
 
 FIGURES = {"heatmap.png", "error.png", "slowdown.png"}
 
@@ -189,34 +193,32 @@ cp "$disk"/* "$result"
 """
 
 
-def mounts_of_its_own():
-    """Return the command that gives a shell these, as root or as a user; None if neither may."""
+def mounts_of_its_own(folder):
+    """Return the command that gives a shell these, as root or as a user."""
     for unshare in (["unshare", "-m"], ["unshare", "-Urm"]):
-        probe = [*unshare, "mount", "-t", "tmpfs", "none", "/mnt"]
-        if shutil.which("unshare") and not subprocess.run(probe, capture_output=True).returncode:
+        probe = [*unshare, "mount", "-t", "tmpfs", "none", folder]
+        if not subprocess.run(probe, capture_output=True).returncode:
             return unshare
-    return None
+    raise AssertionError("a test needs a file system of its own, and unshare gives none")
 
 
-# Many containers forbid it; the test above is of the same fault and runs everywhere.
-if unshare := mounts_of_its_own():
-
-    def test_a_full_disk(spec, whole, tmp_path):
-        disk, result = tmp_path / "disk", tmp_path / "result"
-        disk.mkdir()
-        result.mkdir()
-        size = sum(map(len, whole.values())) // 2
-        again = "import sweep; print(sweep.run(sweep.Spec.load({!r}), {!r}).reused)"
-        shell = [*unshare, "sh", "-c", ON_A_SMALL_DISK, "sh", disk, result, str(size)]
-        shell += [again.format(str(spec), str(disk)), *command(spec, disk)]
-        out = subprocess.run(shell, capture_output=True, text=True)
-        name, _, why = out.stderr.removeprefix(f"sweep: {disk}/").partition(": ")
-        assert name in whole
-        assert why == "cannot be written: No space left on device\n"
-        first, stood, reused, last = out.stdout.splitlines()
-        assert (first, last) == ("exit code 1", "exit code 0")
-        assert 0 < int(stood) == int(reused) < 200
-        assert parts(result) == whole
+def test_a_full_disk(spec, whole, tmp_path):
+    unshare = mounts_of_its_own(tmp_path)
+    disk, result = tmp_path / "disk", tmp_path / "result"
+    disk.mkdir()
+    result.mkdir()
+    size = sum(map(len, whole.values())) // 2
+    again = "import sweep; print(sweep.run(sweep.Spec.load({!r}), {!r}).reused)"
+    shell = [*unshare, "sh", "-c", ON_A_SMALL_DISK, "sh", disk, result, str(size)]
+    shell += [again.format(str(spec), str(disk)), *command(spec, disk)]
+    out = subprocess.run(shell, capture_output=True, text=True)
+    name, _, why = out.stderr.removeprefix(f"sweep: {disk}/").partition(": ")
+    assert name in whole
+    assert why == "cannot be written: No space left on device\n"
+    first, stood, reused, last = out.stdout.splitlines()
+    assert (first, last) == ("exit code 1", "exit code 0")
+    assert 0 < int(stood) == int(reused) < 200
+    assert parts(result) == whole
 
 
 def test_two_runs_into_one_folder_at_once(spec, whole, tmp_path):
@@ -227,6 +229,82 @@ def test_two_runs_into_one_folder_at_once(spec, whole, tmp_path):
     assert parts(tmp_path) == whole
     assert strays(tmp_path) == set()
     assert sweep.check(tmp_path) == []
+
+
+def test_runs_of_two_specs_at_once_fill_a_folder_with_one_of_them(spec, tmp_path):
+    other = tmp_path / "other.toml"
+    other.write_text(spec.read_text().replace("0.01\nmax", "0.02\nmax"))
+    for attempt in range(4):
+        folder = tmp_path / str(attempt)
+        both = [start(each, folder, "--shard", "1/20") for each in (spec, other)]
+        said = [process.communicate()[1] for process in both]
+        assert sorted(process.returncode for process in both) == [0, 2]
+        assert "holds another sweep: stop.tolerance is 0.0" in "".join(said)
+        assert all("is missing" in fault for fault in sweep.check(folder))
+
+
+def test_runs_that_start_leave_alone_what_others_are_writing(tmp_path):
+    folder, content = open_folder(tmp_path), bytes(30_000_000)
+    writing = threading.Thread(target=lambda: [write_whole(folder, "a", content) for _ in range(5)])
+    writing.start()
+    kept = swept = 0
+    while writing.is_alive():
+        live = [name for name in files(folder) if name.endswith(".tmp")]
+        remove_unfinished(folder, live)
+        left = files(folder)
+        kept += sum(name in left for name in live)
+        swept += len(live)
+    writing.join()
+    assert kept > 0.9 * swept > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_folder_that_cannot_be_synced_fails_no_run(number, tmp_path, monkeypatch):
+    right = os.fsync
+
+    def fsync(handle):
+        if os.path.isdir(f"/proc/self/fd/{handle}"):  # noqa: PTH112
+            raise OSError(number, os.strerror(number))
+        right(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_whole(open_folder(tmp_path), "a", b"1")
+    assert (tmp_path / "a").read_bytes() == b"1"
+
+    def broken(handle):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)  # the file's own is in earnest
+    with pytest.raises(sweep.SweepError, match="cannot be written"):
+        write_whole(open_folder(tmp_path), "b", b"1")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_names_of_folders_and_files_of_any_kind(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    axes = {"w": [0.6, 2.0], "b": [0.9], "learning_rate": [0.15]}
+    Path("spec.toml").write_text(sweep.Spec(axes=axes, stop={"max_epochs": 9}).toml())
+    assert main(["run", "spec.toml", "-o", "lr:0.1"]) == 0
+    assert main(["info", "lr:0.1"]) == 0
+    folder = Path("lr:0.1")
+    (folder / os.fsdecode(b"\xff.parquet")).touch()
+    (folder / "a\nb\x1b[31m.parquet").touch()
+    capsys.readouterr()
+    assert main(["check", "lr:0.1"]) == 1
+    said = capsys.readouterr().out
+    assert r"\udcff.parquet is no part" in said
+    assert r"a\nb\x1b[31m.parquet is no part" in said
+    assert main(["run", "spec.toml", "-o", "lr:0.1"]) == 0
+    assert main(["plot", "lr:0.1", "--figure", "slowdown"]) == 0
+    capsys.readouterr()
+    for name in (os.fsdecode(b"\xff"), "", "a\0b"):
+        for command in (["run", "spec.toml", "-o", name], ["info", name], ["check", name]):
+            if command[0] == "run" and not name:
+                continue  # the default
+            assert main(command) == 2
+            said = capsys.readouterr().err
+            assert said.removesuffix("\n").isprintable()
 
 
 def test_shards_at_once_fill_one_folder(spec, whole, tmp_path):

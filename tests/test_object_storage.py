@@ -3,14 +3,18 @@
 import contextlib
 import os
 import pickle
+import random
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
+import traceback
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.fs as pafs
@@ -18,7 +22,9 @@ import pytest
 from distributed import LocalCluster
 
 import sweep
+from sweep import cluster, tasks
 from sweep.cli import main
+from sweep.experiment.grid import Grid
 from sweep.store import folder as store
 from sweep.store.folder import files, open_folder, read_file, write_whole
 
@@ -142,13 +148,13 @@ def test_a_run_goes_on_with_what_is_missing_or_damaged_and_only_that(bucket, mad
         *(f"{name} {expected[name]}" for name in sorted(expected)),
         "stray.parquet is no part of this sweep",
     ]
-    before = {name: info.mtime for name, info in files(open_folder(uri)).items()}
+    before = {name: info.mtime_ns for name, info in files(open_folder(uri)).items()}
     ran = sweep.run(spec, uri)
     assert (ran.computed, ran.reused) == (2, 14)
     delete(uri, "stray.parquet")
     assert contents(uri) == made
     after = files(open_folder(uri))
-    assert all(after[name].mtime == before[name] for name in others)
+    assert all(after[name].mtime_ns == before[name] for name in others)
 
 
 def test_two_shards_fill_one_prefix(bucket, made):
@@ -338,3 +344,126 @@ def test_parts_are_on_their_way_together_while_one_is_computed(bucket, server, m
     sweep.run(sweep.Spec.parse(SPEC), uri, threads=1)
     assert contents(f"{bucket}/x") == made
     assert cable.together == 4  # parts, on one thread
+
+
+class Stumbling:
+    """A way to the server on which a share of the requests is answered 503, reset, or cut."""
+
+    def __init__(self, port, share):
+        self.server, self.share, self.draw = port, share, random.Random(0)
+        self.here = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self.here.getsockname()[1]}"
+        self.stumbled = Counter()
+        threading.Thread(target=self.take, daemon=True).start()
+
+    def take(self):
+        while True:
+            ours, _ = self.here.accept()
+            threading.Thread(target=self.answer, args=(ours,), daemon=True).start()
+
+    def answer(self, ours):
+        """Take one request, and close the connection behind the answer."""
+        with ours, contextlib.suppress(OSError):
+            request = ours.recv(2**16)
+            fate = self.draw.choice(["503", "reset", "cut"])
+            fate = fate if self.draw.random() < self.share else "well"
+            self.stumbled[fate] += 1
+            if fate == "503":
+                ours.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n"
+                             b"Connection: close\r\n\r\n")  # fmt: skip
+            elif fate == "reset":
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            else:
+                with socket.create_connection(("127.0.0.1", self.server)) as theirs:
+                    head, _, body = request.partition(b"\r\n\r\n")
+                    theirs.sendall(head + b"\r\nConnection: close\r\n\r\n" + body)
+                    up = threading.Thread(target=self.carry, args=(ours, theirs), daemon=True)
+                    up.start()
+                    answer = b""
+                    while data := theirs.recv(2**16):
+                        answer += data
+                    cut = len(answer) - len(answer) // 4 if fate == "cut" else len(answer)
+                    ours.sendall(answer[:cut])
+
+    def carry(self, ours, theirs):
+        with contextlib.suppress(OSError):
+            while data := ours.recv(2**16):
+                theirs.sendall(data)
+
+
+def test_a_store_that_stumbles_is_read_all_the_same(bucket, server, made, capsys):
+    spec = sweep.Spec.parse("part_rows = 81" + SPEC)
+    sweep.run(spec, f"{bucket}/x")
+    right = sweep.load(f"{bucket}/x")
+    way = Stumbling(server, 0.1)
+    uri = f"{bucket}/x?endpoint_override={way.address}"
+    assert sweep.load(uri).equals(right)
+    assert sweep.check(uri) == []
+    assert main(["info", uri, "--skip-damaged"]) == 0
+    said = capsys.readouterr()
+    assert "left out" not in said.out + said.err
+    assert main(["plot", uri, "--figure", "slowdown", "-o", "figures"]) == 0
+    assert sweep.run(spec, uri).reused == 4
+    assert min(way.stumbled[fate] for fate in ("503", "reset", "cut")) > 0
+
+
+def test_a_store_that_is_overloaded_is_one_line_and_no_damage(bucket, server, monkeypatch, capsys):
+    monkeypatch.setattr(store, "_WAITS", (0.1,))
+    sweep.run(sweep.Spec.parse(SPEC), f"{bucket}/x")
+    way = Stumbling(server, 0.0)
+    uri = f"{bucket}/x?endpoint_override={way.address}"
+    way.draw.choice = lambda fates: "503"
+    way.share = 1.0
+    for command in (["info", uri, "--skip-damaged"], ["plot", uri], ["check", uri]):
+        assert main(command) in (1, 2)
+        said = capsys.readouterr()
+        assert "the store is overloaded or stumbles; try again later" in said.err
+        assert "damaged" not in said.out + said.err
+        assert said.err.count("\n") == 1
+    with pytest.raises(sweep.SweepError, match="overloaded"):
+        sweep.load(uri)
+
+
+SECRETS = [
+    "s3://AK:PASS/WORD@{}/x",
+    "s3://AK:PASS%2FWORD@{}/x",
+    "s3://{}/x?access_key=AK&secret_key=PASSWORD",
+    "s3://{}/x?session_token=PASSWORD",
+    "s3://{}/x?unknown=PASSWORD",
+    "s3://{}/x?endpoint_override=http://u:PASSWORD@127.0.0.1:1",
+    "s3:/AK:PASSWORD@{}/x",
+    "s4://AK:PASS/WORD@{}/x",
+    "gs://{}/x?secret=PASSWORD&retry_limit_seconds=0.1&endpoint_override=127.0.0.1:1",
+]
+
+
+@pytest.mark.parametrize("uri", SECRETS)
+def test_no_secret_is_printed_written_or_sent(uri, bucket, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(tasks, "WAIT", 0.3)
+    uri = uri.format(bucket.removeprefix("s3://"))
+    seen = []
+    for command in (["run", "spec.toml", "-o", uri], ["info", uri, "--json"], ["check", uri],
+                    ["plot", uri, "--figure", "slowdown", "--format", "svg", "-o", "figures"],
+                    ["run", "spec.toml", "-o", uri, "--dask", "127.0.0.1:1"]):  # fmt: skip
+        code = main(command)
+        said = capsys.readouterr()
+        assert code == 0 or said.err.count("\n") == 1
+        seen.append(said.out + said.err)
+    for read in (sweep.load, sweep.scan, open_folder, sweep.check):
+        try:
+            seen.append(repr(read(uri)))
+        except sweep.SweepError:
+            seen.append(traceback.format_exc())
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    written += contents(f"{bucket}/x").values()
+    with contextlib.suppress(sweep.SpecError):
+        written.append(cluster._order(open_folder(uri), Grid(sweep.Spec.parse(SPEC))))
+    for text in (*seen, *(content.decode("latin-1") for content in written)):
+        assert not re.search("PASS|WORD", text)
+
+
+def test_options_of_the_filesystem_are_numbers_where_it_wants_some(bucket):
+    put(bucket, a=b"1")
+    assert read_file(open_folder(f"{bucket}?connect_timeout=10&request_timeout=2.5"), "a") == b"1"
+    with pytest.raises(sweep.SpecError, match=r"connect_timeout=soon: could not convert string"):
+        open_folder(f"{bucket}?connect_timeout=soon")

@@ -21,7 +21,7 @@ from sweep.experiment.grid import Grid
 from sweep.kernels.threads import default_threads
 from sweep.neuron.problem import Status
 from sweep.store.dataset import faults, part_name, read_spec
-from sweep.store.folder import Folder, open_file, open_folder
+from sweep.store.folder import Folder, open_file, open_folder, retried, unreachable
 from sweep.store.schema import ROW_GROUP
 
 Item = TypeVar("Item")
@@ -170,10 +170,14 @@ def read(result: Result, cells: range, columns: Sequence[str]) -> Columns:
         name = part_name(result.grid, part)
         inside = range(max(cells.start, whole.start), min(cells.stop, whole.stop))
         try:
-            pieces += _rows(result.folder, name, inside.start - whole.start, len(inside), columns)
+            first, here = inside.start - whole.start, result.folder
+            pieces += retried(lambda: list(_rows(here, name, first, len(inside), columns)))  # noqa: B023
         except FileNotFoundError:
             raise SweepError(f"{result.folder / name}: is gone") from None
         except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
+            far = unreachable(result.folder, error)
+            if far:
+                raise SweepError(f"{result.folder / name}: cannot be read: {far}") from None
             why = (str(error).splitlines() or [""])[0]
             raise SweepError(
                 f"{result.folder / name}: is damaged ({why}); --skip-damaged goes on without it"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from sweep.errors import SpecError, SweepError, short
+from sweep.errors import SpecError, SweepError, printable, short
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec, differences
 from sweep.kernels.threads import default_threads
@@ -25,8 +25,8 @@ from sweep.store.folder import (
     Folder,
     files,
     make,
-    open_file,
     open_folder,
+    read_end,
     read_file,
     remove_unfinished,
     write_whole,
@@ -79,20 +79,30 @@ def prepare(folder: Folder, spec: Spec) -> None:
     make(folder)
     there = files(folder)
     if SPEC_FILE in there:
-        found = differences(spec, read_spec(folder))
-        if found:
-            hint = _LONGER if any(each.startswith("axes.") for each in found) else ""
-            raise SpecError(f"{folder}: holds another sweep: {'; '.join(found)}{hint}")
+        _refuse_another(folder, spec)
     elif any(fnmatch(name, "part-*.parquet") for name in there):
         raise SpecError(f"{folder}: has parts but no {SPEC_FILE}; choose another folder")
     else:
         try:
-            write_whole(folder, SPEC_FILE, spec.toml().encode())
+            write_whole(folder, SPEC_FILE, spec.toml().encode(), new=True)
+            if folder.local:
+                return
+        except FileExistsError:  # another run was faster: with the same spec?
+            pass
         except SweepError as error:
             if getattr(error.__cause__, "errno", None) in _FULL:
                 raise
             raise SpecError(str(error)) from None
+        # An object store writes over what another run wrote a moment before, or a moment later.
+        _refuse_another(folder, spec)
     remove_unfinished(folder, there)
+
+
+def _refuse_another(folder: Folder, spec: Spec) -> None:
+    found = differences(spec, read_spec(folder))
+    if found:
+        hint = _LONGER if any(each.startswith("axes.") for each in found) else ""
+        raise SpecError(f"{folder}: holds another sweep: {'; '.join(found)}{hint}")
 
 
 def read_spec(folder: Folder) -> Spec:
@@ -132,20 +142,18 @@ def read_about(folder: Folder, name: str) -> dict[str, Any]:
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, RecursionError, pa.ArrowException)
 
 # A footer, nearly always: one request of an object store.
-TAIL = 2**16
+TAIL, LONGEST_FOOTER = 2**16, 2**24
 
 
 def _footer(folder: Folder, name: str) -> bytes | None:
     """Return the footer of a part, as the end of a file; None if no seal says that it is whole."""
-    with open_file(folder, name) as file:
-        size = file.size()
-        tail = file.read_at(min(size, TAIL), max(size - TAIL, 0))
-        length = int.from_bytes(tail[-8:-4], "little") + 8
-        if length > len(tail):
-            if length > size:
-                return None
-            tail = file.read_at(length, size - length)
-    footer: bytes = tail[-length:]
+    tail = read_end(folder, name, TAIL)
+    length = int.from_bytes(tail[-8:-4], "little") + 8
+    if length > len(tail) == TAIL:
+        tail = read_end(folder, name, min(length, LONGEST_FOOTER))
+    if length > len(tail):
+        return None
+    footer = tail[-length:]
     return footer if footer_sealed(footer) == "whole" else None
 
 
@@ -279,9 +287,10 @@ def faults(
 def standing_parts(folder: Folder, grid: Grid, ours: Iterable[int] | None = None) -> set[int]:
     """Return the parts that are there and whole; those not `ours`, if given, that are there.
 
-    Every byte is read: to check a part costs a ninth of computing it, or much less (seal.py).
+    Every byte is read: to check a part costs a ninth of computing it, or much less (seal.py). Of an
+    object store, which checks its objects itself and is far away, only the footers.
     """
-    return set(range(grid.parts)) - faults(folder, grid, ours).keys()
+    return set(range(grid.parts)) - faults(folder, grid, ours, every_byte=folder.local).keys()
 
 
 def refuse_older(folder: Folder, grid: Grid, standing: Iterable[int]) -> None:
@@ -318,4 +327,5 @@ def check(folder: str | Path | Folder) -> list[str]:
     folder = open_folder(folder)
     grid = Grid(read_spec(folder))
     wrong = [f"{part_name(grid, part)} {fault}" for part, fault in faults(folder, grid).items()]
-    return wrong + [f"{name} is no part of this sweep" for name in strays(folder, grid)]
+    found = [printable(name) for name in strays(folder, grid)]
+    return wrong + [f"{name} is no part of this sweep" for name in found]

@@ -18,7 +18,7 @@ from sweep.experiment.grid import Grid
 from sweep.experiment.labels import meant
 from sweep.neuron.problem import Status, check_choice
 from sweep.store.dataset import faults, part_name, read_spec
-from sweep.store.folder import Folder, open_folder
+from sweep.store.folder import Folder, open_folder, retried, unreachable
 from sweep.store.memory import free_memory
 from sweep.store.schema import axis_column, schema
 
@@ -221,22 +221,31 @@ def read(
         if name in names
     }
     try:
-        rows = dataset.count_rows(filter=condition)  # where all rows hold, the footers tell
+        rows = retried(lambda: dataset.count_rows(filter=condition))  # often the footers tell
         _refuse_too_large(folder, rows, types)
         found = {name: np.empty(rows, types[name]) for name in names}
-        row = 0
-        for batch in dataset.to_batches(
-            columns=names, filter=condition, batch_readahead=1, fragment_readahead=1
-        ):
-            for name in names:
-                found[name][row : row + len(batch)] = _numbers(batch[name], _names(grid).get(name))
-            row += len(batch)
-    except (pa.ArrowException, OSError, ValueError, TypeError, IndexError) as error:
+        retried(lambda: _fill(found, grid, dataset, condition))
+    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
+        far = unreachable(folder, error)
+        if far:
+            raise SweepError(f"{folder}: cannot be read: {far}") from None
         raise SweepError(
             f"{folder}: cannot be read: {(str(error).splitlines() or [''])[0]}; "
             "`sweep check` names the parts that are damaged"
         ) from error
     return found
+
+
+def _fill(
+    found: dict[str, NDArray[Any]], grid: Grid, dataset: pads.Dataset, condition: pads.Expression
+) -> None:
+    row = 0
+    for batch in dataset.to_batches(
+        columns=list(found), filter=condition, batch_readahead=1, fragment_readahead=1
+    ):
+        for name, column in found.items():
+            column[row : row + len(batch)] = _numbers(batch[name], _names(grid).get(name))
+        row += len(batch)
 
 
 def _refuse_too_large(folder: Folder, rows: int, types: dict[str, Any]) -> None:

@@ -10,18 +10,44 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from sweep.errors import SpecError
+from sweep.errors import SpecError, printable, short
 
-__all__ = ["open_uri", "reason", "without_password"]
+__all__ = ["STORES", "open_uri", "reason", "secrets_of", "without_secrets"]
 
 # What a store is called in Arrow, by the scheme of its URI. Not HDFS: a file shows there while it
 # is written, a rename does not replace, and we have none to test with.
-_STORES = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "abfs", "abfss": "abfs", "file": "local"}
+STORES = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "abfs", "abfss": "abfs", "file": "local"}
 
 
-def without_password(uri: str) -> str:
-    """Return a URI as messages may have it."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1@", uri)
+# A secret may hold slashes: it ends at the last @.
+_LOGIN = re.compile(r"^(\w+:/+)([^/?:@]*):(.*)@")
+_OPTION = re.compile(r"([?&;])([^=&;]*)=([^&;]*)")
+# Options whose values may be shown; any other may be a key, a token, or one's new name.
+_HARMLESS = {
+    *("region", "scheme", "endpoint", "endpoint_override", "connect_timeout", "request_timeout"),
+    *("anonymous", "retry_limit_seconds", "project_id", "default_bucket_location"),
+    *("allow_bucket_creation", "allow_bucket_deletion", "background_writes"),
+    "force_virtual_addressing",
+}
+
+
+def _is_secret(option: re.Match[str]) -> bool:
+    return option[2].lower() not in _HARMLESS or "@" in unquote(option[3])
+
+
+def secrets_of(uri: str) -> list[str]:
+    """Return what in a URI nobody may see, as it stands there and as it is meant."""
+    login = _LOGIN.match(uri)
+    found = [login[3]] if login else []
+    found += [each[3] for each in _OPTION.finditer(uri) if _is_secret(each)]
+    return [form for each in found if each for form in {each, unquote(each)}]
+
+
+def without_secrets(uri: str) -> str:
+    """Return a URI as messages may have it, on one line."""
+    uri = _LOGIN.sub(r"\1\2@", uri)
+    shown = _OPTION.sub(lambda o: f"{o[1]}{o[2]}=***" if _is_secret(o) else o[0], uri)
+    return printable(shown)
 
 
 def open_uri(uri: str) -> tuple[pafs.FileSystem, str]:
@@ -32,14 +58,19 @@ def open_uri(uri: str) -> tuple[pafs.FileSystem, str]:
     SpecError
         The URI cannot be read, or its scheme is not known.
     """
-    name, scheme = without_password(uri), uri.partition("://")[0].lower()
-    if scheme not in _STORES:
-        known = "://, ".join(_STORES)
-        raise SpecError(f"{name}: unknown scheme {scheme!r}; known: {known}:// and plain paths")
+    name, scheme = without_secrets(uri), uri.partition("://")[0].lower()
+    if scheme not in STORES:
+        known = "://, ".join(STORES)
+        raise SpecError(
+            f"{name}: unknown scheme {short(scheme)}; known: {known}:// and plain paths"
+        )
     try:
         found = _s3(uri) if scheme == "s3" else pafs.FileSystem.from_uri(_patient(uri))
     except (OSError, pa.ArrowException, ValueError, TypeError) as error:
-        raise SpecError(f"{name}: {reason(error, _STORES[scheme])}") from None
+        why = reason(error, STORES[scheme])
+        for secret in secrets_of(uri):  # Arrow quotes what it was given
+            why = why.replace(secret, "***")
+        raise SpecError(f"{name}: {why}") from None
     filesystem, path = found
     if not path.strip("/"):
         raise SpecError(f"{name}: names no bucket or folder")
@@ -51,9 +82,10 @@ def _s3(uri: str) -> tuple[pafs.FileSystem, str]:
 
     All options of pyarrow.fs.S3FileSystem may stand in the query.
     """
-    parts = urlsplit(uri)
-    login, _, bucket = parts.netloc.rpartition("@")
-    user, _, password = login.partition(":")
+    login = _LOGIN.match(uri)
+    parts = urlsplit(f"s3://{uri[login.end() :]}" if login else uri)
+    user, _, bucket = parts.netloc.rpartition("@")
+    user, password = (login[2], login[3]) if login else (user, "")
     options: dict[str, Any] = {
         "allow_delayed_open": True,  # a file up to 10 MB in one request, not three
         "connect_timeout": 3,
@@ -66,6 +98,8 @@ def _s3(uri: str) -> tuple[pafs.FileSystem, str]:
         key: {"true": True, "false": False}.get(value, value)
         for key, value in parse_qsl(parts.query)
     }
+    for key in options.keys() & {"connect_timeout", "request_timeout"}:
+        options[key] = float(options[key])
     elsewhere = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if elsewhere:
         options.setdefault("endpoint_override", elsewhere)
@@ -88,6 +122,9 @@ _ADVICE = {
     r"ACCESS_DENIED|ACCESS_KEY|CLIENT_TOKEN|SIGNATURE|EXPIRED|HTTP status 40[13]|redential|OAuth": (
         "the credentials are missing or were refused; {}"
     ),
+    r"SLOW_DOWN|UNAVAILABLE|THROTTL|HTTP status 5": (
+        "the store is overloaded or stumbles; try again later"
+    ),
     r"NETWORK_CONNECTION|curl|CURL": "cannot be reached; check the address and the network",
 }
 _CREDENTIALS = {
@@ -99,7 +136,7 @@ _CREDENTIALS = {
 
 def reason(error: Exception, store: str) -> str:
     """Say in one line what Arrow says in many, with what to do if that is known."""
-    text = str(error).strip().split("\n")[0]
+    text = printable(str(error).strip().split("\n")[0])
     detail = re.sub(r"^.*?AWS Error |; Details: .*| \(Request ID.*|\.$", "", text)
     detail = detail if len(detail) <= 160 else detail[:157] + "..."
     for pattern, advice in _ADVICE.items():
