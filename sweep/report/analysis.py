@@ -57,6 +57,8 @@ class Counted:
         The counts, by the flat index into (by, bins).
     fixed : dict
         Further axes, and the one value that was counted.
+    non_finite : int
+        Starts that are left out, for their error is no number.
     """
 
     grid: Grid
@@ -64,6 +66,7 @@ class Counted:
     edges: Floats
     tally: counts.Tally
     fixed: dict[str, float]
+    non_finite: int = 0
 
 
 def count_by_error(
@@ -92,17 +95,20 @@ def count_by_error(
     kept, group = _kept(grid, by or panels_of(grid).axes)
     shown = panel_of(grid, everything(grid)) if by is None else group
 
-    def chunk(cells: range, rows: Columns) -> counts.Counts:
+    def chunk(cells: range, rows: Columns) -> tuple[counts.Counts, int]:
         cell = _cell(grid, cells, group, bounds, rows["initial_error"])
         known = ~np.isnan(rows["initial_error"])
         if shown.min() < 0:
             known &= by_row(grid, cells, shown) >= 0
-        return counts.count(cell[known], rows["epochs"][known])
+        missing = int(np.isnan(rows["initial_error"]).sum())
+        return counts.count(cell[known], rows["epochs"][known]), missing
 
-    tally = counts.Tally()
-    for more in reduced(result, ["initial_error", "epochs"], chunk, shown):
+    tally, non_finite = counts.Tally(), 0
+    for more, missing in reduced(result, ["initial_error", "epochs"], chunk, shown):
         tally.add(more)
-    return Counted(grid, kept, bounds, tally, fixed_values(grid) if by is None else {})
+        non_finite += missing
+    fixed = fixed_values(grid) if by is None else {}
+    return Counted(grid, kept, bounds, tally, fixed, non_finite)
 
 
 def pool(counted: Counted, by: Sequence[str], edges: npt.ArrayLike) -> Counted:
@@ -146,6 +152,7 @@ def epochs_by_error(
     found.insert(2, "share_unconverged", 1 - found["converged"] / found["count"])
     table = _labelled(found, counted.grid, counted.by, counted.edges)
     table.attrs["fixed"] = counted.fixed
+    table.attrs["axes"] = fixed_axes(counted.grid)
     table.attrs["precision"] = tally.precision
     return table
 
@@ -179,6 +186,7 @@ def share_by_epochs(counted: Counted, *, points: int = 200) -> pd.DataFrame:
     )
     table = _labelled(found, counted.grid, counted.by)
     table.attrs["fixed"] = counted.fixed
+    table.attrs["axes"] = fixed_axes(counted.grid)
     return table
 
 
@@ -311,3 +319,8 @@ def axis_columns(grid: Grid, kept: Sequence[str], places: Sequence[Any]) -> dict
 def fixed_values(grid: Grid) -> dict[str, float]:
     """Return the axes of which one value is shown, and that value."""
     return {name: float(grid.values[name][at]) for name, at in panels_of(grid).fixed.items()}
+
+
+def fixed_axes(grid: Grid) -> dict[str, list[float]]:
+    """Return all values of the axes of which one is shown, from which its label tells it apart."""
+    return {name: grid.values[name].tolist() for name in panels_of(grid).fixed}

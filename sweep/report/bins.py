@@ -7,6 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sweep.errors import SpecError
+from sweep.experiment.labels import labels
 from sweep.report import cells, scales
 from sweep.report.places import spread
 
@@ -72,15 +74,15 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
                 far = scales.ratio_norm(every)
                 number = scales.short if written else None
                 kinds |= cells.paint(line[-1], *ratios[value], far, scales.RATIO_MAP, number)
-            shown = spread(range(len(rates)), MOST_LABELS)
+            shown, texts = spread(range(len(rates)), MOST_LABELS), labels(rates, 2)
             for ax in line:
                 scales.error_ticks(ax.yaxis, edges, first, last)
                 ax.set_xticks(
-                    [k + 0.5 for k in shown], [f"{rates[k]:.2g}" for k in shown], rotation=0
+                    [k + 0.5 for k in shown], [scales.tick(texts[k]) for k in shown], rotation=0
                 )
                 ax.set_xlabel(scales.axis_name(across))
             line[0].set_ylabel(
-                (f"{scales.axis_value(down[0], value)}\n" if down else "")
+                (f"{scales.axis_value(down[0], value, rows)}\n" if down else "")
                 + "initial error (log-odds scale)"
             )
             for ax in line:
@@ -102,8 +104,16 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
 
 
 def shown_bins(table: pd.DataFrame) -> tuple[Floats, int, int]:
-    """Return the bin edges, and the first and last bin to show: those with anything to learn."""
+    """Return the bin edges, and the first and last bin to show: those with anything to learn.
+
+    Raises
+    ------
+    SpecError
+        There is no start in any.
+    """
     edges = np.asarray(table.attrs["edges"])
     learns = table[(table["converged"] < table["count"]) | (table["max"] > 0)]
+    if not len(table):
+        raise SpecError("no start is finite")
     shown = learns if len(learns) else table
     return edges, int(shown["bin"].min()), int(shown["bin"].max())

@@ -3,7 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sweep.report.stream import Result
+from numpy.typing import NDArray
+
+from sweep.experiment.labels import labels
+from sweep.report.stream import Result, pooled
 from sweep.store.dataset import part_name, read_about
 from sweep.store.folder import files
 
@@ -18,6 +21,8 @@ def contents(result: Result) -> dict[str, Any]:
     there = files(result.folder)
     parts = [there[part_name(grid, part)] for part in result.parts]
     about = read_about(result.folder, parts[0].base_name)
+    names = (part.base_name for part in parts)
+    methods = pooled(lambda name: read_about(result.folder, name)["method"].split(" and "), names)
     written = sorted(part.mtime_ns / 1e9 for part in parts)
     given = [(table, name) for table in ("task", "stop") for name in spec[table]]
     return {
@@ -26,12 +31,8 @@ def contents(result: Result) -> dict[str, Any]:
         "id": grid.spec.id,
         "neurons": grid.size,
         "rows": result.rows,
-        "axes": {
-            name: {"num": len(values), "values": values.tolist()}
-            if len(values) <= LISTED
-            else {"num": len(values), "first": values[0].item(), "last": values[-1].item()}
-            for name, values in grid.values.items()
-        },
+        "axes": {name: _axis(values) for name, values in grid.values.items()},
+        "labels": {name: _labels(name, values) for name, values in grid.values.items()},
         "start": spec.get("start"),
         "fixed": {name: spec[table][name] for table, name in given if name not in grid.values},
         "parts": len(result.parts),
@@ -43,22 +44,41 @@ def contents(result: Result) -> dict[str, Any]:
             for when in (written[0], written[-1])
         ],
         "seconds": written[-1] - written[0],
-        "method": about["method"],
+        "method": " and ".join(sorted(set().union(*methods))),
         "versions": about["versions"],
     }
+
+
+def _axis(values: NDArray[Any]) -> dict[str, Any]:
+    if len(values) <= LISTED:
+        return {"num": len(values), "values": values.tolist()}
+    return {"num": len(values), "first": values[0].item(), "last": values[-1].item()}
+
+
+def _labels(name: str, values: NDArray[Any]) -> list[str]:
+    texts: list[str] = values.tolist() if name == "cost" else labels(values, 6)
+    return texts if len(values) <= LISTED else [f"{texts[0]} … {texts[-1]}"]
+
+
+def _brief(value: Any) -> str:
+    """Return x or y of the samples, which may be thousands, in a few words."""
+    if not isinstance(value, list) or len(str(value)) <= 60:
+        return str(value)
+    inputs = f" × {len(value[0])} inputs" if isinstance(value[0], list) else ""
+    return f"{len(value):,} samples{inputs}"
 
 
 def told(found: dict[str, Any]) -> str:
     """Put contents into a few lines of text."""
     lines = [f"sweep {found['name']!r}, {found['neurons']:,} neurons, id {found['id']}"]
     for name, axis in found["axes"].items():
-        texts = [v if isinstance(v, str) else f"{v:.6g}" for v in axis.get("values", ())]
-        said = ", ".join(texts) or f"{axis['first']:.6g} … {axis['last']:.6g}"
+        said = ", ".join(found["labels"][name])
         lines.append(f"{name:14} {axis['num']:>6} value{'s' if axis['num'] > 1 else ''}: {said}")
     if found["start"]:
         how = ", ".join(f"{name} {value}" for name, value in found["start"].items())
         lines.append(f"{'starts':14} drawn: {how}")
-    lines.append(f"{'fixed':14} " + ", ".join(f"{k} = {v}" for k, v in found["fixed"].items()))
+    fixed = ", ".join(f"{name} = {_brief(value)}" for name, value in found["fixed"].items())
+    lines.append(f"{'fixed':14} {fixed}")
     left = f"; left out: {', '.join(found['left_out'])}" if found["left_out"] else ""
     lines.append(
         f"{'parts':14} {found['parts']:>6} of {found['parts_in_all']}, {found['rows']:,} rows, "

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
+from sweep.experiment.labels import labels
 from sweep.neuron.reference import descend
 from sweep.report import cells, scales
 from sweep.report.places import GOLDEN, lengths, panels_of, spread
@@ -87,6 +89,7 @@ def learning_curves(result: Result) -> pd.DataFrame:
         if name not in ("cost", across) and len(grid.values[name]) > 1
     }
     table.attrs = {"by": ["cost", across], "tolerance": ask.tolerance, "fixed": fixed}
+    table.attrs["axes"] = {name: grid.values[name].tolist() for name in fixed}
     table.attrs["starts"] = columns
     return table
 
@@ -115,6 +118,8 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
     columns = table.attrs["starts"]
     begins: dict[int, list[float]] = {}  # of each column, where the panel above began
     said = ", ".join(scales.start_symbol(column) for column in columns)
+    begun = {column: table[column].unique() for column in columns}
+    texts = [dict(zip(values, labels(values), strict=True)) for values in begun.values()]
     with scales.style(style):
         figure = scales.page(2.5 * len(starts) + 0.8, 1.9 * len(rates) + 1.2)
         panels = figure.subplots(len(rates), len(starts), squeeze=False, sharex=True, sharey=True)
@@ -138,11 +143,12 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
                 begin = part[columns].iloc[0].tolist()
                 if ax in panels[0] or begin != begins.get(start):
                     begins[start] = begin
-                    values = ", ".join(scales.plain(float(f"{value:.3g}")) for value in begin)
+                    shown = [text[value] for text, value in zip(texts, begin, strict=True)]
+                    values = ", ".join(map(scales.tick, shown))
                     ax.set_title(f"initial error {error[0]:.3g}\n{said} = {values}")
                 if ax in panels[-1]:
                     ax.set_xlabel("epoch")
-            line[0].set_ylabel(f"{scales.axis_value(across, rate)}\nerror |y − a|")
+            line[0].set_ylabel(f"{scales.axis_value(across, rate, rates)}\nerror |y − a|")
         last = max(table["epoch"].max(), 10)
         panels[0, 0].set_xscale("symlog", linthresh=1, linscale=0.3)
         panels[0, 0].set_xlim(0, 1.1 * last)
@@ -183,7 +189,12 @@ def _chosen(grid: Grid, outer: dict[str, int]) -> Floats:
         starts = np.column_stack(
             [grid.values[name][i] for name, i in zip(grid.start_names, index, strict=True)]
         )
-    z = starts[:, :-1] @ ask.x.T + starts[:, -1:]
+    with np.errstate(over="ignore", invalid="ignore"):
+        z = starts[:, :-1] @ ask.x.T + starts[:, -1:]
+    finite = np.isfinite(z).all(axis=1)
+    if not finite.any():
+        raise SpecError("no start is finite")
+    starts, z = starts[finite], z[finite]
     forward = np.vectorize(lambda z, y: abs(ask.act.residual_and_slope(z, y)[0]))
     error = forward(z, ask.y).mean(axis=1) / (ask.act.high - ask.act.low)
     at = [int(np.abs(error - wanted).argmin()) for wanted in CHOSEN_ERRORS]

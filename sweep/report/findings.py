@@ -1,12 +1,25 @@
 """What a result says, as data and in a few lines: what `sweep info` and `sweep run` print."""
 
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sweep.report.analysis import Counted, compare_costs, count_by_error, epochs_by_error, pool
+from sweep.experiment.grid import Grid
+from sweep.experiment.labels import label, labels
+from sweep.neuron.activations import ACTIVATIONS
+from sweep.neuron.arithmetic import exp_ratio
+from sweep.neuron.costs import fused
+from sweep.report.analysis import (
+    Counted,
+    compare_costs,
+    count_by_error,
+    epochs_by_error,
+    error_edges,
+    pool,
+)
 from sweep.report.places import panels_of
 from sweep.report.stream import Result
 
@@ -30,13 +43,21 @@ def findings(result: Result) -> dict[str, Any]:
         of starts not within the tolerance to begin with, `share_cross_entropy` (the share that
         needs fewer epochs with cross-entropy), `share_quadratic`, `share_neither` (in which no
         cost converged) and `median_ratio` (quadratic ÷ cross-entropy, as the medians above).
+        `non_finite`: the starts that are left out of all this, for they are not finite.
+        `precision`: the share by which medians above 4,096 epochs may be too low.
+        `beyond_flip`: the `cost`, `learning_rate` (and `x`, `y`) of panels in which steps
+        overshoot, so that no float64 counts exactly; their `kappa` = η(|x|² + 1), and `flip`, above
+        which the fixed point is unstable: 2/s with cross-entropy, 2/s² with the quadratic cost and
+        a sigmoid, s = y(1 − y); in general 2 over ∂δ/∂z at a = y. For one sample.
 
     Raises
     ------
     SweepError
         If a part cannot be read.
     """
-    counted = count_by_error(result, by=panels_of(result.grid).axes)
+    act = ACTIVATIONS[result.grid.spec.task.activation]
+    edges = np.union1d(error_edges(act.high - act.low), [SMALL, LARGE])
+    counted = count_by_error(result, by=panels_of(result.grid).axes, edges=edges)
     ends = [counted.edges[0], SMALL, LARGE, counted.edges[-1]]
     every = epochs_by_error(pool(counted, ["cost"], ends[::3]), quantiles=())
     some = epochs_by_error(pool(counted, ["cost"], ends), quantiles=[0.5], trained_only=True)
@@ -53,12 +74,18 @@ def findings(result: Result) -> dict[str, Any]:
         }
         for row in every.rename(columns={"count": "starts"}).itertuples()
     ]
-    return {"costs": costs, "wins": _wins(result)}
+    return {
+        "costs": costs,
+        "wins": _wins(result),
+        "non_finite": counted.non_finite,
+        "precision": counted.tally.precision,
+        "beyond_flip": _beyond_flip(result.grid),
+    }
 
 
 def report(found: dict[str, Any]) -> str:
     """Put findings into a few lines of text."""
-    width = max(len(_name(cost["cost"])) for cost in found["costs"])
+    width = max((len(_name(cost["cost"])) for cost in found["costs"]), default=0)
     lines = []
     for cost in found["costs"]:
         slow = cost["slowdown_from"]
@@ -76,12 +103,68 @@ def report(found: dict[str, Any]) -> str:
             f"cross-entropy needs fewer epochs than quadratic from {_percent(won / pairs)} of "
             f"{pairs:,} starts; by learning rate:"
         )
+    rates = labels((win["learning_rate"] for win in found["wins"]), 4)
     lines += [
-        f"  {win['learning_rate']:<8.4g} {_percent(win['share_cross_entropy']):>7}"
+        f"  {rate:<8} {_percent(win['share_cross_entropy']):>7}"
         f"   median ratio quadratic ÷ cross-entropy: {_ratio(win['median_ratio'])}"
-        for win in found["wins"]
+        for rate, win in zip(rates, found["wins"], strict=True)
     ]
-    return "\n".join(lines)
+    return "\n".join(lines + _reservations(found))
+
+
+def _reservations(found: dict[str, Any]) -> list[str]:
+    """Say what the numbers do not hold for."""
+    lines = []
+    medians = [cost[name] for cost in found["costs"] for name in ("median_small", "median_large")]
+    if any(isinstance(median, float) and median > 4096 for median in medians):
+        lines.append(f"medians above 4,096 epochs may be {100 * found['precision']:.2g} % too low")
+    if found["non_finite"]:
+        lines.append(f"{found['non_finite']:,} starts are not finite, and left out of all this")
+    beyond = found["beyond_flip"]
+    for cost in dict.fromkeys(panel["cost"] for panel in beyond):
+        mine = [panel for panel in beyond if panel["cost"] == cost]
+        least = min(mine, key=lambda panel: panel["learning_rate"])
+        lines.append(
+            f"{_name(cost)}: in {len(mine):,} panels, from learning rate "
+            f"{label(least['learning_rate'], 4)} on, steps overshoot (κ = {least['kappa']:.4g} is "
+            f"above {least['flip']:.4g}): orbits cycle or are chaotic, no float64 counts exactly"
+        )
+    return lines
+
+
+def _beyond_flip(grid: Grid) -> list[dict[str, Any]]:
+    """Return the panels of one sample in which a step is too large for the fixed point a = y."""
+    task = grid.spec.task
+    if "x" not in grid.values and np.ndim(task.x) and len(np.atleast_1d(task.x)) > 1:
+        return []
+    x = grid.values["x"][:, None] if "x" in grid.values else np.reshape(task.x, (1, -1))
+    names = [name for name in ("x", "y") if name in grid.values]
+    found = []
+    for cost in grid.values["cost"].tolist():
+        for y in grid.values.get("y", np.ravel(task.y)).tolist():
+            slope = _slope_at_rest(cost, task.activation, y)
+            for inputs, rate in product(x, grid.values["learning_rate"].tolist()):
+                kappa = rate * (float(inputs @ inputs) + 1.0)
+                if kappa * slope > 2.0:
+                    outer = {"x": float(inputs[0]), "y": y}
+                    panel = {"cost": cost, "learning_rate": rate}
+                    panel |= {name: outer[name] for name in names}
+                    found.append(panel | {"kappa": kappa, "flip": 2.0 / slope})
+    return found
+
+
+def _slope_at_rest(cost: str, activation: str, y: float) -> float:
+    """Return ∂δ/∂z where a = y, which is 0 for a target at the end of the range."""
+    act = ACTIVATIONS[activation]
+    y = act.low + act.high - y if act.mirrors(y) else y
+    if not act.low < y:
+        return 0.0
+    low, high = -700.0, 700.0
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if act.forward(middle, y, exp_ratio)[0] < 0 else (low, middle)
+    slope = act.forward(high, y, exp_ratio)[1]
+    return fused(cost, activation).delta_slope(0.0, slope, 0.0)
 
 
 def _slowdowns(counted: Counted) -> dict[str, float]:

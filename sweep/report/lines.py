@@ -95,7 +95,7 @@ def distribution(table: pd.DataFrame, style: str = "paper") -> Figure:
         There is nothing to learn.
     """
     if not len(table):
-        raise SpecError("every start is within the tolerance from the beginning")
+        raise SpecError("no start is to be trained: all are within the tolerance, or not finite")
     stopped = table.groupby(table.attrs["by"], observed=True)["share"].max().min() < 1
     needed = table.loc[table["share"].between(0.001, 1, inclusive="left"), "epochs"]
     short = table.loc[table["share"] < 1, "epochs"].max()
@@ -151,8 +151,8 @@ def _line_panels(
         part = part[part[down[0]] == value] if down else part
         for cost in costs:
             stopped |= draw(ax, cost, part[part["cost"] == cost])
-        more_said = f", {scales.axis_value(down[0], value)}" if down else ""
-        ax.set_title(scales.axis_value(across, rate) + more_said)
+        more_said = f", {scales.axis_value(down[0], value, values)}" if down else ""
+        ax.set_title(scales.axis_value(across, rate, rates) + more_said)
         ax.grid(color="#e4e4e4", linewidth=0.5)
         scale(ax)
     for k, ax in enumerate(panels.flat):

@@ -54,11 +54,12 @@ def heatmap(table: pd.DataFrame, style: str = "paper") -> Figure:
                 kinds |= cells.paint(ax, epochs, marks, norm, scales.EPOCHS_MAP)
                 _finish(ax, part, grid, table)
                 name = scales.cost_name(cost)
-                name += f"\n{scales.axis_value(down, value)}" if down else ""
+                among = _values(table, down)
+                name += f"\n{scales.axis_value(down, value, among)}" if down else ""
                 if len(columns) == 1:
-                    ax.set_title(f"{name}\n{scales.axis_value(across, rate)}")
+                    ax.set_title(f"{name}\n{scales.axis_value(across, rate, columns)}")
                 elif i == 0:
-                    ax.set_title(scales.axis_value(across, rate))
+                    ax.set_title(scales.axis_value(across, rate, columns))
                 if len(columns) > 1 and j == 0:
                     ax.set_ylabel(f"{name}\n{ax.get_ylabel()}")
                 ax.label_outer()
@@ -92,7 +93,9 @@ def ratio(table: pd.DataFrame, style: str = "paper") -> Figure:
     """
     costs = list(table["cost"].cat.categories)
     if not {"quadratic", "cross_entropy"} <= set(costs):
-        raise SpecError(f"needs both quadratic and cross_entropy, this result has {costs[0]}")
+        raise SpecError(
+            f"needs both quadratic and cross_entropy, this result has {', '.join(costs)}"
+        )
     across, down = _panel_axes(table)
     grid = _sides(table)
     spots = [(value, rate) for value in _values(table, down) for rate in _values(table, across)]
@@ -112,8 +115,8 @@ def ratio(table: pd.DataFrame, style: str = "paper") -> Figure:
         ):
             kinds |= cells.paint(ax, values, marks, norm, scales.RATIO_MAP)
             _finish(ax, part[part["cost"] == "quadratic"], grid, table)
-            more = f", {scales.axis_value(down, value)}" if down else ""
-            ax.set_title(scales.axis_value(across, rate) + more)
+            more = f", {scales.axis_value(down, value, _values(table, down))}" if down else ""
+            ax.set_title(scales.axis_value(across, rate, _values(table, across)) + more)
         for k, ax in enumerate(panels.flat):
             if k >= len(spots):
                 ax.set_axis_off()

@@ -1,12 +1,12 @@
 """The figures that can be asked for, listed in FIGURES, and drawn to files by `draw`."""
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 import numpy as np
@@ -176,9 +176,8 @@ def _writable(folder: Folder) -> None:
         return
     try:
         Path(folder.path).mkdir(parents=True, exist_ok=True)
-        probe = Path(folder.path) / f".writable.{os.getpid()}.tmp"
-        probe.touch()
-        probe.unlink()
+        with TemporaryFile(dir=folder.path):  # of a name that nobody can have planted
+            pass
     except OSError as error:
         raise SpecError(f"{folder}: cannot be written to: {error.strerror or error}") from None
 

@@ -1,6 +1,6 @@
 """What the figures share: style, colours, tick marks on scales of error and epochs, hatching."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -13,6 +13,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from sweep.experiment.labels import labels
 
 # Apart for the colour-blind, and in greyscale, where the line's style tells them apart too.
 COST_COLOURS = {"quadratic": "#d95f02", "cross_entropy": "#0a5fa5"}
@@ -53,7 +55,10 @@ def style(name: str = "paper") -> Iterator[None]:
         "svg.fonttype": "path",
         "svg.hashsalt": "sweep",
     }
-    with mpl.rc_context(), sns.axes_style("ticks"), sns.plotting_context("paper", rc=own):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # whatever a matplotlibrc or the caller's own settings say
+        mpl.rcParams.update(sns.axes_style("ticks"))
+        mpl.rcParams.update(sns.plotting_context("paper"))
         mpl.rcParams.update(cast(Any, own))
         yield
 
@@ -79,13 +84,19 @@ def axis_name(axis: str) -> str:
     return {"learning_rate": "learning rate", "x": "input x", "y": "target y"}.get(axis, axis)
 
 
-def axis_value(axis: str, value: Any) -> str:
-    """Return one value of an axis as the title of a panel."""
-    return (
-        f"{axis_name(axis)} {value:.3g}"
-        if axis in ("learning_rate", "tolerance")
-        else (f"{axis} = {plain(round(value, 6))}")
-    )
+def axis_value(axis: str, value: Any, among: Iterable[Any] = ()) -> str:
+    """Return one value of an axis as the title of a panel, told apart from the others shown."""
+    if axis in ("learning_rate", "tolerance"):
+        return f"{axis_name(axis)} {tick(labels([value, *among])[0])}"
+    return f"{axis} = {tick(labels([value, *among], 6)[0])}"
+
+
+def tick(text: str) -> str:
+    """Return the label of a number as a figure has it: 10,000 and −1."""
+    number = float(text)
+    if 1000 <= abs(number) < 1e6 and number.is_integer():
+        text = f"{number:,.0f}"
+    return text.replace("-", "−")
 
 
 def start_symbol(column: str) -> str:
@@ -103,7 +114,9 @@ def start_name(column: str) -> str:
 
 def title(text: str, table: pd.DataFrame) -> str:
     """Return a figure's title, which says what stands still and what is pooled."""
-    said = [axis_value(name, value) for name, value in table.attrs.get("fixed", {}).items()]
+    among = table.attrs.get("axes", {})
+    fixed = table.attrs.get("fixed", {}).items()
+    said = [axis_value(name, value, among.get(name, ())) for name, value in fixed]
     said += [f"all values of {start_name(name)} pooled" for name in table.attrs.get("pooled", ())]
     return f"{text}\n({', '.join(said)})" if said else text
 
@@ -210,8 +223,12 @@ def error_ticks(
 
 def value_ticks(axis: Any, values: npt.NDArray[np.float64]) -> None:
     """Mark round values on an axis that counts the cells of a heatmap, each centred at k + 0.5."""
+    far = np.abs(values).max()
+    unit = 1e300 if far > 1e300 else 1e-290 if 0 < far < 1e-290 else 1.0  # the locator's own limits
+    values = values / unit
     low, high = values[0], values[-1]
     ticks = mpl.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
-    ticks = [t for t in ticks if low <= t <= high] or [low]
-    axis.set_major_locator(FixedLocator(np.interp(ticks, values, np.arange(len(values)) + 0.5)))
-    axis.set_ticklabels([plain(round(t, 12)) for t in ticks], rotation=0)
+    least = 1e-9 * (high - low)  # 0 comes as 1e-17
+    shown = [t if abs(t) > least else 0.0 for t in map(float, ticks) if low <= t <= high] or [low]
+    axis.set_major_locator(FixedLocator(np.interp(shown, values, np.arange(len(values)) + 0.5)))
+    axis.set_ticklabels([tick(text) for text in labels([t * unit for t in shown], 6)], rotation=0)

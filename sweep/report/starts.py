@@ -10,7 +10,7 @@ import pandas as pd
 
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
-from sweep.report.analysis import axis_columns, fixed_values
+from sweep.report.analysis import axis_columns, fixed_axes, fixed_values
 from sweep.report.places import by_row, panel_of, panels_of, pictured, start_index
 from sweep.report.stream import Columns, Result, column_range, reduced
 from sweep.store.schema import axis_column
@@ -110,6 +110,7 @@ def epochs_by_start(result: Result, *, cells: int | None = None) -> pd.DataFrame
     table.attrs = {
         "by": list(panels_of(grid).axes),
         "fixed": fixed_values(grid),
+        "axes": fixed_axes(grid),
         "pooled": [axis_column(name) for name in _varied(grid) if name not in names],
         "max_epochs": grid.spec.stop.max_epochs,
     }
@@ -151,4 +152,4 @@ def _blocks(result: Result, name: str, size: int) -> tuple[Floats, Locate]:
         found: Ints = block[start_index(result.grid, cells, name)]
         return found
 
-    return (ordered[::each] + ordered[last]) / 2, locate
+    return 0.5 * ordered[::each] + 0.5 * ordered[last], locate

@@ -15,7 +15,7 @@ from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
 from sweep.neuron import flow
 from sweep.report import cells, scales
-from sweep.report.analysis import fixed_values
+from sweep.report.analysis import fixed_axes, fixed_values
 from sweep.report.places import GOLDEN, groups, lengths, panel_of, pictured
 from sweep.report.stream import Columns, Result, reduced
 from sweep.store.schema import axis_column
@@ -77,10 +77,13 @@ def measured_points(result: Result) -> pd.DataFrame:
             index = np.unravel_index(taken % count, lengths(grid, grid.start_names))
             start = [grid.values[n][k] for n, k in zip(grid.start_names, index, strict=True)]
         where = taken // count
-        z0 = (np.column_stack(start[:-1]) * inputs[where]).sum(axis=1) + start[-1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            z0 = (np.column_stack(start[:-1]) * inputs[where]).sum(axis=1) + start[-1]
         points = each.iloc[where].assign(z0=z0, epochs=found["epochs"])
-        return points[points["epochs"] > 0]
+        return points[(points["epochs"] > 0) & np.isfinite(z0)]
 
+    if not len(chosen):
+        raise SpecError("the values that are shown of the other axes have no closed form")
     pieces = list(reduced(result, ["epochs", *drawn], chunk, panel))
     points = pd.concat(pieces, ignore_index=True)
     if not np.isfinite(points["epochs"]).any():
@@ -90,6 +93,7 @@ def measured_points(result: Result) -> pd.DataFrame:
         epochs = flow.epochs(str(cost), mine["z0"], mine["tolerance"], mine["kappa"])
         points.loc[mine.index, "flow"] = epochs
     points.attrs["fixed"] = fixed_values(grid)
+    points.attrs["axes"] = fixed_axes(grid)
     return points
 
 
@@ -138,7 +142,8 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
                     if len(tolerances) > 1:
                         there = z[120], float(flow.epochs(cost, z[120], tolerance, 1.0))
                         said = {"ha": "center", "va": "bottom", "fontsize": scales.letters(0.85)}
-                        top.annotate(f"tolerance {tolerance:g}", there, **said)
+                        text = scales.axis_value("tolerance", tolerance, tolerances)
+                        top.annotate(text, there, **said)
             low.axhline(1, color="black", linewidth=scales.letters(0.1))
             top.set_title(scales.cost_name(cost))
             low.set_xlabel("z₀, towards the target")
@@ -160,7 +165,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
                 color=shade,
                 marker=marks[rate],
                 linestyle="",
-                label=f"learning rate {rate:.3g}",
+                label=scales.axis_value("learning_rate", rate, rates),
             )
             for rate, shade in zip(rates, shades, strict=True)
         ]
