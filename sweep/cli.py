@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from sweep import __version__
-from sweep.errors import SpecError, SweepError
+from sweep.errors import SpecError, SweepError, printable
 
 if TYPE_CHECKING:
     from sweep.running import Ran
@@ -73,8 +73,16 @@ def _prepare_output() -> None:
             stream.reconfigure(errors="replace")
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse's, whose messages are cut where what was typed is long."""
+
+    def error(self, message: str) -> NoReturn:
+        message = printable(message)
+        super().error(message if len(message) <= 300 else f"{message[:297]}...")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sweep",
         description="How many epochs does a neuron need, from where it starts, under which cost, "
         "at which learning rate?",
