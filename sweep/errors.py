@@ -25,5 +25,6 @@ def short(value: object) -> str:
 
 
 def printable(text: object) -> str:
-    """Return a name or a message on one line, what cannot be printed as an escape."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+    """Return a name or a message on one line of at most 500 characters, escaped where needed."""
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+    return line if len(line) <= 500 else f"{line[:350]}...{line[-147:]}"

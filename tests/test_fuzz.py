@@ -21,7 +21,7 @@ from sweep.cli import main
 from sweep.experiment.grid import Grid
 
 LONGEST = 700
-SECONDS = 5.0
+SECONDS = 5.0  # of a refusal on a busy machine; of a result, which may have to compile, 60
 
 numbers = st.one_of(
     st.floats(-10, 10),
@@ -92,7 +92,7 @@ def in_one_line(call):
         line = str(error) or "\n"
     assert line.isprintable(), repr(line)
     assert len(line) < LONGEST, line
-    assert time.perf_counter() - began < SECONDS
+    assert time.perf_counter() - began < (SECONDS if found is None else 60.0)
     return found
 
 

@@ -105,7 +105,11 @@ class Stop(_Strict):
 
 
 class Start(_Strict):
-    """Starts (w1 … wd, b) drawn at random, in place of the w and b axes."""
+    """Starts (w1 … wd, b) drawn at random, in place of the w and b axes.
+
+    NumPy's Philox and its normal or uniform numbers, or SciPy's Sobol points, determine them; other
+    releases of these may draw others, so the first of them are hashed into every part.
+    """
 
     random: Literal["normal", "uniform", "sobol"]
     count: int = Field(ge=1, le=MOST_CELLS)
