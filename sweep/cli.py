@@ -74,11 +74,10 @@ def _prepare_output() -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse's, whose messages are cut where what was typed is long."""
+    """argparse's, with one line for what it cannot read, in place of the usage."""
 
     def error(self, message: str) -> NoReturn:
-        message = printable(message)
-        super().error(message if len(message) <= 300 else f"{message[:297]}...")
+        self.exit(2, f"sweep: {printable(message)} (see: {self.prog} --help)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -211,8 +210,11 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _address(text: str) -> str:
-    if text and not re.search(r":\d+$|://", text):  # `sweep run --dask mine.toml`
+    port = re.search(r":(\d+)$", text)
+    if text and not port and "://" not in text:  # `sweep run --dask mine.toml`
         raise argparse.ArgumentTypeError(f"{text!r}: must be as tcp://host:8786, or stand last")
+    if port and (len(port[1]) > 5 or int(port[1]) > 65535):
+        raise argparse.ArgumentTypeError(f"{text!r}: the port must be at most 65535")
     return text
 
 
@@ -231,7 +233,7 @@ def _run(asked: argparse.Namespace) -> int:
     from sweep.store.dataset import strays
     from sweep.store.folder import files
 
-    out = asked.out or Path("results") / spec.name
+    out = Path("results") / spec.name if asked.out is None else asked.out
     if asked.dask is None:
         done = run(spec, out, threads=asked.threads, shard=asked.shard)
     else:
@@ -276,15 +278,16 @@ def _summary(done: Ran) -> str:
 
 
 def _plot(asked: argparse.Namespace) -> int:
-    from sweep.report.plots import draw
     from sweep.report.stream import open_result
 
     result = open_result(asked.folder, skip_damaged=asked.skip_damaged)
+    from sweep.report.plots import draw  # seaborn, a second: only if there is something to draw
+
     for warning in result.warnings:
         print(f"sweep: {warning}", file=sys.stderr)
     figures, reasons = draw(
         result,
-        asked.out or asked.folder,
+        asked.folder if asked.out is None else asked.out,
         asked.figure,
         format=asked.format,
         dpi=asked.dpi,
@@ -323,6 +326,11 @@ def _check(asked: argparse.Namespace) -> int:
 
 
 def _article(asked: argparse.Namespace) -> int:
+    from sweep.kernels.threads import check_threads
+    from sweep.store.folder import open_folder
+
+    check_threads(asked.threads)
+    open_folder(asked.out)
     import sweep.neuron.derivation  # noqa: F401, a missing SymPy is told before any work
     from sweep.report.article import page, whole
 

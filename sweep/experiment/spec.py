@@ -289,6 +289,7 @@ def _one_line(errors: list[ErrorDetails]) -> str:
         return f"{field} = {short(value)}: must not be empty"
     message = error["msg"].removeprefix("Value error, ")
     message = re.sub(r"^(Input|String|List) should (be|match|have)", _must, message)
+    message = re.sub(r"\d{21,}", lambda digits: f"{float(digits[0]):g}", message)
     return f"{field} = {short(value)}: {message}"
 
 
