@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from sweep.errors import SpecError, short
 
@@ -22,13 +23,19 @@ def label(value: float, digits: int = FEWEST_DIGITS) -> str:
 def labels(values: Iterable[float], least: int = FEWEST_DIGITS) -> list[str]:
     """Return the values of an axis with as many digits as tell all of them apart."""
     listed = [float(value) for value in values]
-    return [label(value, _digits(listed, least)) for value in listed]
+    digits = _digits(listed, least)
+    return [label(value, digits) for value in listed]
 
 
 def _digits(values: Sequence[float], least: int) -> int:
-    different = len(set(values))
-    found = (d for d in range(least, 17) if len({label(v, d) for v in values}) == different)
-    return next(found, 17)
+    ordered = sorted(set(values))
+    # The closest first: too few digits are found out by one pair, so a million values take 1 s.
+    pairs = sorted(pairwise(ordered), key=lambda pair: (pair[1] - pair[0]) / max(map(abs, pair)))
+
+    def apart(digits: int) -> bool:
+        return all(float(f"{a:.{digits}g}") != float(f"{b:.{digits}g}") for a, b in pairs)
+
+    return next(filter(apart, range(least, 17)), 17)
 
 
 def meant(field: str, value: float, values: Iterable[float]) -> float:
@@ -42,10 +49,11 @@ def meant(field: str, value: float, values: Iterable[float]) -> float:
     listed = [float(each) for each in values]
     if value in listed:
         return float(value)
+    needed = _digits(listed, FEWEST_DIGITS)
+    found = {each for each in listed if float(label(each, needed)) == value}
     digits = len(f"{float(value)!r}".partition("e")[0].replace(".", "").strip("-0"))
-    found = {v for v, text in zip(listed, labels(listed), strict=True) if float(text) == value}
-    if not found and digits >= _digits(listed, FEWEST_DIGITS):
-        found = {v for v in listed if float(f"{v:.{digits}g}") == value}
+    if not found and digits >= needed:
+        found = {each for each in listed if float(f"{each:.{digits}g}") == value}
     if len(found) != 1:
         near = min(listed, key=lambda each: abs(each - value))
         raise SpecError(f"{field} {short(value)}: is not on this axis; the nearest is {near!r}")
