@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.experiment.grid import Grid
-from sweep.experiment.labels import label, labels
+from sweep.experiment.labels import labels
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import fused
@@ -45,10 +45,10 @@ def findings(result: Result) -> dict[str, Any]:
         cost converged) and `median_ratio` (quadratic ÷ cross-entropy, as the medians above).
         `non_finite`: the starts that are left out of all this, for they are not finite.
         `precision`: the share by which medians above 4,096 epochs may be too low.
-        `beyond_flip`: the `cost`, `learning_rate` (and `x`, `y`) of panels in which steps
-        overshoot, so that no float64 counts exactly; their `kappa` = η(|x|² + 1), and `flip`, above
-        which the fixed point is unstable: 2/s with cross-entropy, 2/s² with the quadratic cost and
-        a sigmoid, s = y(1 − y); in general 2 over ∂δ/∂z at a = y. For one sample.
+        `beyond_flip`: the `cost`, `learning_rate`, its `label` (and `x`, `y`) of panels in which
+        steps overshoot, so that no float64 counts exactly; their `kappa` = η(|x|² + 1), and `flip`,
+        above which the fixed point is unstable: 2/s with cross-entropy, 2/s² with the quadratic
+        cost and a sigmoid, s = y(1 − y); in general 2 over ∂δ/∂z at a = y. For one sample.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def _reservations(found: dict[str, Any]) -> list[str]:
         least = min(mine, key=lambda panel: panel["learning_rate"])
         lines.append(
             f"{_name(cost)}: in {len(mine):,} panels, from learning rate "
-            f"{label(least['learning_rate'], 4)} on, steps overshoot (κ = {least['kappa']:.4g} is "
+            f"{least['label']} on, steps overshoot (κ = {least['kappa']:.4g} is "
             f"above {least['flip']:.4g}): orbits cycle or are chaotic, no float64 counts exactly"
         )
     return lines
@@ -139,15 +139,17 @@ def _beyond_flip(grid: Grid) -> list[dict[str, Any]]:
         return []
     x = grid.values["x"][:, None] if "x" in grid.values else np.reshape(task.x, (1, -1))
     names = [name for name in ("x", "y") if name in grid.values]
+    rates = grid.values["learning_rate"].tolist()
+    rates = list(zip(rates, labels(rates, 4), strict=True))
     found = []
     for cost in grid.values["cost"].tolist():
         for y in grid.values.get("y", np.ravel(task.y)).tolist():
             slope = _slope_at_rest(cost, task.activation, y)
-            for inputs, rate in product(x, grid.values["learning_rate"].tolist()):
+            for inputs, (rate, text) in product(x, rates):
                 kappa = rate * (float(inputs @ inputs) + 1.0)
                 if kappa * slope > 2.0:
                     outer = {"x": float(inputs[0]), "y": y}
-                    panel = {"cost": cost, "learning_rate": rate}
+                    panel = {"cost": cost, "learning_rate": rate, "label": text}
                     panel |= {name: outer[name] for name in names}
                     found.append(panel | {"kappa": kappa, "flip": 2.0 / slope})
     return found
