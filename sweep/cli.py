@@ -73,6 +73,16 @@ def _prepare_output() -> None:
             stream.reconfigure(errors="replace")
 
 
+def _start_matplotlib() -> None:
+    """Import matplotlib, whatever backend the user asks for; its settings are not ours."""
+    if "matplotlib" not in sys.modules:
+        os.environ["MPLBACKEND"] = "agg"
+    try:
+        import matplotlib  # noqa: F401
+    except ValueError as error:
+        raise SpecError(f"matplotlib cannot read its settings: {printable(error)}") from None
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse's, with one line for what it cannot read, in place of the usage."""
 
@@ -251,6 +261,7 @@ def _run(asked: argparse.Namespace) -> int:
     if done.cells > DRAWN_AT_ONCE:
         print(f"figures: sweep plot {done.folder}")
         return 0
+    _start_matplotlib()
     from sweep.report.findings import findings, report
     from sweep.report.plots import draw
     from sweep.report.stream import open_result
@@ -281,6 +292,7 @@ def _plot(asked: argparse.Namespace) -> int:
     from sweep.report.stream import open_result
 
     result = open_result(asked.folder, skip_damaged=asked.skip_damaged)
+    _start_matplotlib()
     from sweep.report.plots import draw  # seaborn, a second: only if there is something to draw
 
     for warning in result.warnings:
@@ -331,6 +343,7 @@ def _article(asked: argparse.Namespace) -> int:
 
     check_threads(asked.threads)
     open_folder(asked.out)
+    _start_matplotlib()
     import sweep.neuron.derivation  # noqa: F401, a missing SymPy is told before any work
     from sweep.report.article import page, whole
 
@@ -364,6 +377,7 @@ def _bench(asked: argparse.Namespace) -> int:
     if asked.json:
         Path(asked.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if asked.json or asked.out:
+        _start_matplotlib()
         from sweep.bench.picture import draw
 
         out = Path(asked.out) if asked.out else Path(asked.json).parent

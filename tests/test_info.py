@@ -248,6 +248,16 @@ def test_a_caller_s_settings_change_no_byte(tmp_path):
         assert mpl.rcParams["font.size"] == 30
     right = (tmp_path / "plain" / "heatmap.png").read_bytes()
     assert (tmp_path / "mine" / "heatmap.png").read_bytes() == right
+    command = [sys.executable, "-m", "sweep", "plot", str(result.folder), "--figure", "heatmap"]
+    command += ["--dpi", "50", "-o", str(tmp_path / "mine")]
+    subprocess.run(command, env=os.environ | {"MPLBACKEND": "nonsense"}, check=True)
+    assert (tmp_path / "mine" / "heatmap.png").read_bytes() == right
+    (tmp_path / "matplotlibrc").write_bytes(b"axes.facecolor: \xff")
+    environment = os.environ | {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}
+    asked = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert asked.returncode == 2
+    assert "sweep: matplotlib cannot read its settings: 'utf-8' codec" in asked.stderr
+    assert "Traceback" not in asked.stderr
 
 
 @pytest.mark.parametrize(
