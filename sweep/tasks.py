@@ -6,12 +6,12 @@ be worked on twice (a worker taken for dead was only slow): work must be such as
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 
@@ -173,7 +173,13 @@ class _Tasks:
     def answers(self, ended: dict[Parts, Future]) -> dict[Parts, Any]:
         """Return what tasks returned, less those that failed or whose worker is gone since."""
         good = {parts: future for parts, future in ended.items() if future.status == "finished"}
-        gather = partial(self.client.gather, good, errors="skip", asynchronous=True)
+
+        async def gather() -> dict[Parts, Any]:
+            try:
+                return dict(await self.client.gather(good, errors="skip", asynchronous=True))
+            except asyncio.CancelledError:  # by Dask, whose sync then ends in an UnboundLocalError
+                return {}
+
         try:
             found = self.client.sync(gather, callback_timeout=WAIT) if good else {}
         except OSError:

@@ -1,5 +1,6 @@
 """A sweep on a real Dask scheduler and real worker processes: the same bytes, whatever happens."""
 
+import asyncio
 import contextlib
 import ctypes
 import os
@@ -182,6 +183,22 @@ def test_all_workers_are_killed_and_it_waits_for_others(
         assert run(spec, out, processes.address).computed == 200
     said = "".join(said) + capsys.readouterr().err
     assert said == f"sweep: {processes.address}: has no workers; waiting for some\n"
+    assert parts(out) == whole
+
+
+def test_answers_that_dask_cancels_are_computed_anew(spec, whole, processes, tmp_path, monkeypatch):
+    gather, cancelled = Client.gather, []
+
+    async def stumbling(client, *arguments, **options):
+        if not cancelled:
+            cancelled.append(True)
+            raise asyncio.CancelledError
+        return await gather(client, *arguments, **options)
+
+    monkeypatch.setattr(Client, "gather", stumbling)
+    out = tmp_path / "out"
+    assert run(spec, out, processes.address).computed == 200
+    assert cancelled
     assert parts(out) == whole
 
 

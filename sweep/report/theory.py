@@ -130,7 +130,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
                 mine = part[part["learning_rate"] == rate]
                 dots: dict[str, Any] = {"marker": marks[rate], "color": shade, "linestyle": ""}
                 dots |= {"markersize": scales.letters(0.28), "alpha": 0.8, "markeredgewidth": 0}
-                top.plot(mine["z0"], mine["kappa"] * mine["epochs"], **dots)
+                top.plot(mine["z0"], mine["kappa"] * mine["epochs"], label=f"{rate:g}", **dots)
                 mine = mine[mine["flow"] >= FEWEST_COMPARED]
                 low.plot(mine["z0"], mine["epochs"] / mine["flow"], **dots)
             for tolerance in tolerances:
@@ -138,7 +138,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
                 if len(mine):
                     z = np.linspace(mine["z0"].min(), mine["z0"].max(), 400)
                     line = {"color": "black", "linewidth": scales.letters(0.1)}
-                    top.plot(z, flow.epochs(cost, z, tolerance, 1.0), **line)
+                    top.plot(z, flow.epochs(cost, z, tolerance, 1.0), label="flow", **line)
                     if len(tolerances) > 1:
                         there = z[120], float(flow.epochs(cost, z[120], tolerance, 1.0))
                         said = {"ha": "center", "va": "bottom", "fontsize": scales.letters(0.85)}
