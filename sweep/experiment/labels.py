@@ -29,7 +29,7 @@ def labels(values: Iterable[float], least: int = FEWEST_DIGITS) -> list[str]:
 
 def _digits(values: Sequence[float], least: int) -> int:
     ordered = sorted(set(values))
-    # The closest first: too few digits are found out by one pair, so a million values take 1 s.
+    # The closest first: where digits are too few, one pair shows it.
     pairs = sorted(pairwise(ordered), key=lambda pair: (pair[1] - pair[0]) / max(map(abs, pair)))
 
     def apart(digits: int) -> bool:
