@@ -24,14 +24,14 @@ from sweep.errors import SpecError, SweepError
 
 if TYPE_CHECKING:
     from sweep.experiment.spec import Spec
-    from sweep.kernels.block import Trained
+    from sweep.kernels.results import TrainResult
     from sweep.kernels.training import train
     from sweep.neuron.problem import Status
     from sweep.neuron.tracing import Trace, trace
-    from sweep.running import run
-    from sweep.store.dataset import check
-    from sweep.store.labelled import load_grid
+    from sweep.running.run import run
+    from sweep.store.parts import check
     from sweep.store.reading import load, scan
+    from sweep.store.xarray import load_grid
 
 __version__ = "0.1.0"
 
@@ -41,7 +41,7 @@ __all__ = [
     "Status",
     "SweepError",
     "Trace",
-    "Trained",
+    "TrainResult",
     "check",
     "load",
     "load_grid",
@@ -56,11 +56,11 @@ _HOMES = {
     "Spec": "sweep.experiment.spec",
     "Status": "sweep.neuron.problem",
     "Trace": "sweep.neuron.tracing",
-    "Trained": "sweep.kernels.block",
-    "check": "sweep.store.dataset",
+    "TrainResult": "sweep.kernels.results",
+    "check": "sweep.store.parts",
     "load": "sweep.store.reading",
-    "load_grid": "sweep.store.labelled",
-    "run": "sweep.running",
+    "load_grid": "sweep.store.xarray",
+    "run": "sweep.running.run",
     "scan": "sweep.store.reading",
     "trace": "sweep.neuron.tracing",
     "train": "sweep.kernels.training",

@@ -17,7 +17,7 @@ from sweep import __version__
 from sweep.errors import SpecError, SweepError, printable
 
 if TYPE_CHECKING:
-    from sweep.running import Ran
+    from sweep.running.run import RunResult
 
 __all__ = ["main"]
 
@@ -239,20 +239,20 @@ def _run(asked: argparse.Namespace) -> int:
         print(origin.read_text(encoding="utf-8"), end="")
         return 0
     from sweep.experiment.grid import Grid
-    from sweep.running import run
-    from sweep.store.dataset import strays
+    from sweep.running.run import run
     from sweep.store.folder import files
+    from sweep.store.parts import foreign_files
 
     out = Path("results") / spec.name if asked.out is None else asked.out
     if asked.dask is None:
         done = run(spec, out, threads=asked.threads, shard=asked.shard)
     else:
-        from sweep.cluster import connected
+        from sweep.running.cluster import connected
 
         with connected(asked.dask, asked.threads) as client:
             done = run(spec, out, shard=asked.shard, client=client)
     print(_summary(done))
-    for name in strays(done.folder, Grid(spec)):
+    for name in foreign_files(done.folder, Grid(spec)):
         print(f"sweep: {done.folder / name}: is no part of this sweep; move it away, or whoever "
               "reads the folder as one table reads it too", file=sys.stderr)  # fmt: skip
     if done.missing:
@@ -262,9 +262,9 @@ def _run(asked: argparse.Namespace) -> int:
         print(f"figures: sweep plot {done.folder}")
         return 0
     _start_matplotlib()
-    from sweep.report.findings import findings, report
-    from sweep.report.plots import draw
-    from sweep.report.stream import open_result
+    from sweep.analysis.findings import findings, report
+    from sweep.analysis.row_groups import open_result
+    from sweep.figures.draw import draw
 
     result = open_result(done.folder)
     print(report(findings(result)))
@@ -276,7 +276,7 @@ def _run(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _summary(done: Ran) -> str:
+def _summary(done: RunResult) -> str:
     if done.computed == 0:
         return f"{done.cells:,} neurons stand in {done.folder}"
     kept = f", {done.reused} parts were there" if done.reused else ""
@@ -289,11 +289,11 @@ def _summary(done: Ran) -> str:
 
 
 def _plot(asked: argparse.Namespace) -> int:
-    from sweep.report.stream import open_result
+    from sweep.analysis.row_groups import open_result
 
     result = open_result(asked.folder, skip_damaged=asked.skip_damaged)
     _start_matplotlib()
-    from sweep.report.plots import draw  # seaborn, a second: only if there is something to draw
+    from sweep.figures.draw import draw  # seaborn, a second: only if there is something to draw
 
     for warning in result.warnings:
         print(f"sweep: {warning}", file=sys.stderr)
@@ -311,9 +311,9 @@ def _plot(asked: argparse.Namespace) -> int:
 
 
 def _info(asked: argparse.Namespace) -> int:
-    from sweep.report.contents import contents, told
-    from sweep.report.findings import findings, report
-    from sweep.report.stream import open_result
+    from sweep.analysis.contents import contents, told
+    from sweep.analysis.findings import findings, report
+    from sweep.analysis.row_groups import open_result
 
     result = open_result(asked.folder, skip_damaged=asked.skip_damaged)
     if asked.json:
@@ -325,8 +325,8 @@ def _info(asked: argparse.Namespace) -> int:
 
 
 def _check(asked: argparse.Namespace) -> int:
-    from sweep.store.dataset import check
     from sweep.store.folder import open_folder
+    from sweep.store.parts import check
 
     folder = open_folder(asked.folder)
     faults = check(folder)
@@ -338,14 +338,14 @@ def _check(asked: argparse.Namespace) -> int:
 
 
 def _article(asked: argparse.Namespace) -> int:
-    from sweep.kernels.threads import check_threads
+    from sweep.kernels.pool import check_threads
     from sweep.store.folder import open_folder
 
     check_threads(asked.threads)
     open_folder(asked.out)
     _start_matplotlib()
-    import sweep.neuron.derivation  # noqa: F401, a missing SymPy is told before any work
-    from sweep.report.article import page, whole
+    import sweep.article.derivation  # noqa: F401, a missing SymPy is told before any work
+    from sweep.article import page, whole
 
     sections = whole.article(asked.out, threads=asked.threads)
     paths = whole.write(sections, asked.out)
@@ -358,7 +358,7 @@ def _article(asked: argparse.Namespace) -> int:
 
 
 def _bench(asked: argparse.Namespace) -> int:
-    from sweep.kernels.threads import check_threads
+    from sweep.kernels.pool import check_threads
 
     check_threads(asked.threads)
     for path in filter(None, (asked.json, asked.out)):

@@ -9,11 +9,11 @@ from mpmath import mp, mpf
 
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
-from sweep.kernels.block import Trained
-from sweep.running import run
-from sweep.store.dataset import part_name, prepare
+from sweep.kernels.results import TrainResult
+from sweep.running.run import run
 from sweep.store.encoding import encoded
 from sweep.store.folder import open_folder, write_whole
+from sweep.store.parts import part_name, prepare
 from sweep.store.schema import table
 
 # The same examples on every machine: what is red here is red there.
@@ -104,14 +104,18 @@ def write_result(folder, epochs_of, part_rows=None, **fields):
     for part in range(grid.parts):
         found = []
         for segment in grid.segments(grid.part(part)):
-            ask, rate = grid.ask(segment.outer)
+            problem, rate = grid.problem(segment.outer)
             starts = grid.starts(segment.first, segment.last)
-            z = starts[:, :-1] @ ask.x[0] + starts[:, -1]
-            error = np.abs(ask.act.low + (ask.act.high - ask.act.low) / (1 + np.exp(-z)) - ask.y[0])
-            epochs = np.where(error <= ask.tolerance, 0, epochs_of(z, rate, ask.cost))
+            z = starts[:, :-1] @ problem.x[0] + starts[:, -1]
+            error = np.abs(
+                problem.act.low
+                + (problem.act.high - problem.act.low) / (1 + np.exp(-z))
+                - problem.y[0]
+            )
+            epochs = np.where(error <= problem.tolerance, 0, epochs_of(z, rate, problem.cost))
             found.append((np.minimum(epochs, limit), epochs > limit, error))
         epochs, status, error = map(np.concatenate, zip(*found, strict=True))
-        trained = Trained(
+        trained = TrainResult(
             epochs=epochs.astype(np.int32),
             status=status.astype(np.int8),
             initial_error=error,

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from sweep.article import derivation, page, whole
+from sweep.article.content import Claim, Picture, Section, proven, rounded
+from sweep.article.correction import stepped_with_da
 from sweep.cli import main
-from sweep.neuron import derivation
-from sweep.report.article import page, whole
-from sweep.report.article.content import Claim, Picture, Section, proven, rounded
-from sweep.report.article.correction import stepped_with_da
 
 
 @pytest.fixture(scope="module")

@@ -6,17 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sweep.bench import measure, storing
+from sweep.bench import measure
 from sweep.bench.machine import OPERATIONS, fma_peak
 from sweep.bench.peers import with_cpp, with_jax, with_numba, with_numpy, with_sweep, with_torch
 from sweep.bench.rows import GOALS, ROWS, Row
+from sweep.bench.studies import storing
 from sweep.bench.tables import report
 from sweep.bench.workloads import Stopped, starts, workloads
 from sweep.cli import main
 from sweep.errors import SweepError
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
-from sweep.parts import staircases
+from sweep.running.part import staircases
 from sweep.store.encoding import settings
 
 SMALL = [replace(work, side=12, max_epochs=150) for work in workloads(full=True)]

@@ -13,8 +13,8 @@ import pytest
 
 from sweep.cli import main
 from sweep.experiment.spec import ARTICLE, Spec
-from sweep.report.plots import FIGURES
-from sweep.running import run
+from sweep.figures.draw import FIGURES
+from sweep.running.run import run
 
 SPEC = """
 name = "small"

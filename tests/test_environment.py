@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep.kernels import cache
+from sweep.kernels.compile import _folder
 
 ASKED = {"learning_rate": 0.15, "cost": "quadratic", "x": 1.0, "y": 0.0, "tolerance": 0.1}
 TRAIN = (
@@ -164,10 +164,10 @@ def test_a_cache_that_cannot_be_written_only_costs_time(before, tmp_path):
 
 def test_code_that_others_could_have_written_is_not_run(filled, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    folder = cache._folder.__wrapped__()
+    folder = _folder.__wrapped__()
     assert folder.stat().st_mode & 0o777 == 0o700
     folder.chmod(0o777)
-    assert cache._folder.__wrapped__() is None
+    assert _folder.__wrapped__() is None
 
 
 def test_processes_fill_one_cache_at_once(tmp_path):
@@ -246,15 +246,15 @@ def test_no_stderr_in_python(made, tmp_path, monkeypatch):
 
 
 def test_a_caller_s_logs_are_its_own(caplog):
-    from sweep.cluster import _quiet
+    from sweep.running.cluster import _quiet
 
     logging.disable(logging.DEBUG)
     try:
         with _quiet():
-            logging.getLogger("mine").warning("heard")
-            logging.getLogger("distributed.client").error("not heard")
-        logging.getLogger("distributed.client").error("heard too")
-        assert [record.message for record in caplog.records] == ["heard", "heard too"]
+            logging.getLogger("mine").warning("last_event")
+            logging.getLogger("distributed.client").error("not last_event")
+        logging.getLogger("distributed.client").error("last_event too")
+        assert [record.message for record in caplog.records] == ["last_event", "last_event too"]
         assert logging.root.manager.disable == logging.DEBUG
     finally:
         logging.disable(logging.NOTSET)

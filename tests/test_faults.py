@@ -51,7 +51,7 @@ def marks(folder):
     return {name: (about.st_ino, about.st_mtime_ns) for name, about in found}
 
 
-def strays(folder):
+def foreign_files(folder):
     """Return what is neither the spec nor a part nor a figure."""
     known = FIGURES | {"spec.toml"}
     return {path.name for path in folder.iterdir()} - known - parts(folder).keys()
@@ -105,7 +105,7 @@ def test_killed_at_random_moments_and_then_run_to_the_end(spec, whole, tmp_path)
     assert process.communicate()[1] == ""
     assert process.returncode == 0
     assert marks(folder) == stood
-    assert strays(folder) == set()
+    assert foreign_files(folder) == set()
     assert all((folder / name).exists() for name in FIGURES)
 
 
@@ -118,7 +118,7 @@ def test_ctrl_c_among_parts_and_then_run_to_the_end(spec, whole, tmp_path):
     assert time.monotonic() - began < 1.0
     assert process.returncode == 130
     assert said == "\nsweep: interrupted; the same command goes on from here\n"
-    assert strays(tmp_path) == set()
+    assert foreign_files(tmp_path) == set()
     stood = marks(tmp_path)
     assert 20 <= len(stood) < 200
     ran = sweep.run(sweep.Spec.load(spec), tmp_path)
@@ -165,7 +165,7 @@ def test_parts_that_cannot_be_written(spec, whole, tmp_path, fault, reason):
     assert name in whole
     assert why == f"cannot be written: {reason}\n"
     assert process.returncode == 1
-    assert strays(tmp_path) == set()
+    assert foreign_files(tmp_path) == set()
     stood = marks(tmp_path)
     ran = sweep.run(sweep.Spec.load(spec), tmp_path)
     assert (ran.reused, ran.computed) == (len(stood), 200 - len(stood))
@@ -227,7 +227,7 @@ def test_two_runs_into_one_folder_at_once(spec, whole, tmp_path):
         assert process.communicate()[1] == ""
         assert process.returncode == 0
     assert parts(tmp_path) == whole
-    assert strays(tmp_path) == set()
+    assert foreign_files(tmp_path) == set()
     assert sweep.check(tmp_path) == []
 
 
@@ -313,7 +313,7 @@ def test_shards_at_once_fill_one_folder(spec, whole, tmp_path):
         assert process.communicate()[1] == ""
         assert process.returncode == 0
     assert parts(tmp_path) == whole
-    assert strays(tmp_path) == set()
+    assert foreign_files(tmp_path) == set()
     assert sweep.check(tmp_path) == []
 
 

@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 
 from sweep.errors import SpecError
 from sweep.neuron.flow import FLOWS, epochs, position, time
-from sweep.neuron.problem import problem
+from sweep.neuron.problem import make_problem
 from sweep.neuron.reference import train_one
 
 POTENTIAL = {
@@ -82,9 +82,9 @@ def test_the_mirror_image(cost):
 @pytest.mark.parametrize("cost", FLOWS)
 @pytest.mark.parametrize("y", [0.0, 1.0])
 def test_small_steps_follow_the_flow(cost, y):
-    ask = problem(x=1.0, y=y, cost=cost, tolerance=0.1, max_epochs=10**6)
+    problem = make_problem(x=1.0, y=y, cost=cost, tolerance=0.1, max_epochs=10**6)
     for z0 in (1.5, 4.0):
-        trained = train_one([0.0], z0 if y == 0 else -z0, 0.005, ask).epochs
+        trained = train_one([0.0], z0 if y == 0 else -z0, 0.005, problem).epochs
         flow = epochs(cost, z0 if y == 0 else -z0, 0.1, 0.01, y=y)
         assert trained == pytest.approx(float(flow), rel=0.005)
 

@@ -10,23 +10,37 @@ import pytest
 import sweep
 
 PACKAGE = Path(sweep.__file__).parent
-# From the ground up; the last floor is what lies at the package's top.
-FLOORS = ["errors", "neuron", "kernels", "experiment", "store", "parts", "tasks"]
-FLOORS += ["cluster", "running", "report", "bench", "cli"]
+# From the ground up. A module at the package's top is a floor of its own.
+FLOORS = ["errors", "resources", "neuron", "kernels", "experiment", "store", "running"]
+FLOORS += ["analysis", "figures", "article", "bench", "cli"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
 def floor_of(module):
-    parts = module.split(".")
-    return FLOORS.index(parts[1]) if len(parts) > 1 and parts[1] in FLOORS else None
+    """Return the height of a module, or of what a public name of `sweep` brings in."""
+    name = module.split(".")[1] if "." in module else ""
+    home = sweep._HOMES.get(name, module)
+    name = home.split(".")[1] if "." in home else ""
+    return FLOORS.index(name) if name in FLOORS else None
 
 
-def imports_of(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
+def imports_of(source):
+    """Yield the modules that a source imports, and the names that it takes from `sweep`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield f"{node.value.id}.{node.attr}"  # sweep.run, after `import sweep`
+
+
+def above(source, mine):
+    """Return what a source on floor `mine` imports from floors above it."""
+    found = {module for module in imports_of(source) if module.startswith("sweep.")}
+    return {module for module in found if (floor_of(module) or 0) > mine}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -37,11 +51,23 @@ def test_a_floor_imports_only_floors_below_it(path):
     if mine is None:  # __init__ and __main__ see all
         assert path.name in ("__init__.py", "__main__.py")
         return
-    for module in imports_of(path):
-        if module.startswith("sweep."):
-            below = floor_of(module)
-            assert below is not None
-            assert below <= mine, f"{here} imports {module}, which stands above it"
+    assert not above(path.read_text(), mine)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from sweep import cli",
+        "from sweep import run",
+        "import sweep.cli",
+        "import sweep\nsweep.run",
+        "from sweep.store import folder",
+        "def f():\n    from sweep.store.folder import files",
+    ],
+)
+def test_an_import_from_above_is_seen(line):
+    assert above(line, FLOORS.index("kernels"))
+    assert not above("from sweep import __version__, errors\nimport sweep.neuron.flow", 3)
 
 
 def test_every_folder_is_a_floor():

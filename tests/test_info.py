@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import sweep
+from sweep.analysis.by_error import compare_costs, count_by_error, epochs_by_error, share_by_epochs
+from sweep.analysis.by_start import epochs_by_start
+from sweep.analysis.findings import findings, report
+from sweep.analysis.row_groups import open_result
 from sweep.cli import main
 from sweep.experiment.labels import labels
-from sweep.report.analysis import compare_costs, count_by_error, epochs_by_error, share_by_epochs
-from sweep.report.findings import findings, report
-from sweep.report.plots import FIGURES, draw
-from sweep.report.starts import epochs_by_start
-from sweep.report.stream import open_result
+from sweep.figures.draw import FIGURES, draw
 
 PAIRS = {
     "sigmoid": ["quadratic", "cross_entropy"],
@@ -175,7 +175,7 @@ def test_titles_lines_and_ticks_tell_values_apart(tmp_path, capsys):
     axes |= {"learning_rate": [7.99, 7.995, 8.0, 8.0001]}
     sweep.run(sweep.Spec(axes=axes, stop={"max_epochs": 40}), tmp_path)
     result = open_result(tmp_path)
-    from sweep.report.plots import Tables
+    from sweep.figures.draw import Tables
 
     heat = texts_of(FIGURES["heatmap"].plot(Tables(result), "paper"))
     for text in ("learning rate 7.99", "learning rate 7.995", "learning rate 8.0001",
@@ -196,7 +196,7 @@ def test_the_one_value_that_is_shown_is_told_apart(tmp_path):
     axes = {"w": [0.0, 1.0], "b": [0.0, 1.0], "learning_rate": [0.1, 0.2], "y": [0.0, 1.0]}
     axes |= {"x": [1.0, 1.00000001, 1.00000002]}
     sweep.run(sweep.Spec(axes=axes | {"tolerance": [0.1, 0.2]}, stop={"max_epochs": 9}), tmp_path)
-    from sweep.report.plots import Tables
+    from sweep.figures.draw import Tables
 
     figure = FIGURES["slowdown"].plot(Tables(open_result(tmp_path)), "paper")
     titles = " ".join(ax.get_title() for ax in figure.axes) + figure.get_suptitle()
@@ -223,8 +223,8 @@ path.simplify: False
 """
 DRAW = """
 import sys
-from sweep.report.plots import draw
-from sweep.report.stream import open_result
+from sweep.figures.draw import draw
+from sweep.analysis.row_groups import open_result
 for format in ("png", "svg", "pdf"):
     draw(open_result(sys.argv[1]), sys.argv[2], ["heatmap", "slowdown"], format=format, dpi=50)
 """

@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import sweep
+from sweep.analysis.row_groups import open_result
 from sweep.cli import main
 from sweep.experiment.grid import Grid
-from sweep.report.plots import Tables
-from sweep.report.stream import open_result
+from sweep.figures.draw import Tables
+from sweep.store.checksum import BLANK, FOOTER_KEY, SEAL_KEY, seal
 from sweep.store.folder import files, open_folder, remove_unfinished, write_whole
 from sweep.store.schema import FORMAT, METADATA_KEY, OLDEST
-from sweep.store.seal import BLANK, FOOTER_KEY, SEAL_KEY, seal
 
 FIELDS = {
     "name": "small",
@@ -310,7 +310,7 @@ COMMANDS = """
 import sys, sweep
 from sweep.cli import main
 from sweep.experiment.grid import Grid
-from sweep.report.plots import Tables
+from sweep.figures.draw import Tables
 whole = sys.argv[1]
 assert main(["check", whole]) == main(["info", whole]) == 0
 assert main(["plot", whole, "--figure", "slowdown", "--dpi", "30", "-o", "figures"]) == 0

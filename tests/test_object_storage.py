@@ -22,9 +22,10 @@ import pytest
 from distributed import LocalCluster
 
 import sweep
-from sweep import cluster, tasks
 from sweep.cli import main
 from sweep.experiment.grid import Grid
+from sweep.running import cluster
+from sweep.running import dask_tasks as tasks
 from sweep.store import folder as store
 from sweep.store.folder import files, open_folder, read_file, write_whole
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep.bench.hunt import compare, draw, starts
-from sweep.kernels import block, conditions, orbit, staircase
+from sweep.bench.studies.hunt import compare, draw, starts
+from sweep.kernels import block, orbit
+from sweep.kernels.orbit import branch, staircase
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, fused
-from sweep.neuron.problem import problem
+from sweep.neuron.problem import make_problem
 
 SMOOTH = [(cost, act) for cost in COSTS for act in COSTS[cost].pairs if ACTIVATIONS[act].pole > 0]
 ARTICLE = {"learning_rate": 0.15, "x": 1.0, "y": 0.0, "tolerance": 0.1, "max_epochs": 2000}
@@ -59,7 +60,7 @@ def test_nearly_all_starts_are_told_and_not_trained(monkeypatch):
 
     monkeypatch.setattr(orbit, "trainer", trainer)
     asked = {"x": 1.3, "y": 0.0, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 20_000}
-    on_steps = staircase.steps(problem(**asked), 0.15, 1.0, 20_000)[100::100]
+    on_steps = staircase.steps(make_problem(**asked), 0.15, 1.0, 20_000)[100::100]
     b = np.append(np.linspace(-2, 11.5, 65536), on_steps)
     told = sweep.train(np.zeros_like(b), b, **asked, learning_rate=0.15, method="orbit")
     assert set(told.status.tolist()) == {sweep.Status.converged, sweep.Status.max_epochs}
@@ -84,8 +85,10 @@ def test_no_pair_bends_more_than_the_condition_allows_for(cost, activation):
         steep = []
         for v in z.tolist():
             residual, slope = act.forward(v, y, exp_ratio)
-            steep.append(pair.delta_slope(residual, slope, act.bend(residual + y, slope)))
-        assert abs(np.diff(steep)).max() / (z[1] - z[0]) < conditions.STEEPEST_BEND
+            steep.append(
+                pair.ddelta_dz(residual, slope, act.second_derivative(residual + y, slope))
+            )
+        assert abs(np.diff(steep)).max() / (z[1] - z[0]) < branch.LARGEST_SECOND_DERIVATIVE
 
 
 @pytest.mark.parametrize(("cost", "activation"), SMOOTH)
@@ -98,7 +101,7 @@ def test_delta_slope_is_the_derivative_of_delta(cost, activation):
             ahead, behind = (
                 pair.delta(*act.forward(z + sign * h, y, exp_ratio)) for sign in (1, -1)
             )
-            steep = pair.delta_slope(residual, slope, act.bend(residual + y, slope))
+            steep = pair.ddelta_dz(residual, slope, act.second_derivative(residual + y, slope))
             assert steep == pytest.approx((ahead - behind) / (2 * h), rel=1e-6, abs=1e-9)
 
 
@@ -106,7 +109,7 @@ def test_auto_takes_the_orbit_only_where_it_pays_and_holds():
     def chosen(starts=50_000, dtype="float64", rates=(0.1,), **change):
         asked = {"x": 1.0, "y": 0.0, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 9}
         return orbit.choose_orbit(
-            "auto", problem(**{**asked, **change}), np.array(rates), starts, dtype
+            "auto", make_problem(**{**asked, **change}), np.array(rates), starts, dtype
         )
 
     assert chosen()
@@ -161,8 +164,8 @@ def test_ten_million_epochs_take_no_more_memory_than_ten():
     assert walked.epochs.max() > 5_000_000
     assert (walked.epochs == told.epochs).all()
     assert told.final_error == pytest.approx(walked.final_error, rel=1e-9)
-    ask = problem(x=1.0, y=0.0, cost="quadratic", tolerance=0.1, max_epochs=10_000_000)
-    (stairs,) = orbit.both_sides(ask, 0.01, -20.0, 20.0)
+    problem = make_problem(x=1.0, y=0.0, cost="quadratic", tolerance=0.1, max_epochs=10_000_000)
+    (stairs,) = orbit.build_staircases(problem, 0.01, -20.0, 20.0)
     assert sum(getattr(stairs, name).nbytes for name in ("edges", "pieces", "inverses")) < 2**17
 
 

@@ -19,7 +19,7 @@ import xarray
 
 import sweep
 from sweep.experiment.grid import Grid
-from sweep.store.memory import free_memory
+from sweep.resources import free_memory
 
 AXES = {
     "w": {"start": -4.0, "stop": 4.0, "num": 8},
@@ -222,7 +222,7 @@ LIMITED = """
 import os, resource, sys
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])  # threads' stacks are addresses too
 import pandas, sweep
-from sweep.store.memory import free_memory
+from sweep.resources import free_memory
 folder, more = sys.argv[1], int(sys.argv[2])
 sweep.scan(folder).head(10)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 import sweep
-from sweep.errors import SpecError, SweepError
-from sweep.report import counts
-from sweep.report.analysis import (
+from sweep.analysis import quantiles
+from sweep.analysis.by_error import (
     PAIR_OUTCOMES,
     compare_costs,
     count_by_error,
@@ -18,10 +17,11 @@ from sweep.report.analysis import (
     pool,
     share_by_epochs,
 )
-from sweep.report.contents import contents, told
-from sweep.report.findings import findings, report
-from sweep.report.starts import epochs_by_start
-from sweep.report.stream import open_result, read
+from sweep.analysis.by_start import epochs_by_start
+from sweep.analysis.contents import contents, told
+from sweep.analysis.findings import findings, report
+from sweep.analysis.row_groups import open_result, read
+from sweep.errors import SpecError, SweepError
 
 LIMIT = 1000
 EDGES = [0, 0.1, 0.5, 0.9, 0.99, 1]
@@ -72,7 +72,7 @@ def test_rows_are_read_by_number(result, rows):
 
 @pytest.mark.parametrize("merge_at", [1, 1 << 23])
 def test_epochs_by_error_is_what_pandas_says(result, rows, merge_at, monkeypatch):
-    monkeypatch.setattr(counts, "_MERGE_AT", merge_at)
+    monkeypatch.setattr(quantiles, "_MERGE_AT", merge_at)
     table = epochs_by_error(count_by_error(result, edges=EDGES))
     assert table.attrs["edges"] == EDGES
     assert table.attrs["by"] == ["cost", "learning_rate"]
@@ -241,21 +241,21 @@ def test_two_axes_get_panels_and_others_stand_still(make_result, plateau, tmp_pa
 
 @pytest.mark.parametrize("most", [1 << 22, 500])
 def test_too_many_counts_are_coarsened_within_a_known_error(most, monkeypatch):
-    monkeypatch.setattr(counts, "_MOST_KEPT", most)
-    monkeypatch.setattr(counts, "_MERGE_AT", 3000)
+    monkeypatch.setattr(quantiles, "_MOST_KEPT", most)
+    monkeypatch.setattr(quantiles, "_MERGE_AT", 3000)
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.integers(0, 2**31, 4000).astype(float), [0, 1, np.inf]])
-    tally = counts.Tally()
+    tally = quantiles.Tally()
     for piece in np.array_split(values, 7):
-        tally.add(counts.count(np.zeros(len(piece), np.int64), piece))
+        tally.add(quantiles.count(np.zeros(len(piece), np.int64), piece))
     shares = [0.1, 0.5, 0.9]
-    found = counts.statistics(tally, shares).iloc[0]
+    found = quantiles.statistics(tally, shares).iloc[0]
     assert found["count"] == len(values)
     assert found["finite"] == len(values) - 1
     assert (tally.precision > 1 / 2048) == (most == 500)
     for share in shares:
         exact = np.quantile(values, share, method="inverted_cdf")
-        assert exact * (1 - tally.precision) <= found[counts.quantile_name(share)] <= exact
+        assert exact * (1 - tally.precision) <= found[quantiles.quantile_name(share)] <= exact
 
 
 def test_counting_in_an_array_is_counting_by_sorting():
@@ -271,13 +271,13 @@ def test_counting_in_an_array_is_counting_by_sorting():
         cell = rng.integers(3, 8, len(value))
         code = value.view(np.int64) >> 41
         keys, often = np.unique(cell << 22 | code, return_counts=True)
-        got = counts.count(cell, value)
+        got = quantiles.count(cell, value)
         np.testing.assert_array_equal(got, (keys, often))
 
 
 def test_counts_of_nothing():
-    nothing = counts.count(np.array([], np.int64), np.array([]))
-    assert counts.statistics(counts.Tally([nothing, nothing]), [0.5]).empty
+    nothing = quantiles.count(np.array([], np.int64), np.array([]))
+    assert quantiles.statistics(quantiles.Tally([nothing, nothing]), [0.5]).empty
 
 
 def test_findings(result, rows):

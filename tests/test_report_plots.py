@@ -18,15 +18,15 @@ from matplotlib.patches import PathPatch
 from matplotlib.text import Text
 
 import sweep
+from sweep.analysis.by_start import epochs_by_start
+from sweep.analysis.row_groups import open_result
 from sweep.errors import SpecError, SweepError
+from sweep.figures import cells, scales
+from sweep.figures.curves import curves, learning_curves
+from sweep.figures.draw import FIGURES, Tables, draw
+from sweep.figures.heatmap import heatmap
+from sweep.figures.theory import measured_points, theory
 from sweep.neuron import flow
-from sweep.report import cells, scales
-from sweep.report.curves import curves, learning_curves
-from sweep.report.planes import heatmap
-from sweep.report.plots import FIGURES, Tables, draw
-from sweep.report.starts import epochs_by_start
-from sweep.report.stream import open_result
-from sweep.report.theory import measured_points, theory
 
 COSTS = ["quadratic", "cross_entropy"]
 RATES = [0.1, 0.5, 2.0]
@@ -308,8 +308,8 @@ def test_curves_are_those_that_trace_gives(result):
             part = table[(table.start == start) & (table.cost == cost)]
             part = part[part.learning_rate == rate]
             w, b = part.w0.iloc[0], part.b0.iloc[0]
-            ask = {"learning_rate": rate, "cost": cost, "x": 1.0, "y": 0.0}
-            traced = sweep.trace(w, b, epochs=int(part.epoch.max()), **ask)
+            problem = {"learning_rate": rate, "cost": cost, "x": 1.0, "y": 0.0}
+            traced = sweep.trace(w, b, epochs=int(part.epoch.max()), **problem)
             (line,) = (line for line in ax.lines if line.get_label() == cost)
             np.testing.assert_array_equal(line.get_xdata(), part.epoch)
             np.testing.assert_array_equal(line.get_ydata(), traced.error[part.epoch])

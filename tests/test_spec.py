@@ -30,10 +30,10 @@ def test_the_article_s_sweep_is_the_article_s():
     assert len(grid.values["w"]) == len(grid.values["b"]) == 256
     assert grid.values["learning_rate"] == pytest.approx([0.01, 10**-1.5, 0.1, 10**-0.5, 1.0])
     assert grid.values["cost"].tolist() == ["quadratic", "cross_entropy"]
-    ask, rate = grid.ask({"cost": 1, "learning_rate": 4})
-    assert (ask.cost, ask.activation, rate) == ("cross_entropy", "sigmoid", 1.0)
-    assert (ask.x.tolist(), ask.y.tolist()) == ([[1.0]], [0.0])
-    assert (ask.tolerance, ask.max_epochs) == (0.1, 10_000)
+    problem, rate = grid.problem({"cost": 1, "learning_rate": 4})
+    assert (problem.cost, problem.activation, rate) == ("cross_entropy", "sigmoid", 1.0)
+    assert (problem.x.tolist(), problem.y.tolist()) == ([[1.0]], [0.0])
+    assert (problem.tolerance, problem.max_epochs) == (0.1, 10_000)
 
 
 def test_toml_and_python_make_the_same_spec():

@@ -18,11 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sweep
-from sweep.kernels import block, lanes, training
-from sweep.kernels import threads as threads_
+from sweep.kernels import block, descent, pool, training
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
-from sweep.neuron.problem import LARGEST_STEP, problem
+from sweep.neuron.problem import LARGEST_STEP, make_problem
 from sweep.neuron.reference import train_one
 
 ARTICLE = {"learning_rate": 0.15, "x": 1.0, "y": 0.0}
@@ -33,7 +32,7 @@ PAIRS = [(cost, act) for cost in COSTS for act in COSTS[cost].pairs]
 def same_bits(a, b):
     return all(
         getattr(a, name).tobytes() == getattr(b, name).tobytes()
-        for name in block.Trained.__dataclass_fields__
+        for name in block.TrainResult.__dataclass_fields__
     )
 
 
@@ -97,9 +96,9 @@ def test_every_neuron_equals_the_reference(cost, activation, n, d):
         reached = sweep.train(w, b, learning_rate=rates, **asked, tolerance=1e-9).final_error
         tolerance = 1.01 * float(np.median(reached))  # some meet it, some do not
         trained = sweep.train(w, b, learning_rate=rates, **asked, tolerance=tolerance)
-        ask = problem(**asked, tolerance=tolerance)
+        problem = make_problem(**asked, tolerance=tolerance)
         for i in range(count):
-            one = train_one(w[i].tolist(), float(b[i]), float(rates[i]), ask)
+            one = train_one(w[i].tolist(), float(b[i]), float(rates[i]), problem)
             assert trained.epochs[i] == one.epochs
             assert trained.status[i] == one.status
             assert trained.initial_error[i] == pytest.approx(one.initial_error, rel=1e-13)
@@ -197,7 +196,7 @@ def test_bits_do_not_depend_on_threads_or_blocks(n, monkeypatch):
     for threads in (2, 3):
         for largest in (1, 7, 64, 500):
             monkeypatch.setattr(training, "LARGEST_BLOCK", largest)
-            monkeypatch.setattr(threads_, "SMALLEST_BLOCK", largest)
+            monkeypatch.setattr(pool, "SMALLEST_BLOCK", largest)
             again = sweep.train(w, b, learning_rate=rates, **asked, threads=threads)
             assert same_bits(again, expected)
     alone = sweep.train(w[1700:1701], b[1700:1701], learning_rate=rates[1700], **asked)
@@ -229,7 +228,7 @@ def test_starts_beyond_the_range_of_exp_change_no_bit_of_others(dtype, far):
     spoilt = sweep.train(w, b, **asked)
     assert spoilt.epochs[5] == 0
     others = np.arange(40) != 5
-    for name in block.Trained.__dataclass_fields__:
+    for name in block.TrainResult.__dataclass_fields__:
         ours, theirs = getattr(clean, name)[others], getattr(spoilt, name)[others]
         assert ours.tobytes() == theirs.tobytes()
 
@@ -323,8 +322,8 @@ def test_the_hot_loop_is_packed_and_calls_no_exp(kind, dtype, monkeypatch):
 
         return decorate
 
-    monkeypatch.setattr(lanes, "compiled", uncached)
-    lanes.kernels.__wrapped__("quadratic", "sigmoid", kind, dtype)
+    monkeypatch.setattr(descent, "compiled", uncached)
+    descent.kernels.__wrapped__("quadratic", "sigmoid", kind, dtype)
     for jitted in built:
         (code,) = jitted.inspect_llvm().values()
         (assembly,) = jitted.inspect_asm().values()
@@ -365,7 +364,7 @@ print(digest.hexdigest())
 
 
 def test_bits_do_not_depend_on_the_cpu(tmp_path):
-    narrow = "import sweep.kernels.vectormath as v; v._REGISTER_BYTES = {}\n"
+    narrow = "import sweep.kernels.simd as v; v._REGISTER_BYTES = {}\n"
     x86 = platform.machine() in ("x86_64", "AMD64")
     avx2 = "haswell" if x86 else "generic"
     # What NumPy chooses by the CPU, and what BLAS and the C library do.

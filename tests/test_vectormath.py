@@ -6,7 +6,7 @@ from mpmath import mp
 from numba import njit
 from numba.np.numpy_support import from_dtype
 
-from sweep.kernels.vectormath import exp2_ratio, exp2_ratio_near, load, store, width_of
+from sweep.kernels.simd import exp2_ratio, exp2_ratio_near, load, store, width_of
 from sweep.neuron.arithmetic import exp_ratio
 
 

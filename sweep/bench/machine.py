@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numba.core import types
 
-from sweep.kernels.cache import compiled
-from sweep.kernels.threads import run_blocks
-from sweep.kernels.vectormath import load, store, width_of
+from sweep.kernels.compile import compiled
+from sweep.kernels.pool import run_blocks
+from sweep.kernels.simd import load, store, width_of
 from sweep.neuron.arithmetic import fma
 
 __all__ = ["OPERATIONS", "description", "fma_peak", "versions"]

@@ -14,9 +14,10 @@ from sweep.bench.machine import OPERATIONS, description, fma_peak, versions
 from sweep.bench.rows import GOALS, ROWS, SAMPLES_OVER_RAW, Row
 from sweep.bench.startup import startup
 from sweep.bench.workloads import Stopped, Workload, starts, workloads
-from sweep.kernels.block import trainer, untrained
-from sweep.kernels.threads import LARGEST_BLOCK, blocks, check_threads
-from sweep.neuron.problem import problem
+from sweep.kernels.block import trainer
+from sweep.kernels.pool import LARGEST_BLOCK, blocks, check_threads
+from sweep.kernels.results import empty_results
+from sweep.neuron.problem import make_problem
 
 __all__ = ["bench", "compared", "measured", "useful"]
 
@@ -63,7 +64,7 @@ def _timings(run: Callable[[], object]) -> list[float]:
 
 def useful(work: Workload, w: NDArray[Any], b: NDArray[Any], threads: int) -> float:
     """Return the share of the kernel's lane-epochs that updated or tested a neuron."""
-    ask = problem(
+    problem = make_problem(
         x=work.x,
         y=work.y,
         cost=work.cost,
@@ -71,10 +72,10 @@ def useful(work: Workload, w: NDArray[Any], b: NDArray[Any], threads: int) -> fl
         tolerance=work.tolerance,
         max_epochs=work.max_epochs,
     )
-    train, walked, epochs = trainer(ask, work.dtype), 0, 0
+    train, walked, epochs = trainer(problem, work.dtype), 0, 0
     w, b = w.astype(np.float64), b.astype(np.float64)
     for first, last in blocks(len(b), threads, LARGEST_BLOCK):
-        out = untrained(last - first, w.shape[1], work.dtype)
+        out = empty_results(last - first, w.shape[1], work.dtype)
         rate = np.full(last - first, work.learning_rate)
         here = slice(first, last)
         walked += train(out, w[here], b[here], rate, np.zeros(1, np.uint8))

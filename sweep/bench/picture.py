@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from sweep.errors import SweepError
-from sweep.report import scales
+from sweep.figures import scales
 
 __all__ = ["draw"]
 

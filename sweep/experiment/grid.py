@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sweep.errors import SpecError
 from sweep.experiment.spec import PART_ROWS, Spec, Start
-from sweep.neuron.problem import Problem, problem
+from sweep.neuron.problem import Problem, make_problem
 
 __all__ = ["Grid", "Segment"]
 
@@ -178,11 +178,11 @@ class Grid:
         ]
         return float(sum(e.min() for e in ends)), float(sum(e.max() for e in ends))
 
-    def ask(self, outer: dict[str, int]) -> tuple[Problem, float]:
+    def problem(self, outer: dict[str, int]) -> tuple[Problem, float]:
         """Return what the neurons of a segment are asked, and their learning rate."""
         spec = self.spec
         given = {name: self.values[name][i] for name, i in outer.items()}
-        return problem(
+        return make_problem(
             x=given.get("x", spec.task.x),
             y=given.get("y", spec.task.y),
             cost=str(given["cost"]),

@@ -37,7 +37,7 @@ from sweep.neuron.problem import (
     check_choice,
     check_step,
     check_targets,
-    problem,
+    make_problem,
 )
 
 __all__ = ["ARTICLE", "Span", "Spec", "differences"]
@@ -339,7 +339,7 @@ def _check(spec: Spec) -> None:
         for name in ("tolerance", "learning_rate")
     )
     for cost in spec.values("cost"):
-        ask = problem(
+        problem = make_problem(
             x=spec.task.x,
             y=spec.task.y,
             cost=str(cost),
@@ -349,7 +349,7 @@ def _check(spec: Spec) -> None:
         )
     if "y" in spec.axes:
         check_targets(spec.values("y"), spec.task.activation)
-    check_step(rates, spec.values("x")[:, None] if "x" in spec.axes else ask.x, spec.dtype)
+    check_step(rates, spec.values("x")[:, None] if "x" in spec.axes else problem.x, spec.dtype)
 
 
 def _check_size(spec: Spec, starts: list[str]) -> None:

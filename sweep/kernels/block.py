@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.kernels.cache import hold_over_forks
-from sweep.kernels.lanes import COLUMNS, idle_places, kernels
+from sweep.kernels.compile import hold_over_forks
+from sweep.kernels.descent import COLUMNS, empty_lanes, kernels
+from sweep.kernels.results import TrainResult
 from sweep.neuron.problem import Problem, Status
 
-__all__ = ["Trained", "rows", "trainer", "untrained"]
+__all__ = ["trainer"]
 
 # While the last of a block train, lanes stand empty, so the queue goes by falling distance,
 # roughly: those in the same of so many bins as they come. Useful lane-epochs on 65,536 neurons of
@@ -31,54 +31,6 @@ NEAR = {"float64": (500.0, 100.0), "float32": (60.0, 10.0)}
 SURELY_FINITE = 1e30
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What became of N neurons.
-
-    Attributes
-    ----------
-    epochs : (N,) int32 array
-        Updates applied when the error first was at most the tolerance; max_epochs if it never was.
-    status : (N,) int8 array
-        A `sweep.Status` each: 0 converged, 1 max_epochs, 2 non_finite.
-    initial_error, final_error : (N,) array
-        Mean over the samples of |y − a| before the first update and at the stop; NaN where the
-        start is not finite.
-    w : (N,) or (N, d) array, as the starts
-    b : (N,) array
-        Weights and bias at the stop.
-    """
-
-    epochs: NDArray[np.int32]
-    status: NDArray[np.int8]
-    initial_error: NDArray[np.float64]
-    final_error: NDArray[np.float64]
-    w: NDArray[np.float64]
-    b: NDArray[np.float64]
-
-
-def untrained(count: int, inputs: int, dtype: str = "float64", weights: bool = True) -> Trained:
-    """Return room for the results of `count` neurons; without weights, w and b are empty."""
-    # Columns in one piece of memory, which the system hands out in a third of the page faults: a
-    # million neurons' results for 5 ms of CPU instead of 9.
-    kept = count if weights else 0
-    room = np.empty(2 * count + (inputs + 1) * kept, dtype)
-    initial, final, b, w = np.split(room, np.cumsum([count, count, kept]))
-    return Trained(
-        epochs=np.empty(count, np.int32),
-        status=np.empty(count, np.int8),
-        initial_error=initial,
-        final_error=final,
-        w=w.reshape(kept, inputs),
-        b=b,
-    )
-
-
-def rows(out: Trained, here: slice) -> Trained:
-    """Return the results of some neurons as views."""
-    return Trained(**{name: value[here] for name, value in vars(out).items()})
-
-
 def _largest_sum(mean: float, n: int, dtype: np.dtype[Any]) -> Any:
     """Return the largest float whose n-th part is at most mean: the bound for Σ|a − y|."""
     number = dtype.type
@@ -90,67 +42,70 @@ def _largest_sum(mean: float, n: int, dtype: np.dtype[Any]) -> Any:
     return total
 
 
-def _oriented(ask: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _oriented(problem: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return signs (n,) of z and targets (n,) so that no target lies in the upper half."""
-    act = ask.act
-    mirrored = np.array([act.mirrors(y) for y in ask.y])
-    return np.where(mirrored, -1.0, 1.0), np.where(mirrored, act.low + act.high - ask.y, ask.y)
+    act = problem.act
+    mirrored = np.array([act.mirrors(y) for y in problem.y])
+    return np.where(mirrored, -1.0, 1.0), np.where(
+        mirrored, act.low + act.high - problem.y, problem.y
+    )
 
 
 # One thread at a time is in NumPy: two would wait for one another at each of its calls. A million
 # neurons of 20 epochs on two threads: 24 ms, without this 28.
-_TURN = Lock()
-hold_over_forks(_TURN)
+_NUMPY_LOCK = Lock()
+hold_over_forks(_NUMPY_LOCK)
 
 Train = Callable[
-    [Trained, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]], int
+    [TrainResult, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]],
+    int,
 ]
 
 
-def trainer(ask: Problem, dtype: str) -> Train:
+def trainer(problem: Problem, dtype: str) -> Train:
     """Return a function that trains blocks of neurons of one problem, each on its thread.
 
     It takes (out, w, b, learning_rate, stop), writes the results into `out` and returns the
     lane-epochs walked, those of lanes without work too.
 
-    out : Trained
+    out : TrainResult
         Of N neurons, `w` of shape (N, d), or empty w and b; views into larger arrays will do.
     w, b, learning_rate : (N, d), (N,) and (N,) arrays
     stop : (1,) uint8 array
         The work is abandoned soon after it becomes 1.
     """
-    n, d = ask.x.shape
+    n, d = problem.x.shape
     one = n == 1
-    sign, y = _oriented(ask)
+    sign, y = _oriented(problem)
     if one:
         features = np.ones((1, 1))
-        step = (float((ask.x**2).sum()) + 1.0) * ask.act.octaves
+        step = (float((problem.x**2).sum()) + 1.0) * problem.act.exp2_scale
     else:
-        features = np.hstack([ask.x, np.ones((n, 1))]) * sign[:, None] * ask.act.octaves
-        step = 1.0 / (n * ask.act.octaves)
+        features = np.hstack([problem.x, np.ones((n, 1))]) * sign[:, None] * problem.act.exp2_scale
+        step = 1.0 / (n * problem.act.exp2_scale)
     number = np.dtype(dtype)
     features, y = features.astype(number), y.astype(number)
     # No error is larger than the range; float32 has no number for some tolerances that are.
-    tolerance = min(ask.tolerance, 2.0 * (ask.act.high - ask.act.low))
+    tolerance = min(problem.tolerance, 2.0 * (problem.act.high - problem.act.low))
     limit, p = _largest_sum(tolerance, n, number), features.shape[1]
     reach = abs(features).max() * p
 
     @np.errstate(over="ignore", invalid="ignore")
     def train(
-        out: Trained,
+        out: TrainResult,
         w: NDArray[np.float64],
         b: NDArray[np.float64],
         learning_rate: NDArray[np.float64],
         stop: NDArray[np.uint8],
     ) -> int:
-        with _TURN:
+        with _NUMPY_LOCK:
             size, columns = len(b), -(-len(b) // COLUMNS) * COLUMNS
             start, total = np.zeros((p, columns), number), np.zeros((p, columns), number)
             rate, error = np.zeros((1, columns), number), np.empty((1, columns), number)
             begin, errors = start[:, :size], error[0, :size]
             if one:
-                z = _weighted(w.T, ask.x[0], b)
-                np.multiply(z, sign[0] * ask.act.octaves, out=begin[0], casting="same_kind")
+                z = _weighted(w.T, problem.x[0], b)
+                np.multiply(z, sign[0] * problem.act.exp2_scale, out=begin[0], casting="same_kind")
             else:
                 begin[:-1], begin[-1] = w.T, b
             np.multiply(learning_rate, step, out=rate[0, :size], casting="same_kind")
@@ -160,19 +115,19 @@ def trainer(ask: Problem, dtype: str) -> Train:
                 begin[:, lost] = 0.0  # a stand-in, not trained
             near = farthest <= NEAR[dtype][0] and rate.max(initial=0.0) <= NEAR[dtype][1]
             kind = ("near" if near else "one") if one else "many"
-            measure, walk = kernels(ask.cost, ask.activation, kind, dtype)
+            measure, walk = kernels(problem.cost, problem.activation, kind, dtype)
             measure(start, rate, total, features, y, error)
             np.divide(errors, n, out=out.initial_error)
             out.epochs.fill(0)
-            queue = _line_up(errors, limit, begin[0] if one else errors, lost)
+            queue = training_order(errors, limit, begin[0] if one else errors, lost)
         walked = 0
-        if ask.max_epochs > 0:
+        if problem.max_epochs > 0:
             walked = walk(
-                *(idle_places(p, dtype), start, rate, queue, total, out.epochs),
-                *(features, y, limit, ask.max_epochs, stop),
+                *(empty_lanes(p, dtype), start, rate, queue, total, out.epochs),
+                *(features, y, limit, problem.max_epochs, stop),
             )
             measure(start, rate, total, features, y, error)
-        with _TURN:
+        with _NUMPY_LOCK:
             np.divide(errors, n, out=out.final_error)
             np.greater(errors, limit, out=out.status.view(np.bool_))  # max_epochs, or converged
             if not np.isfinite(errors.sum()):  # of NaN, `greater` is False too
@@ -185,7 +140,7 @@ def trainer(ask: Problem, dtype: str) -> Train:
                 moved = total[:, :size] * learning_rate
                 moved *= sign[0] if one else step
                 for j in range(d):
-                    way = moved[0] * ask.x[0, j] if one else moved[j]
+                    way = moved[0] * problem.x[0, j] if one else moved[j]
                     np.subtract(w[:, j], way, out=out.w[:, j], casting="same_kind")
                 np.subtract(b, moved[-1], out=out.b, casting="same_kind")
         return walked
@@ -210,7 +165,7 @@ def _lost(start: NDArray[Any], features: NDArray[Any]) -> NDArray[np.bool_]:
     return lost
 
 
-def _line_up(
+def training_order(
     errors: NDArray[Any], limit: Any, distance: NDArray[Any], lost: NDArray[np.bool_] | None
 ) -> NDArray[np.uint64]:
     """Return the numbers of those to be trained, in the order to train."""

@@ -8,16 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sweep.errors import SpecError
-from sweep.kernels.block import Trained, rows, trainer, untrained
-from sweep.kernels.orbit import answer_into, both_sides, choose_orbit
-from sweep.kernels.threads import LARGEST_BLOCK, ORBIT_BLOCK, blocks, check_threads, run_blocks
+from sweep.kernels.block import trainer
+from sweep.kernels.orbit import build_staircases, choose_orbit, lookup_into
+from sweep.kernels.pool import LARGEST_BLOCK, ORBIT_BLOCK, blocks, check_threads, run_blocks
+from sweep.kernels.results import TrainResult, empty_results, rows
 from sweep.neuron.problem import (
     METHODS,
     check_choice,
     check_dtype,
     check_step,
+    make_problem,
     numbers,
-    problem,
 )
 
 __all__ = ["train"]
@@ -42,7 +43,7 @@ def train(
     dtype: str = "float64",
     method: str = "auto",
     threads: int | None = None,
-) -> Trained:
+) -> TrainResult:
     """Train N independent neurons by batch gradient descent and count their epochs.
 
     Parameters
@@ -96,7 +97,7 @@ def train(
     ...             x=1.0, y=0.0, tolerance=0.1, max_epochs=10_000).epochs.tolist()
     [273, 469]
     """
-    ask = problem(
+    problem = make_problem(
         x=x, y=y, cost=cost, activation=activation, tolerance=tolerance, max_epochs=max_epochs
     )
     dtype = check_dtype(dtype)
@@ -110,9 +111,9 @@ def train(
             f"w and b: have shapes {np.shape(w)} and {np.shape(b)}; must be (N, d) and (N,), "
             "with one bias for each neuron"
         )
-    if weights.shape[1] != ask.x.shape[1]:
+    if weights.shape[1] != problem.x.shape[1]:
         raise SpecError(
-            f"w: has {weights.shape[1]} weights for each neuron; x has {ask.x.shape[1]} inputs"
+            f"w: has {weights.shape[1]} weights for each neuron; x has {problem.x.shape[1]} inputs"
         )
     rates = np.atleast_1d(_doubles(numbers("learning_rate", learning_rate)))
     if rates.shape not in {(1,), (len(biases),)}:
@@ -120,13 +121,13 @@ def train(
             f"learning_rate: has shape {rates.shape}; must be one number or one for each of the "
             f"{len(biases)} neurons"
         )
-    check_step(rates, ask.x, dtype)
-    out = untrained(len(biases), weights.shape[1], dtype)
+    check_step(rates, problem.x, dtype)
+    out = empty_results(len(biases), weights.shape[1], dtype)
     stairs = None
-    if choose_orbit(method, ask, rates, len(biases), dtype):
-        stairs = both_sides(ask, float(rates[0]), *_reach(weights, biases, ask.x[0]))
+    if choose_orbit(method, problem, rates, len(biases), dtype):
+        stairs = build_staircases(problem, float(rates[0]), *_reach(weights, biases, problem.x[0]))
     rates = np.broadcast_to(rates, biases.shape)
-    train_block = trainer(ask, dtype)
+    train_block = trainer(problem, dtype)
 
     def block(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         here = slice(first, last)
@@ -134,11 +135,11 @@ def train(
         if stairs is None:
             train_block(part, w, b, rates[here], stop)
         else:
-            answer_into(part, w, b, float(rates[0]), ask, stop, stairs)
+            lookup_into(part, w, b, float(rates[0]), problem, stop, stairs)
 
     sizes = (LARGEST_BLOCK,) if stairs is None else (ORBIT_BLOCK, ORBIT_BLOCK)
     run_blocks(block, blocks(len(biases), threads, *sizes), threads)
-    return Trained(**{**vars(out), "w": out.w[:, 0]}) if flat else out
+    return TrainResult(**{**vars(out), "w": out.w[:, 0]}) if flat else out
 
 
 def _reach(w: NDArray[Any], b: NDArray[Any], x: NDArray[np.float64]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from math import exp, pi, tanh
 from types import MappingProxyType
 from typing import TypeAlias
 
-from sweep.neuron.arithmetic import EXP_LIMIT, OCTAVES, exp_ratio, fma
+from sweep.neuron.arithmetic import EXP2_SCALE, EXP_LIMIT, exp_ratio, fma
 
 __all__ = ["ACTIVATIONS", "Activation"]
 
@@ -22,10 +22,11 @@ class Activation:
     `forward(z, y)` returns the pair (a − y, da/dz) for targets in the lower half of the range,
     both to full relative precision also where the neuron is saturated. It may use only arithmetic,
     the functions of `sweep.neuron.arithmetic`, and for exponentials its third argument: kernels
-    compile it for SIMD lanes as it stands, and give it powers of 2 there, for z times `octaves`.
-    Targets in the upper half are mirrored, see `residual_and_slope`. `bend(a, slope)` is d²a/dz²,
-    from a and da/dz, under the same rules. `pole` is how far from the real axis act(z) first
-    ceases to be analytic; where it is not smooth, 0, and `bend` is None.
+    compile it for SIMD lanes as it stands, and give it powers of 2 there, for z times `exp2_scale`.
+    Targets in the upper half are mirrored, see `residual_and_slope`.
+    `second_derivative(a, slope)` is d²a/dz², from a and da/dz, under the same rules. `pole` is how
+    far from the real axis act(z) first ceases to be analytic; where it is not smooth, 0, and
+    `second_derivative` is None.
     """
 
     name: str
@@ -34,8 +35,8 @@ class Activation:
     value: Callable[[float], float]
     derivative: Callable[[float], float]
     forward: Callable[[float, float, Ratio], tuple[float, float]]
-    octaves: float
-    bend: Callable[[float, float], float] | None
+    exp2_scale: float
+    second_derivative: Callable[[float, float], float] | None
     pole: float
 
     def mirrors(self, y: float) -> bool:
@@ -70,7 +71,7 @@ def _sigmoid_forward(z: float, y: float, exp_ratio: Ratio) -> tuple[float, float
     return a - y, a * (one * r)
 
 
-def _sigmoid_bend(a: float, slope: float) -> float:
+def _sigmoid_second_derivative(a: float, slope: float) -> float:
     return slope * (1.0 - 2.0 * a)
 
 
@@ -88,7 +89,7 @@ def _tanh_forward(z: float, y: float, exp_ratio: Ratio) -> tuple[float, float]:
     return h - (1.0 + y), h * (one * r)
 
 
-def _tanh_bend(a: float, slope: float) -> float:
+def _tanh_second_derivative(a: float, slope: float) -> float:
     return -2.0 * a * slope
 
 
@@ -122,8 +123,8 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
                 value=_sigmoid,
                 derivative=_sigmoid_derivative,
                 forward=_sigmoid_forward,
-                octaves=OCTAVES,
-                bend=_sigmoid_bend,
+                exp2_scale=EXP2_SCALE,
+                second_derivative=_sigmoid_second_derivative,
                 pole=pi,
             ),
             Activation(
@@ -133,8 +134,8 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
                 value=tanh,
                 derivative=_tanh_derivative,
                 forward=_tanh_forward,
-                octaves=OCTAVES,
-                bend=_tanh_bend,
+                exp2_scale=EXP2_SCALE,
+                second_derivative=_tanh_second_derivative,
                 pole=pi / 2,
             ),
             Activation(
@@ -144,8 +145,8 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
                 value=_softsign,
                 derivative=_softsign_derivative,
                 forward=_softsign_forward,
-                octaves=1.0,
-                bend=None,
+                exp2_scale=1.0,
+                second_derivative=None,
                 pole=0.0,
             ),
         )

@@ -2,13 +2,13 @@
 
 from math import exp
 
-__all__ = ["EXP_LIMIT", "OCTAVES", "exp_ratio", "fma"]
+__all__ = ["EXP2_SCALE", "EXP_LIMIT", "exp_ratio", "fma"]
 
 # exp(±708) and its reciprocal are normal float64 numbers, so 1/(1 + E) and E/(1 + E) stay finite;
 # beyond it the gradients differ from those of the limit by less than 2e-307.
 EXP_LIMIT = 708.0
 
-OCTAVES = 1.4426950408889634  # 1/ln 2
+EXP2_SCALE = 1.4426950408889634  # 1/ln 2
 
 
 def fma(a: float, b: float, c: float) -> float:
@@ -20,6 +20,6 @@ def exp_ratio(z: float) -> tuple[float, float]:
     """Return (e, one) with e^z = e/one, z held within ±EXP_LIMIT; NaN stays NaN.
 
     A sigmoid divides anyway, so lanes give e^z as a fraction: two short polynomials and no long
-    one, see `sweep.kernels.vectormath`.
+    one, see `sweep.kernels.simd`.
     """
     return exp(min(max(z, -EXP_LIMIT), EXP_LIMIT)), 1.0

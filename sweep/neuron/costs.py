@@ -17,13 +17,13 @@ class Fused:
     """A cost joined with one activation, so that what cancels is never computed.
 
     `delta(residual, slope)` is ∂C/∂z of one sample from residual = a − y and slope = da/dz; the
-    kernels compile it as it stands, and `delta_slope(residual, slope, bend)`, its derivative in z,
-    too (bend = d²a/dz²). `value(z, residual, y)` is the cost of one sample, finite for every
-    finite z.
+    kernels compile it as it stands, and `ddelta_dz(residual, slope, second_derivative)`, its
+    derivative in z, too (second_derivative = d²a/dz²). `value(z, residual, y)` is the cost of one
+    sample, finite for every finite z.
     """
 
     delta: Callable[[float, float], float]
-    delta_slope: Callable[[float, float, float], float]
+    ddelta_dz: Callable[[float, float, float], float]
     value: Callable[[float, float, float], float]
 
 
@@ -54,8 +54,8 @@ def _residual_times_slope(residual: float, slope: float) -> float:
     return residual * slope
 
 
-def _residual_times_slope_slope(residual: float, slope: float, bend: float) -> float:
-    return slope * slope + residual * bend
+def _residual_times_slope_slope(residual: float, slope: float, second_derivative: float) -> float:
+    return slope * slope + residual * second_derivative
 
 
 def _cross_entropy(a: float, y: float) -> float:
@@ -107,17 +107,17 @@ def _abs_minus_log_minus_yz(z: float, residual: float, y: float) -> float:
     return (abs(z) - y * z) - log1p(abs(z))
 
 
-def _slope(residual: float, slope: float, bend: float) -> float:
+def _slope(residual: float, slope: float, second_derivative: float) -> float:
     return slope
 
 
 def _matching(value: Callable[[float, float, float], float]) -> Fused:
     """Join a cost with the activation whose slope it cancels."""
-    return Fused(delta=_residual, delta_slope=_slope, value=value)
+    return Fused(delta=_residual, ddelta_dz=_slope, value=value)
 
 
 _square = Fused(
-    delta=_residual_times_slope, delta_slope=_residual_times_slope_slope, value=_half_square
+    delta=_residual_times_slope, ddelta_dz=_residual_times_slope_slope, value=_half_square
 )
 
 COSTS: Mapping[str, Cost] = MappingProxyType(
@@ -151,7 +151,7 @@ COSTS: Mapping[str, Cost] = MappingProxyType(
                 derivative=_softsign_matching_derivative,
                 pairs={
                     "softsign": Fused(
-                        delta=_residual, delta_slope=_slope, value=_abs_minus_log_minus_yz
+                        delta=_residual, ddelta_dz=_slope, value=_abs_minus_log_minus_yz
                     )
                 },
                 needs="the slope (1 - |a|)² of softsign, against which it cancels",

@@ -28,8 +28,8 @@ __all__ = [
     "check_step",
     "check_targets",
     "finite",
+    "make_problem",
     "numbers",
-    "problem",
     "whole_number",
 ]
 
@@ -174,7 +174,7 @@ def finite(field: str, value: Any, dimensions: int) -> NDArray[np.float64]:
     return array
 
 
-def problem(
+def make_problem(
     *,
     x: ArrayLike,
     y: ArrayLike,

@@ -34,19 +34,21 @@ class Outcome:
     b: float
 
 
-def descend(w0: Sequence[float], b0: float, learning_rate: float, ask: Problem) -> Iterator[State]:
+def descend(
+    w0: Sequence[float], b0: float, learning_rate: float, problem: Problem
+) -> Iterator[State]:
     """Yield the neuron before the first update, after one, after two, and so on, without end."""
-    xs, ys = ask.x.tolist(), ask.y.tolist()
+    xs, ys = problem.x.tolist(), problem.y.tolist()
     n, inputs = len(xs), range(len(xs[0]))
     w, b = list(w0), b0
     while True:
         z = [sum(w[j] * x[j] for j in inputs) + b for x in xs]
         error, cost, grad_w, grad_b = 0.0, 0.0, [0.0 for _ in inputs], 0.0
         for x, y, z_i in zip(xs, ys, z, strict=True):
-            residual, slope = ask.act.residual_and_slope(z_i, y)
-            delta = ask.fused.delta(residual, slope)
+            residual, slope = problem.act.residual_and_slope(z_i, y)
+            delta = problem.fused.delta(residual, slope)
             error += abs(residual)
-            cost += ask.fused.value(z_i, residual, y)
+            cost += problem.fused.value(z_i, residual, y)
             for j in inputs:
                 grad_w[j] += delta * x[j] / n
             grad_b += delta / n
@@ -56,17 +58,17 @@ def descend(w0: Sequence[float], b0: float, learning_rate: float, ask: Problem) 
         b -= learning_rate * grad_b
 
 
-def train_one(w0: Sequence[float], b0: float, learning_rate: float, ask: Problem) -> Outcome:
+def train_one(w0: Sequence[float], b0: float, learning_rate: float, problem: Problem) -> Outcome:
     """Train one neuron until its error is at most the tolerance, or for max_epochs updates."""
     initial_error = nan
-    for epochs, state in enumerate(descend(w0, b0, learning_rate, ask)):
+    for epochs, state in enumerate(descend(w0, b0, learning_rate, problem)):
         if not all(map(isfinite, state.z)):
             return Outcome(epochs, Status.non_finite, initial_error, nan, state.w, state.b)
         if epochs == 0:
             initial_error = state.error
-        if state.error <= ask.tolerance:
+        if state.error <= problem.tolerance:
             status = Status.converged
-        elif epochs == ask.max_epochs:
+        elif epochs == problem.max_epochs:
             status = Status.max_epochs
         else:
             continue

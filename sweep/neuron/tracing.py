@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sweep.errors import SpecError, short
-from sweep.neuron.problem import check_step, finite, problem
+from sweep.neuron.problem import check_step, finite, make_problem
 from sweep.neuron.reference import descend
 
 __all__ = ["Trace", "trace"]
@@ -70,23 +70,27 @@ def trace(
     >>> curve.output[[0, 301]].round(6).tolist()
     [0.982014, 0.201262]
     """
-    ask = problem(
+    problem = make_problem(
         x=x, y=y, cost=cost, activation=activation, tolerance=1.0, max_epochs=epochs
     )  # a learning curve does not stop at a tolerance
     weights, bias = np.atleast_1d(finite("w", w, 1)), float(finite("b", b, 0))
     rate = finite("learning_rate", learning_rate, 0)
-    if weights.shape != (ask.x.shape[1],):
-        raise SpecError(f"w = {short(w)}: must be one weight for each of {ask.x.shape[1]} inputs")
-    check_step(np.atleast_1d(rate), ask.x)
+    if weights.shape != (problem.x.shape[1],):
+        raise SpecError(
+            f"w = {short(w)}: must be one weight for each of {problem.x.shape[1]} inputs"
+        )
+    check_step(np.atleast_1d(rate), problem.x)
     with np.errstate(over="ignore", invalid="ignore"):
-        if not np.isfinite((weights * ask.x).sum(axis=1) + bias).all():
+        if not np.isfinite((weights * problem.x).sum(axis=1) + bias).all():
             raise SpecError(f"w = {short(w)}, b = {short(b)}: w·x + b overflows")
-    states = list(islice(descend(weights.tolist(), bias, float(rate), ask), ask.max_epochs + 1))
-    outputs = np.array([[ask.act.value(z) for z in state.z] for state in states])
+    states = list(
+        islice(descend(weights.tolist(), bias, float(rate), problem), problem.max_epochs + 1)
+    )
+    outputs = np.array([[problem.act.value(z) for z in state.z] for state in states])
     weights_then = np.array([state.w for state in states])
     return Trace(
-        epoch=np.arange(ask.max_epochs + 1),
-        output=outputs[:, 0] if len(ask.x) == 1 else outputs,
+        epoch=np.arange(problem.max_epochs + 1),
+        output=outputs[:, 0] if len(problem.x) == 1 else outputs,
         cost=np.array([state.cost for state in states]),
         error=np.array([state.error for state in states]),
         w=weights_then[:, 0] if np.ndim(w) == 0 else weights_then,

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweep.experiment.grid import Grid
+from sweep.store.checksum import seal
 from sweep.store.schema import ROW_GROUP, axis_column
-from sweep.store.seal import seal
 
 __all__ = ["encoded", "settings"]
 

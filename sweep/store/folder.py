@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from sweep.errors import SpecError, SweepError, printable, short
-from sweep.store.remote import STORES, open_uri, reason, secrets_of, without_secrets
+from sweep.store.object_store import STORES, open_uri, reason, secrets_of, without_secrets
 
 with contextlib.suppress(ImportError):  # not on Windows
     import fcntl

@@ -17,9 +17,9 @@ from sweep.errors import SpecError, SweepError, short
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import meant
 from sweep.neuron.problem import Status, check_choice
-from sweep.store.dataset import faults, part_name, read_spec
+from sweep.resources import free_memory
 from sweep.store.folder import Folder, open_folder, retried, unreachable
-from sweep.store.memory import free_memory
+from sweep.store.parts import faults, part_name, read_spec
 from sweep.store.schema import axis_column, schema
 
 __all__ = ["Condition", "chosen", "condition_on", "load", "open_parts", "read", "resolved", "scan"]

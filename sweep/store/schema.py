@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from sweep import __version__
 from sweep.experiment.grid import Grid
-from sweep.kernels.block import Trained
+from sweep.kernels.results import TrainResult
 from sweep.neuron.problem import Status
-from sweep.store.seal import BLANK, FOOTER_KEY, SEAL_KEY
+from sweep.store.checksum import BLANK, FOOTER_KEY, SEAL_KEY
 
 __all__ = [
     *(
@@ -105,7 +105,7 @@ def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
 
 
 def table(
-    grid: Grid, part: int, axes: Mapping[str, NDArray[Any]], out: Trained, method: str
+    grid: Grid, part: int, axes: Mapping[str, NDArray[Any]], out: TrainResult, method: str
 ) -> pa.Table:
     """Return a part's axes and results as the table that is written."""
     names = {"cost": list(map(str, grid.values["cost"])), "status": [s.name for s in Status]}

@@ -1,0 +1,119 @@
+"""Where rows lie on the axes of a grid, from their numbers alone, and which axes get panels."""
+
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.experiment.grid import Grid
+
+Ints = npt.NDArray[np.int64]
+
+GOLDEN = (5**0.5 - 1) / 2
+"""Steps of this share of a grid are even over it, and in step with none of its axes."""
+
+
+class Panels(NamedTuple):
+    """How the outer axes of a result are shown.
+
+    Attributes
+    ----------
+    across : str
+        The axis that runs across a figure: the learning rate, or the first that varies.
+    down : str or None
+        A second axis that varies.
+    fixed : dict
+        All others that vary, and the index of the one value that is shown, the middle one: to
+        pool the epochs of different tasks would say nothing of any.
+    """
+
+    across: str
+    down: str | None
+    fixed: dict[str, int]
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The axes whose values are kept apart, the cost first, as a grid orders them."""
+        return ("cost", self.across) if self.down is None else ("cost", self.across, self.down)
+
+
+def panels_of(grid: Grid) -> Panels:
+    """Return how the outer axes of a grid are shown."""
+    varied = [name for name in grid.outer_names if name != "cost" and len(grid.values[name]) > 1]
+    across, *others = varied or ["learning_rate"]
+    fixed = {name: len(grid.values[name]) // 2 for name in others[1:]}
+    return Panels(across, others[0] if others else None, fixed)
+
+
+def lengths(grid: Grid, names: Iterable[str]) -> list[int]:
+    """Return how many values each named axis has."""
+    return [len(grid.values[name]) for name in names]
+
+
+def groups(grid: Grid, kept: tuple[str, ...]) -> Ints:
+    """Return, for each combination of the outer axes, its flat index into the kept ones."""
+    shape = lengths(grid, grid.outer_names)
+    index = np.indices(shape).reshape(len(shape), -1)
+    place = dict(zip(grid.outer_names, index, strict=True))
+    found: Ints = np.zeros(prod(shape), np.int64)
+    for name in kept:
+        found = found * len(grid.values[name]) + place[name]
+    return found
+
+
+def everything(grid: Grid) -> dict[str, list[int]]:
+    """Return all values of the axes that get panels, and the shown one of others, as indices."""
+    panels = panels_of(grid)
+    return {name: list(range(len(grid.values[name]))) for name in panels.axes} | {
+        name: [index] for name, index in panels.fixed.items()
+    }
+
+
+def pictured(grid: Grid) -> dict[str, list[int]]:
+    """Return which of `everything` a figure has room for.
+
+    Six values of the one axis; of two axes so many that with the costs there are at most 12 panels.
+    """
+    panels, shown = panels_of(grid), everything(grid)
+    most = {panels.across: 6}
+    if panels.down is not None:
+        most = {panels.across: 3, panels.down: max(4 // len(shown["cost"]), 1)}
+    for name, room in most.items():
+        shown[name] = evenly_spaced(np.argsort(grid.values[name]).tolist(), room)
+    return shown
+
+
+def panel_of(grid: Grid, shown: dict[str, list[int]]) -> Ints:
+    """Return, for each combination of the outer axes, the number of its panel, or -1."""
+    seat = np.full(lengths(grid, shown), -1)
+    seat[np.ix_(*shown.values())] = np.arange(prod(map(len, shown.values()))).reshape(
+        [len(values) for values in shown.values()]
+    )
+    found: Ints = seat.ravel()[groups(grid, tuple(shown))]
+    return found
+
+
+def evenly_spaced(values: Sequence[Any], most: int) -> list[Any]:
+    """Return at most so many of the values, evenly spread, the first and the last among them."""
+    if most == 1:
+        return [values[len(values) // 2]]
+    where = np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int)
+    return [values[i] for i in where]
+
+
+def by_row(grid: Grid, cells: range, combination: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return, for each row, the entry of its combination of the outer axes."""
+    each = grid.starts_count
+    first, last = cells.start // each, (cells.stop - 1) // each
+    ends = np.clip(np.arange(first, last + 2) * each, cells.start, cells.stop)
+    return np.repeat(combination[first : last + 1], np.diff(ends))
+
+
+def start_index(grid: Grid, cells: range, name: str) -> Ints:
+    """Return, for each row, the index of its value on a start axis (w, b)."""
+    after = grid.start_names[grid.start_names.index(name) + 1 :]
+    stride = prod(lengths(grid, after))
+    index: Ints = np.arange(cells.start, cells.stop) // stride % len(grid.values[name])
+    return index

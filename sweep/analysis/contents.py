@@ -1,0 +1,97 @@
+"""What a folder of results holds, as data and in a few lines: the first half of `sweep info`."""
+
+from datetime import datetime
+from typing import Any
+
+from numpy.typing import NDArray
+
+from sweep.analysis.row_groups import Result, pooled
+from sweep.experiment.labels import labels
+from sweep.store.folder import files
+from sweep.store.parts import part_name, read_about
+
+LISTED = 6
+"""Of an axis of more values, the first and the last are said."""
+
+
+def contents(result: Result) -> dict[str, Any]:
+    """Return what was asked and what is there, ready for JSON."""
+    grid = result.grid
+    spec = grid.spec.model_dump(exclude_none=True)
+    there = files(result.folder)
+    parts = [there[part_name(grid, part)] for part in result.parts]
+    about = read_about(result.folder, parts[0].base_name)
+    names = (part.base_name for part in parts)
+    methods = pooled(lambda name: read_about(result.folder, name)["method"].split(" and "), names)
+    written = sorted(part.mtime_ns / 1e9 for part in parts)
+    given = [(table, name) for table in ("task", "stop") for name in spec[table]]
+    return {
+        "folder": str(result.folder),
+        "name": grid.spec.name,
+        "id": grid.spec.id,
+        "neurons": grid.size,
+        "rows": result.rows,
+        "axes": {name: _axis(values) for name, values in grid.values.items()},
+        "labels": {name: _labels(name, values) for name, values in grid.values.items()},
+        "start": spec.get("start"),
+        "fixed": {name: spec[table][name] for table, name in given if name not in grid.values},
+        "parts": len(result.parts),
+        "parts_in_all": grid.parts,
+        "left_out": list(result.left_out),
+        "bytes": sum(part.size for part in parts),
+        "written": [
+            datetime.fromtimestamp(when).astimezone().isoformat("T", "seconds")
+            for when in (written[0], written[-1])
+        ],
+        "seconds": written[-1] - written[0],
+        "method": " and ".join(sorted(set().union(*methods))),
+        "versions": about["versions"],
+    }
+
+
+def _axis(values: NDArray[Any]) -> dict[str, Any]:
+    if len(values) <= LISTED:
+        return {"num": len(values), "values": values.tolist()}
+    return {"num": len(values), "first": values[0].item(), "last": values[-1].item()}
+
+
+def _labels(name: str, values: NDArray[Any]) -> list[str]:
+    texts: list[str] = values.tolist() if name == "cost" else labels(values, 6)
+    return texts if len(values) <= LISTED else [f"{texts[0]} … {texts[-1]}"]
+
+
+def _brief(value: Any) -> str:
+    """Return x or y of the samples, which may be thousands, in a few words."""
+    if not isinstance(value, list) or len(str(value)) <= 60:
+        return str(value)
+    inputs = f" × {len(value[0])} inputs" if isinstance(value[0], list) else ""
+    return f"{len(value):,} samples{inputs}"
+
+
+def told(found: dict[str, Any]) -> str:
+    """Put contents into a few lines of text."""
+    lines = [f"sweep {found['name']!r}, {found['neurons']:,} neurons, id {found['id']}"]
+    for name, axis in found["axes"].items():
+        said = ", ".join(found["labels"][name])
+        lines.append(f"{name:14} {axis['num']:>6} value{'s' if axis['num'] > 1 else ''}: {said}")
+    if found["start"]:
+        how = ", ".join(f"{name} {value}" for name, value in found["start"].items())
+        lines.append(f"{'starts':14} drawn: {how}")
+    fixed = ", ".join(f"{name} = {_brief(value)}" for name, value in found["fixed"].items())
+    lines.append(f"{'fixed':14} {fixed}")
+    left = f"; left out: {', '.join(found['left_out'])}" if found["left_out"] else ""
+    lines.append(
+        f"{'parts':14} {found['parts']:>6} of {found['parts_in_all']}, {found['rows']:,} rows, "
+        f"{_size(found['bytes'])}{left}"
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    lines.append(
+        f"{'method':14} {found['method']}; written {found['written'][1]}, from the first part to "
+        f"the last in {found['seconds']:,.1f} s ({versions})"
+    )
+    return "\n  ".join(lines)
+
+
+def _size(count: int) -> str:
+    power = min((len(str(count)) - 1) // 3, 4)
+    return f"{count / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"

@@ -1,0 +1,261 @@
+"""Read a result row group by row group, on every core and never whole.
+
+The order of the rows is that of the grid, so a row's place on every axis follows from its number:
+the axes' columns are not read.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sweep.errors import SpecError, SweepError
+from sweep.experiment.grid import Grid
+from sweep.neuron.problem import Status
+from sweep.resources import usable_cpus
+from sweep.store.folder import Folder, open_file, open_folder, retried, unreachable
+from sweep.store.parts import faults, part_name, read_spec
+from sweep.store.schema import ROW_GROUP
+
+Item = TypeVar("Item")
+Reduced = TypeVar("Reduced")
+Columns = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A folder of results.
+
+    Attributes
+    ----------
+    folder : Folder
+    grid : Grid
+    parts : tuple of int
+        Those that are there and whole.
+    missing : tuple of int
+        Those that are not computed yet.
+    left_out : tuple of str
+        What was wrong with the others.
+    """
+
+    folder: Folder
+    grid: Grid
+    parts: tuple[int, ...]
+    missing: tuple[int, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """The number of cells that are there."""
+        return sum(len(self.grid.part(part)) for part in self.parts)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be said of a result that is not whole, if anything."""
+        said = [f"left out: {fault}" for fault in self.left_out]
+        if self.missing:
+            said.append(
+                f"{len(self.missing)} of {self.grid.parts} parts are not computed yet; "
+                "the answers are those of the others"
+            )
+        return said
+
+
+def open_result(folder: str | Path | Folder, *, skip_damaged: bool = False) -> Result:
+    """Open a folder of results; parts that are not computed yet may be missing.
+
+    Parameters
+    ----------
+    folder
+        What `sweep run` filled: a path, or a URI.
+    skip_damaged
+        Go on without the parts that cannot be used. Every part is read once to find them.
+
+    Raises
+    ------
+    SpecError
+        The folder holds no results.
+    SweepError
+        Parts are damaged; all are named.
+    """
+    folder = open_folder(folder)
+    grid = Grid(read_spec(folder))
+    wrong = faults(folder, grid, every_byte=skip_damaged)
+    missing = tuple(part for part, fault in wrong.items() if fault == "is missing")
+    if len(missing) == grid.parts:
+        raise SpecError(f"{folder}: has no parts yet; `sweep run` computes them")
+    damaged = [
+        f"{part_name(grid, part)} {wrong[part]}" for part in sorted(wrong.keys() - set(missing))
+    ]
+    if damaged and not skip_damaged:
+        raise SweepError(
+            f"{folder}: {', '.join(damaged)}; --skip-damaged goes on without, "
+            "`sweep run` computes such parts anew"
+        )
+    parts = tuple(part for part in range(grid.parts) if part not in wrong)
+    if not parts:
+        raise SweepError(f"{folder}: no part can be read: {', '.join(damaged)}")
+    return Result(folder, grid, parts, missing, tuple(damaged))
+
+
+def reduced(
+    result: Result,
+    columns: Sequence[str],
+    chunk: Callable[[range, Columns], Reduced],
+    panel: npt.NDArray[np.int64] | None = None,
+) -> Iterator[Reduced]:
+    """Yield `chunk(cells, columns)` for each row group, in order.
+
+    `panel` has a number for each combination of the outer axes; row groups are left out in which
+    all are negative.
+    """
+    groups = _row_groups(result)
+    if panel is not None:
+        each = result.grid.starts_count
+        groups = (
+            cells
+            for cells in groups
+            if (panel[cells.start // each : (cells.stop - 1) // each + 1] >= 0).any()
+        )
+    return pooled(lambda cells: chunk(cells, read(result, cells, columns)), groups)
+
+
+def reduced_pairs(
+    result: Result,
+    columns: Sequence[str],
+    over: int,
+    under: int,
+    chunk: Callable[[range, Columns, Columns], Reduced],
+) -> Iterator[Reduced]:
+    """Yield `chunk(cells, columns, columns)` for the same starts under two costs, in order.
+
+    The costs are given by their place on the axis. It is the outermost axis of a grid, so one
+    cost's cells lie a fixed number after the other's. Cells are left out whose counterparts lie in
+    a part that is not there.
+    """
+    each = result.grid.size // len(result.grid.values["cost"])
+    ours, theirs = range(over * each, (over + 1) * each), (under - over) * each
+
+    def pairs() -> Iterator[tuple[range, range]]:
+        for group in _row_groups(result):
+            cells = range(max(group.start, ours.start), min(group.stop, ours.stop))
+            others = range(cells.start + theirs, cells.stop + theirs)
+            if cells and all(part in result.parts for part in _parts_of(result, others)):
+                yield cells, others
+
+    def read_and_reduce(pair: tuple[range, range]) -> Reduced:
+        return chunk(pair[0], *(read(result, cells, columns) for cells in pair))
+
+    return pooled(read_and_reduce, pairs())
+
+
+def read(result: Result, cells: range, columns: Sequence[str]) -> Columns:
+    """Read columns of a range of rows; epochs are infinite where the neuron did not converge.
+
+    Raises
+    ------
+    SweepError
+        A part cannot be read.
+    """
+    pieces: list[Columns] = []
+    for part in _parts_of(result, cells):
+        whole = result.grid.part(part)
+        name = part_name(result.grid, part)
+        inside = range(max(cells.start, whole.start), min(cells.stop, whole.stop))
+        try:
+            first, here = inside.start - whole.start, result.folder
+            pieces += retried(lambda: list(_rows(here, name, first, len(inside), columns)))  # noqa: B023
+        except FileNotFoundError:
+            raise SweepError(f"{result.folder / name}: is gone") from None
+        except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
+            far = unreachable(result.folder, error)
+            if far:
+                raise SweepError(f"{result.folder / name}: cannot be read: {far}") from None
+            why = (str(error).splitlines() or [""])[0]
+            raise SweepError(
+                f"{result.folder / name}: is damaged ({why}); --skip-damaged goes on without it"
+            ) from error
+    if len(pieces) == 1:
+        return pieces[0]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in columns}
+
+
+def column_range(result: Result, column: str) -> tuple[float, float]:
+    """Return the least and the largest value of a column, from the statistics in the footers."""
+    found = []
+    for part in result.parts:
+        with open_file(result.folder, part_name(result.grid, part)) as file:
+            about = pq.read_metadata(file)
+        place = about.schema.to_arrow_schema().get_field_index(column)
+        groups = (about.row_group(k).column(place) for k in range(about.num_row_groups))
+        found += [group.statistics for group in groups]
+    return min(each.min for each in found), max(each.max for each in found)
+
+
+def pooled(chunk: Callable[[Item], Reduced], items: Iterable[Item]) -> Iterator[Reduced]:
+    """Yield `chunk(item)` in the order of the items, a few of them ahead on a pool of threads."""
+    workers = usable_cpus()
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque[Future[Reduced]] = deque()
+        try:
+            for item in items:
+                ahead.append(pool.submit(chunk, item))
+                if len(ahead) > 2 * workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _row_groups(result: Result) -> Iterator[range]:
+    for part in result.parts:
+        cells = result.grid.part(part)
+        for first in range(cells.start, cells.stop, ROW_GROUP):
+            yield range(first, min(first + ROW_GROUP, cells.stop))
+
+
+def _parts_of(result: Result, cells: range) -> range:
+    each = result.grid.part_rows
+    return range(cells.start // each, -(-cells.stop // each))
+
+
+def _rows(
+    folder: Folder, name: str, first: int, count: int, columns: Sequence[str]
+) -> Iterator[Columns]:
+    """Yield the rows from `first`, by row group."""
+    names = [*columns, "status"] if "epochs" in columns else list(columns)
+    with open_file(folder, name) as source:
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        start = 0
+        for group in range(file.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            if start < first + count and stop > first:
+                low, high = max(first - start, 0), min(first + count, stop) - start
+                table = file.read_row_group(group, columns=names, use_threads=False)
+                found = {name: _numbers(table[name])[low:high] for name in names}
+                if "epochs" in columns:
+                    converged = found.pop("status") == Status.converged
+                    found["epochs"] = np.where(converged, found["epochs"], np.inf)
+                yield found
+            start = stop
+
+
+def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return a column as an array: its numbers, or for the status its codes."""
+    array = column.combine_chunks()
+    array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    if not isinstance(array, pa.DictionaryArray):
+        return np.asarray(array)
+    # In whatever order Parquet met them.
+    codes = np.array([Status[name] for name in array.dictionary.to_pylist()], np.int8)
+    taken: npt.NDArray[np.int8] = codes[np.asarray(array.indices)]
+    return taken

@@ -1,0 +1,203 @@
+"""Learning curves of a few starts of a result, traced on demand: the table and the figure."""
+
+from itertools import count
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from sweep.analysis.cell_index import GOLDEN, evenly_spaced, lengths, panels_of
+from sweep.analysis.row_groups import Result
+from sweep.errors import SpecError
+from sweep.experiment.grid import Grid
+from sweep.experiment.labels import labels
+from sweep.figures import cells, scales
+from sweep.neuron.reference import descend
+from sweep.store.schema import axis_column
+
+Floats = npt.NDArray[np.float64]
+
+CHOSEN_ERRORS = (0.5, 0.9, 0.99)
+"""The initial errors next to which learning curves begin, as shares of the largest."""
+
+# The reference loop makes about 250,000 updates a second.
+MOST_TRACED = 20_000
+CANDIDATES = 4096
+
+
+def learning_curves(result: Result) -> pd.DataFrame:
+    """Trace a few starts of a result, with the plain reference loop.
+
+    Parameters
+    ----------
+    result
+        Only its spec is used. The starts are those next to an initial error of 0.5, 0.9 and 0.99,
+        at up to 3 values of the first axis that gets panels; other axes stand at their middle.
+
+    Returns
+    -------
+    DataFrame
+        `cost`, the axis, `start` (from 0), the start columns, `initial_error`, `epoch`, `error`,
+        at epochs that are about even in the logarithm, until twice the epochs that the tolerance
+        took, or 20,000 for one sample, fewer for more. `attrs`: `by`, `tolerance`, `fixed` (the
+        axes that stand at their middle).
+    """
+    grid = result.grid
+    across = panels_of(grid).across
+    middle = {name: len(values) // 2 for name, values in grid.values.items()}
+    order = np.argsort(grid.values[across])
+    places = [middle | {across: int(k)} for k in evenly_spaced(order.tolist(), 3)]
+    outer = [{name: place[name] for name in grid.outer_names} for place in places]
+    columns = [axis_column(name) for name in grid.start_names]
+    pieces = []
+    for place in outer:
+        starts = _chosen(grid, place)
+        for cost in range(len(grid.values["cost"])):
+            problem, rate = grid.problem(place | {"cost": cost})
+            limit = min(problem.max_epochs, MOST_TRACED // len(problem.x))
+            for number, start in enumerate(starts):
+                stop, errors = limit, []
+                for epoch, state in zip(
+                    count(), descend(start[:-1].tolist(), float(start[-1]), rate, problem)
+                ):
+                    errors.append(state.error)
+                    if state.error <= problem.tolerance:
+                        stop = min(stop, 2 * epoch + 10)
+                    if epoch >= stop:
+                        break
+                error = np.array(errors)
+                even = np.geomspace(1, len(error), 300).astype(int) - 1
+                at = np.union1d([0, *np.flatnonzero(error <= problem.tolerance)[:1]], even).astype(
+                    int
+                )
+                piece = pd.DataFrame({"epoch": at, "error": error[at]})
+                labels = {
+                    "cost": str(grid.values["cost"][cost]),
+                    across: grid.values[across][place[across]],
+                    "start": number,
+                    **dict(zip(columns, start, strict=True)),
+                    "initial_error": errors[0],
+                }
+                pieces.append(piece.assign(**labels))
+    table = pd.concat(pieces, ignore_index=True)
+    problem, _ = grid.problem(outer[0])
+    fixed = {
+        name: float(grid.values[name][middle[name]])
+        for name in grid.outer_names
+        if name not in ("cost", across) and len(grid.values[name]) > 1
+    }
+    table.attrs = {"by": ["cost", across], "tolerance": problem.tolerance, "fixed": fixed}
+    table.attrs["axes"] = {name: grid.values[name].tolist() for name in fixed}
+    table.attrs["starts"] = columns
+    return table
+
+
+def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
+    """Draw the learning curves of a few starts, both costs, a row for each learning rate.
+
+    Parameters
+    ----------
+    table
+        From `learning_curves`.
+    style
+        "paper" or "talk".
+
+    Returns
+    -------
+    Figure
+        Columns are starts, with growing initial error; dots where the tolerance was reached.
+    """
+    across = table.attrs["by"][1]
+    costs = scales.order_costs(list(table["cost"].unique()))
+    rates = sorted(table[across].unique())
+    starts = sorted(table["start"].unique())
+    tolerance = table.attrs["tolerance"]
+    top = table["error"].max() * 1.06
+    columns = table.attrs["starts"]
+    begins: dict[int, list[float]] = {}  # of each column, where the panel above began
+    said = ", ".join(scales.start_symbol(column) for column in columns)
+    begun = {column: table[column].unique() for column in columns}
+    texts = [dict(zip(values, labels(values), strict=True)) for values in begun.values()]
+    with scales.style(style):
+        figure = scales.page(2.5 * len(starts) + 0.8, 1.9 * len(rates) + 1.2)
+        panels = figure.subplots(len(rates), len(starts), squeeze=False, sharex=True, sharey=True)
+        for line, rate in zip(panels, rates, strict=True):
+            limit = rate if across == "tolerance" else tolerance
+            for ax, start in zip(line, starts, strict=True):
+                part = table[(table[across] == rate) & (table["start"] == start)]
+                if not len(part):
+                    ax.set_axis_off()
+                    continue
+                for cost in costs:
+                    mine = part[part["cost"] == cost]
+                    epoch, error = mine["epoch"].to_numpy(), mine["error"].to_numpy()
+                    look = scales.cost_line(cost)
+                    ax.plot(epoch, error, label=cost, **look)
+                    met = np.flatnonzero(error <= limit)
+                    if len(met):
+                        ax.plot(epoch[met[0]], error[met[0]], "o", color=look["color"])
+                ax.axhline(limit, color=scales.INK, linewidth=0.7, linestyle=":")
+                ax.grid(color="#e4e4e4", linewidth=0.5)
+                begin = part[columns].iloc[0].tolist()
+                if ax in panels[0] or begin != begins.get(start):
+                    begins[start] = begin
+                    shown = [text[value] for text, value in zip(texts, begin, strict=True)]
+                    values = ", ".join(map(scales.tick, shown))
+                    ax.set_title(f"initial error {error[0]:.3g}\n{said} = {values}")
+                if ax in panels[-1]:
+                    ax.set_xlabel("epoch")
+            line[0].set_ylabel(f"{scales.axis_value(across, rate, rates)}\nerror |y − a|")
+        last = max(table["epoch"].max(), 10)
+        panels[0, 0].set_xscale("symlog", linthresh=1, linscale=0.3)
+        panels[0, 0].set_xlim(0, 1.1 * last)
+        panels[0, 0].set_ylim(0, top)
+        panels[0, 0].set_xticks([0, *10 ** np.arange(np.log10(last) + 1e-9).astype(int)])
+        for ax in panels.flat:
+            ax.xaxis.set_major_formatter(lambda number, _: scales.plain(number))
+            ax.xaxis.set_minor_locator(NullLocator())
+        handles: list[Artist] = [
+            Line2D([], [], label=scales.cost_name(c), **scales.cost_line(c)) for c in costs
+        ]
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=scales.INK,
+                linewidth=0.7,
+                linestyle=":",
+                label="tolerance" if across == "tolerance" else f"tolerance {tolerance:g}",
+            )
+        )
+        handles.append(
+            Line2D([], [], color="#777777", marker="o", linestyle="", label="tolerance reached")
+        )
+        cells.legend(figure, handles)
+        figure.suptitle(scales.title("Learning curves", table))
+    return figure
+
+
+def _chosen(grid: Grid, outer: dict[str, int]) -> Floats:
+    """Return the starts of the learning curves, with growing initial error."""
+    problem, _ = grid.problem(outer)
+    if grid.spec.start is not None:
+        starts = grid.starts(0, min(grid.starts_count, CANDIDATES))
+    else:
+        number = (np.arange(CANDIDATES) * GOLDEN % 1 * grid.starts_count).astype(np.int64)
+        index = np.unravel_index(np.unique(number), lengths(grid, grid.start_names))
+        starts = np.column_stack(
+            [grid.values[name][i] for name, i in zip(grid.start_names, index, strict=True)]
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        z = starts[:, :-1] @ problem.x.T + starts[:, -1:]
+    finite = np.isfinite(z).all(axis=1)
+    if not finite.any():
+        raise SpecError("no start is finite")
+    starts, z = starts[finite], z[finite]
+    forward = np.vectorize(lambda z, y: abs(problem.act.residual_and_slope(z, y)[0]))
+    error = forward(z, problem.y).mean(axis=1) / (problem.act.high - problem.act.low)
+    at = [int(np.abs(error - wanted).argmin()) for wanted in CHOSEN_ERRORS]
+    return starts[list(dict.fromkeys(at))]

@@ -1,0 +1,119 @@
+"""The headline figure: epochs by initial error and learning rate, for each cost, and the ratio."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sweep.analysis.cell_index import evenly_spaced
+from sweep.errors import SpecError
+from sweep.experiment.labels import labels
+from sweep.figures import cells, scales
+
+Floats = npt.NDArray[np.float64]
+
+MOST_LABELS = 6
+MOST_DOWN = 3
+
+
+def error(table: pd.DataFrame, style: str = "paper") -> Figure:
+    """Draw the median epochs by initial error and learning rate, and the ratio of the two costs.
+
+    Parameters
+    ----------
+    table
+        From `epochs_by_error`.
+    style
+        "paper" or "talk".
+
+    Returns
+    -------
+    Figure
+        A panel for each cost on one logarithmic colour scale and, where quadratic and
+        cross-entropy are both there, the ratio of their medians on a scale centred at 1. A row of
+        panels for each of up to 3 values of a second axis. Bins whose median is not reached are
+        hatched, bins without a start are white.
+    """
+    _, across, *down = table.attrs["by"]
+    costs = scales.order_costs(list(table["cost"].cat.categories))
+    rates = np.sort(table[across].unique())
+    edges, first, last = shown_bins(table)
+    bins = np.arange(first, last + 1)
+    rows = evenly_spaced(sorted(table[down[0]].unique()), MOST_DOWN) if down else [None]
+    medians: dict[Any, Floats] = {}
+    for value in rows:
+        part = table[table[down[0]] == value] if down else table
+        for cost in costs:
+            mine = part[part["cost"] == cost]
+            medians[value, cost] = cells.rectangle(mine, "bin", across, "median", bins, rates)
+    norm = scales.log_norm(np.concatenate([m.ravel() for m in medians.values()]))
+    compared = all(cost in costs for cost in scales.COST_COLOURS)
+    ratios = {
+        value: cells.ratio_of(*(medians[value, cost] for cost in scales.COST_COLOURS))
+        for value in rows
+        if compared
+    }
+    written = len(rates) <= MOST_LABELS and len(bins) <= 30 and len(rows) == 1  # there is room
+    kinds: set[str] = set()
+    with scales.style(style):
+        count = len(costs) + compared
+        width = float(np.clip(0.45 * len(rates), 2.1, 3.2))
+        height = 5.8 if len(rows) == 1 else 2.6 * len(rows) + 1.4
+        figure = scales.page(max(width * count + 1.2, 4.8), height)
+        panels = figure.subplots(len(rows), count, squeeze=False)
+        for line, value in zip(panels, rows, strict=True):
+            for ax, cost in zip(line, costs, strict=False):
+                epochs = medians[value, cost]
+                number = scales.whole if written else None
+                marks = cells.epochs_marks(epochs)
+                kinds |= cells.paint(ax, epochs, marks, norm, scales.EPOCHS_MAP, number)
+            if compared:
+                every = np.concatenate([values.ravel() for values, _ in ratios.values()])
+                far = scales.ratio_norm(every)
+                number = scales.short if written else None
+                kinds |= cells.paint(line[-1], *ratios[value], far, scales.RATIO_MAP, number)
+            shown, texts = evenly_spaced(range(len(rates)), MOST_LABELS), labels(rates, 2)
+            for ax in line:
+                scales.error_ticks(ax.yaxis, edges, first, last)
+                ax.set_xticks(
+                    [k + 0.5 for k in shown], [scales.tick(texts[k]) for k in shown], rotation=0
+                )
+                ax.set_xlabel(scales.axis_name(across))
+            line[0].set_ylabel(
+                (f"{scales.axis_value(down[0], value, rows)}\n" if down else "")
+                + "initial error (log-odds scale)"
+            )
+            for ax in line:
+                ax.label_outer()
+        for ax, cost in zip(panels[0], costs, strict=False):
+            ax.set_title(scales.cost_name(cost))
+        below: dict[str, Any] = {"location": "bottom", "aspect": 30, "pad": 0.02}
+        mine = panels[:, : len(costs)]
+        label = "median epochs to converge"
+        scales.colour_bar(figure, norm, scales.EPOCHS_MAP, mine, label, **below)
+        if compared:
+            panels[0, -1].set_title("quadratic ÷ cross-entropy")
+            below["aspect"] = 15
+            scales.ratio_bar(figure, far, every, panels[:, -1:], "ratio of the medians", **below)
+        cells.legend(figure, cells.swatches(table, kinds))
+        what = "Epochs to converge, by initial error and " + scales.axis_name(across)
+        figure.suptitle(scales.title(what, table))
+    return figure
+
+
+def shown_bins(table: pd.DataFrame) -> tuple[Floats, int, int]:
+    """Return the bin edges, and the first and last bin to show: those with anything to learn.
+
+    Raises
+    ------
+    SpecError
+        There is no start in any.
+    """
+    edges = np.asarray(table.attrs["edges"])
+    learns = table[(table["converged"] < table["count"]) | (table["max"] > 0)]
+    if not len(table):
+        raise SpecError("no start is finite")
+    shown = learns if len(learns) else table
+    return edges, int(shown["bin"].min()), int(shown["bin"].max())

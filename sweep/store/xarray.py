@@ -1,0 +1,117 @@
+"""A result as labelled arrays over the axes of its grid, for xarray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from sweep.errors import SpecError, SweepError
+from sweep.experiment.grid import Grid
+from sweep.neuron.problem import Status
+from sweep.store.folder import Folder, open_folder
+from sweep.store.parts import read_spec
+from sweep.store.reading import Condition, chosen, condition_on, open_parts, read, resolved
+from sweep.store.schema import MEASURED, axis_column
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["load_grid"]
+
+
+def load_grid(
+    folder: str | Path | Folder,
+    columns: Sequence[str] | None = None,
+    where: Sequence[Condition] | None = None,
+) -> xarray.Dataset:
+    """Read a result as labelled arrays over the axes of its grid; needs xarray.
+
+    The dimensions are the axes' columns in the grid's order: cost, learning_rate, …, w0, b0.
+    Drawn starts are one dimension, ``start``, with w0 and b0 as coordinates. The status is that of
+    `sweep.Status`, a number. Where the tolerance is an axis, say ``grid.sel({"tolerance": 0.1})``:
+    xarray has a keyword of that name. The spec is ``grid.encoding["spec"]``, so that results of
+    several specs can be combined.
+
+    Parameters
+    ----------
+    columns : sequence of str, optional
+        Only these of epochs, status, initial_error and final_error.
+    where : sequence of (axis, operator, value), optional
+        Only this part of the axes, as for `load`, e.g. ``[("learning_rate", "<", 0.1)]``; the
+        other parts are not read.
+
+    Raises
+    ------
+    SpecError
+        As for `load`; or xarray is not installed.
+    SweepError
+        As for `load`; or some of the cells asked for are not computed yet. They are not filled:
+        epochs are whole numbers, and no number of epochs says "not known".
+    """
+    try:
+        import xarray
+    except ImportError:
+        raise SpecError("load_grid: needs xarray; pip install 'neuron-sweep[xarray]'") from None
+    folder = open_folder(folder)
+    grid = Grid(read_spec(folder))
+    dataset = open_parts(folder, grid)
+    names = chosen(columns, list(MEASURED))
+    if isinstance(where, pads.Expression):
+        raise SpecError("where: must be a list of (axis, operator, value) here")
+    condition = condition_on(where, grid)
+    coordinates = _coordinates(grid, resolved(where, grid))
+    sizes = {dimension: len(values) for dimension, values in coordinates.values()}
+    found = read(folder, grid, dataset, names, condition)
+    rows, cells = len(found[names[0]]), prod(sizes.values())
+    if rows < cells:
+        raise SweepError(
+            f"{folder}: {cells - rows:,} of the {cells:,} cells asked for are not computed yet; "
+            "`sweep run` computes them"
+        )
+    shaped = {name: (tuple(sizes), found[name].reshape(tuple(sizes.values()))) for name in names}
+    result = xarray.Dataset(shaped, coordinates)
+    result.encoding["spec"] = grid.spec.toml()  # not an attribute, which would have to be the same
+    if "status" in names:
+        result.status.attrs = {
+            "flag_values": [int(each) for each in Status],
+            "flag_meanings": " ".join(each.name for each in Status),
+        }
+    return result
+
+
+def _coordinates(grid: Grid, where: Sequence[Condition]) -> dict[str, tuple[str, NDArray[Any]]]:
+    """Return the dimension and the values of each axis for which the conditions hold.
+
+    Raises
+    ------
+    SpecError
+        A condition is on a column that is no axis.
+    """
+    axes = {axis_column(name): grid.values[name] for name in grid.outer_names}
+    starts = [axis_column(name) for name in grid.start_names]
+    for column, _, _ in where:
+        if column not in (*axes, *starts):
+            known = ", ".join((*axes, *starts))
+            raise SpecError(f"where: {column} is no axis, and arrays have axes; known: {known}")
+    if grid.spec.start is None:
+        axes |= {axis_column(name): grid.values[name] for name in grid.start_names}
+    tables = {column: pa.table({column: values}) for column, values in axes.items()}
+    if grid.spec.start is not None:
+        drawn = grid.starts(0, grid.starts_count)
+        tables["start"] = pa.table(dict(zip(starts, drawn.T, strict=True)))
+    found = {}
+    for dimension, table in tables.items():
+        held = [condition for condition in where if condition[0] in table.column_names]
+        if held:
+            table = table.filter(pq.filters_to_expression(held))
+        for column in table.column_names:
+            values = table[column].to_numpy()
+            found[column] = (dimension, values.astype(str) if column == "cost" else values)
+    return found
