@@ -1,0 +1,1 @@
+"""Longer measurements: the hunt for a difference of the two methods, scaling, storing."""

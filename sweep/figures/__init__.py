@@ -1,0 +1,1 @@
+"""Figures: functions of small tables that return Matplotlib figures."""
