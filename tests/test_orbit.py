@@ -6,7 +6,7 @@ import pytest
 import sweep
 from sweep.bench.studies.hunt import compare, draw, starts
 from sweep.kernels import block, orbit
-from sweep.kernels.orbit import branch, staircase
+from sweep.kernels.orbit import applicability, staircase
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, fused
@@ -88,7 +88,7 @@ def test_no_pair_bends_more_than_the_condition_allows_for(cost, activation):
             steep.append(
                 pair.ddelta_dz(residual, slope, act.second_derivative(residual + y, slope))
             )
-        assert abs(np.diff(steep)).max() / (z[1] - z[0]) < branch.LARGEST_SECOND_DERIVATIVE
+        assert abs(np.diff(steep)).max() / (z[1] - z[0]) < applicability.LARGEST_SECOND_DERIVATIVE
 
 
 @pytest.mark.parametrize(("cost", "activation"), SMOOTH)

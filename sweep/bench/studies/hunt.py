@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.kernels.orbit.branch import obstacle, step_size
+from sweep.kernels.orbit.applicability import obstacle
+from sweep.kernels.orbit.branch import step_size
 from sweep.kernels.orbit.staircase import steps
 from sweep.kernels.results import TrainResult
 from sweep.kernels.training import train

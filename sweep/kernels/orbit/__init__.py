@@ -1,4 +1,43 @@
-"""The orbit: one sample's starts answered from their staircase, where that is proven."""
+"""The orbit in one page: with one sample, epochs is a staircase over z₀, looked up and not walked.
+
+**The idea.** With one sample every update moves (w, b) along (x, 1), so a neuron's z moves by the
+map f(z) = z − κδ(z), κ = η(|x|² + 1), whatever its w and b. Where f is increasing, starts keep
+their order, so epochs is a staircase over z₀: its steps lie at T₀, where the error meets the
+tolerance, and at T_{k+1} = f⁻¹(T_k). Between the steps there is a count too: a function A with
+A(T₀) = 0 that grows from 0 to 1 between T₀ and T₁, and by one with each epoch,
+
+    A(f(z)) = A(z) − 1   (Abel's equation).
+
+A start takes ⌈A(z₀)⌉ epochs, and where it ends follows from the share θ of A above the last whole
+number alone; one that max_epochs = K cuts off ends where A is A(z₀) − K. A is a polynomial on each
+of some hundred pieces of z, and a start is one evaluation, for ten million epochs as for ten.
+
+**Read in this order.** `applicability` says for which problems this is proven. `branch` describes
+one side of the target: the map, T₀, where its steps become narrow. Where steps are wide or uneven,
+a piece is a row, from T_{k−1} to T_k, through the points of a few backward orbits (`backward`).
+From where steps are narrow, thousands of them lie on a piece that solves Abel's equation (`abel`).
+`pieces` puts rows and Abel's pieces together, from T₀ upwards; `staircase` makes tables of them
+and bounds how far rounding moves each step; `lookup` answers starts from the tables. Below is what
+the rest of the package calls.
+
+**Which starts are certain.** `train` computes ζ_{j+1} = f(ζ_j) + e_j, with ζ_j = z₀ − κT_j for the
+sum T_j that it holds, and (u = 2⁻⁵³ the unit roundoff, to first order)
+
+    |e_j| ≤ κu [ c δ(ζ_j) + 2 |ζ_j δ'(ζ_j)| ] + u |z₀ − ζ_{j+1}|,   c = 24 + 8 (y − low)/tolerance:
+
+the formulas of δ round a dozen times, and a − y loses (a + y)/|a − y| of that; the argument z₀ − κT
+in octaves is rounded once, and so is their number in a unit of z; the addition to T rounds by u·T.
+By the mean value theorem A(ζ_{j+1}) is A(ζ_j) − 1 + A'(ξ)·e_j: no error grows on the way. So after
+k epochs `train` is at most Σ A'|e_j| from A(z₀) − k, to which the rounding of z₀ adds A'(z₀) times
+what it moves z₀ (the code takes 4u|z₀|), and that of the last test A'(T₀) times what it moves
+T₀. Where A(z₀) is farther than this from every whole number, `train` counts exactly what the
+staircase says. The code takes twice these bounds, which also covers the second order and its own
+orbit (kept in two float64 and solved to a few u of each step), with the greatest A', δ and |zδ'| of
+each row or piece, and adds what A itself is off: four times what a polynomial was seen to miss
+between the points that made it, in each epoch that passes on it, and its rounding. Starts within
+this rounding of a step are trained, and those on pieces whose polynomial is too coarse for their
+ends. `./scripts/hunt` looks for a start where the two methods disagree.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +46,10 @@ from numpy.typing import NDArray
 
 from sweep.errors import SpecError
 from sweep.kernels.block import trainer
-from sweep.kernels.orbit.branch import lower_target, obstacle, tolerance_rounding
-from sweep.kernels.orbit.lookup import HIGHEST, compile_lookup
-from sweep.kernels.orbit.staircase import Staircase, build_staircase
+from sweep.kernels.orbit.applicability import obstacle
+from sweep.kernels.orbit.branch import lower_target, tolerance_rounding
+from sweep.kernels.orbit.lookup import HIGHEST, Outputs, Target, compile_lookup
+from sweep.kernels.orbit.staircase import NO_STAIRCASE, Staircase, build_staircase
 from sweep.kernels.results import TrainResult, empty_results
 from sweep.neuron.problem import Problem
 
@@ -20,75 +60,16 @@ __all__ = ["build_staircases", "choose_orbit", "lookup_into"]
 # 32,000 (1.1 to 38).
 FEWEST_STARTS = 16_384
 
-NOWHERE = (
-    *(np.empty(0), np.empty((0, 1)), np.empty(0, np.uint32), np.empty((0, 1)), np.empty(0)),
-    *(np.empty((0, 1)), np.inf),
-)
-
-
-def lookup_into(
-    out: TrainResult,
-    w: NDArray[np.float64],
-    b: NDArray[np.float64],
-    rate: float,
-    problem: Problem,
-    stop: NDArray[np.uint8],
-    stairs: list[Staircase],
-) -> None:
-    """Write the results of a block of starts into `out`; those not certain are trained for it.
-
-    As `trainer` does, for the one learning rate that the staircases were made for.
-    """
-    sides = {
-        s.side: (s.edges, s.pieces, s.bins, s.first, s.counts, s.inverses, s.still) for s in stairs
-    }
-    sign = -1.0 if problem.act.mirrors(float(problem.y[0])) else 1.0
-    undecided = np.empty(len(b), np.int64)
-    final_w = np.ascontiguousarray(out.w.T)
-    left = compile_lookup(problem.activation)(
-        *(np.ascontiguousarray(w.T), b, problem.x[0], sign),
-        *(sides.get(1.0, NOWHERE), sides.get(-1.0, NOWHERE)),
-        *(
-            lower_target(problem),
-            problem.tolerance,
-            2.0 * tolerance_rounding(problem),
-            problem.max_epochs,
-        ),
-        *(out.epochs, out.status, out.initial_error, out.final_error, final_w, out.b, undecided),
-    )
-    if not np.shares_memory(final_w, out.w):
-        out.w[:] = final_w.T
-    here = undecided[:left]
-    if left:
-        rest = empty_results(left, w.shape[1], weights=len(out.b) > 0)
-        trainer(problem, "float64")(rest, w[here], b[here], np.full(left, rate), stop)
-        for name, values in vars(rest).items():
-            if len(values):
-                getattr(out, name)[here] = values
-
-
-def build_staircases(
-    problem: Problem, rate: float, lowest: float, highest: float
-) -> list[Staircase]:
-    """Return the staircases above and below the target, for starts z from lowest to highest."""
-    mirrored = problem.act.mirrors(float(problem.y[0]))
-    tops = (-lowest, highest) if mirrored else (highest, -lowest)
-    found = (
-        build_staircase(problem, rate, side, min(top, HIGHEST))
-        for side, top in zip((1.0, -1.0), tops, strict=True)
-    )
-    return [stairs for stairs in found if stairs is not None]
-
 
 def choose_orbit(
     method: str, problem: Problem, rates: NDArray[np.float64], starts: int, dtype: str
 ) -> bool:
-    """Say whether the orbit answers `starts` neurons of one problem.
+    """Say whether `starts` neurons of one problem are looked up, and not trained.
 
     Raises
     ------
     SpecError
-        It was asked for by name and does not apply; says which condition failed.
+        method is "orbit" and it does not apply; says which condition failed.
     """
     if method == "train" or (method == "auto" and starts < FEWEST_STARTS):
         return False
@@ -101,3 +82,61 @@ def choose_orbit(
     if reason and method == "orbit":
         raise SpecError(f"method = 'orbit': {reason}; method = 'train' always applies")
     return reason is None
+
+
+def build_staircases(
+    problem: Problem, rate: float, lowest: float, highest: float
+) -> list[Staircase]:
+    """Return the staircases above and below the target, for starts z from lowest to highest."""
+    mirrored = problem.act.mirrors(float(problem.y[0]))
+    tops = (-lowest, highest) if mirrored else (highest, -lowest)
+    staircases = (
+        build_staircase(problem, rate, side, min(top, HIGHEST))
+        for side, top in zip((1.0, -1.0), tops, strict=True)
+    )
+    return [staircase for staircase in staircases if staircase is not None]
+
+
+def lookup_into(
+    out: TrainResult,
+    w: NDArray[np.float64],
+    b: NDArray[np.float64],
+    rate: float,
+    problem: Problem,
+    stop: NDArray[np.uint8],
+    staircases: list[Staircase],
+) -> None:
+    """Write the results of a block of starts into `out`; uncertain ones are trained for it.
+
+    As the function that `trainer` returns, for the one learning rate of the staircases.
+    """
+    by_side = {staircase.side: staircase for staircase in staircases}
+    target = Target(
+        sign=-1.0 if problem.act.mirrors(float(problem.y[0])) else 1.0,
+        y=lower_target(problem),
+        tolerance=problem.tolerance,
+        rounding=2.0 * tolerance_rounding(problem),
+        max_epochs=problem.max_epochs,
+    )
+    outputs = Outputs(
+        epochs=out.epochs,
+        status=out.status,
+        initial_error=out.initial_error,
+        final_error=out.final_error,
+        w=np.ascontiguousarray(out.w.T),
+        b=out.b,
+        uncertain=np.empty(len(b), np.int64),
+    )
+    lookup = compile_lookup(problem.activation)
+    above, below = (by_side.get(side, NO_STAIRCASE) for side in (1.0, -1.0))
+    count = lookup(np.ascontiguousarray(w.T), b, problem.x[0], target, above, below, outputs)
+    if not np.shares_memory(outputs.w, out.w):
+        out.w[:] = outputs.w.T
+    if count:
+        uncertain = outputs.uncertain[:count]
+        trained = empty_results(count, w.shape[1], weights=len(out.b) > 0)
+        rates = np.full(count, rate)
+        trainer(problem, "float64")(trained, w[uncertain], b[uncertain], rates, stop)
+        for name, values in vars(trained).items():
+            if len(values):
+                getattr(out, name)[uncertain] = values

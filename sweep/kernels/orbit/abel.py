@@ -6,7 +6,7 @@ narrow, z and f(z) both lie within it, but for a little below its lower end, and
 sum of divided differences of Chebyshev polynomials, in which nothing cancels: a piece over which
 ten thousand epochs pass is as exact as one over which ten do. How far a piece misses the equation
 is measured between its points, and how far two pieces differ where they meet; that goes into the
-bands of the staircase, and nothing is assumed of A.
+rounding of the staircase, and nothing is assumed of A.
 """
 
 # compiled code: its types are Numba's
@@ -15,24 +15,74 @@ bands of the staircase, and nothing is assumed of A.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numba.core import types
 from numba.extending import register_jitable
+from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.orbit.branch import BROAD, residual_delta_slope, width_at
+from sweep.kernels.orbit.branch import BRANCH_TYPE, BROAD, piece_width, residual_delta_slope
 from sweep.kernels.simd import load, store, width_of
 from sweep.neuron.arithmetic import fma
 
-__all__ = ["MEASURES", "ORDERS", "compile_abel", "cosines", "fitter", "powers_of_chebyshev"]
+__all__ = [
+    "ORDERS",
+    "Pieces",
+    "compile_abel",
+    "compile_fit",
+    "cosines",
+    "powers_of_chebyshev",
+]
 
-# Coefficients of a piece.
+Floats = NDArray[np.float64]
+
+# Coefficients of a piece; the one of order 0 follows from the piece below.
 ORDERS = 9
 UNKNOWN = ORDERS - 1
 
+# What is measured of a piece, a column each of `Pieces.measures`:
+(
+    LOW,  # the height at which it begins
+    WHOLE,  # the whole epochs below its beginning,
+    FRACTION,  # and the rest of them
+    GROWTH,  # how much A grows over it
+    RESIDUAL,  # how far it misses the equation, in an epoch
+    JUMP,  # and at its lower end, against the piece below
+    SLOPE,  # its greatest A'
+    STEP,  # its greatest κ|δ|
+    Z_SLOPE,  # its greatest κ|zδ'|
+    INVERSE_ERROR,  # how far its inverse misses in z
+    FIT_ERROR,  # how far a polynomial through backward orbits misses A; 0 for those made here
+    MEASURES,
+) = range(12)
 
-def cosines(turns: np.ndarray) -> np.ndarray:
+
+class Pieces(NamedTuple):
+    """Neighbouring pieces of A, from a height upwards.
+
+    Attributes
+    ----------
+    measures : (P + 1, MEASURES) array
+        The last row says where the last piece ends.
+    polynomials : (P, M) array
+        Coefficients of A less the whole epochs below, highest power first; the argument goes from
+        −1 to 1 over the piece.
+    inverses : (P, M) array
+        Coefficients of that argument over A's share of the piece, which goes from −1 to 1.
+    """
+
+    measures: Floats
+    polynomials: Floats
+    inverses: Floats
+
+
+_MATRIX = types.Array(types.float64, 2, "C")
+_PIECES = types.NamedUniTuple(_MATRIX, len(Pieces._fields), Pieces)
+
+
+def cosines(turns: Floats) -> Floats:
     """Return cos(π·turns) for turns from 0 to 1, the same bits on every CPU, as NumPy's are not.
 
     By the series of sin(π(½ − turns)), to some 1e-16.
@@ -45,25 +95,16 @@ def cosines(turns: np.ndarray) -> np.ndarray:
     return total
 
 
-# Where a piece is asked to satisfy the equation, then where that is measured.
-ASKED = cosines((np.arange(UNKNOWN) + 0.5) / UNKNOWN)
-MEASURED = cosines(np.arange(UNKNOWN + 1) / UNKNOWN)
-POINTS = np.concatenate([ASKED, MEASURED])
-PLACES = 32  # of them, filled up to whole lanes on every CPU
+# Where a piece is made to satisfy the equation, then where its residual is measured.
+COLLOCATION = cosines((np.arange(UNKNOWN) + 0.5) / UNKNOWN)
+CHECKS = cosines(np.arange(UNKNOWN + 1) / UNKNOWN)
+POINTS = np.concatenate([COLLOCATION, CHECKS])
+PADDED = 32  # points, filled up to whole lanes on every CPU
 
 WIDTH = width_of(types.float64)
 
-# What is told of a piece, a column each: where it begins, the whole epochs below its beginning and
-# the rest of them, how many pass over it, how far it misses the equation in an epoch and at its
-# lower end, its greatest A', the greatest κ|δ| and κ|zδ'|, how far its inverse misses in z, and its
-# polynomial A itself (0: `miss` says that).
-MEASURES = (
-    *("low", "whole", "rest", "passing", "miss", "jump", "slope", "step", "bend", "inverse"),
-    "apart",
-)
 
-
-def powers_of_chebyshev(orders: int) -> np.ndarray:
+def powers_of_chebyshev(orders: int) -> Floats:
     """Return the matrix that makes Chebyshev coefficients those of powers, highest first."""
     powers = np.zeros((orders, orders))
     for order, unit in enumerate(np.eye(orders)):
@@ -72,12 +113,12 @@ def powers_of_chebyshev(orders: int) -> np.ndarray:
 
 
 POWERS = powers_of_chebyshev(ORDERS)
-AT = cosines((np.arange(ORDERS) + 0.5) / ORDERS)
-# From values at AT to coefficients of powers, as Chebyshev polynomials are orthogonal there. No
+NODES = cosines((np.arange(ORDERS) + 0.5) / ORDERS)
+# From values at NODES to coefficients of powers, as Chebyshev polynomials are orthogonal there. No
 # product of matrices here and below: BLAS rounds as the CPU likes.
-_ORTHOGONAL = np.polynomial.chebyshev.chebvander(AT, UNKNOWN) * 2.0 / ORDERS
+_ORTHOGONAL = np.polynomial.chebyshev.chebvander(NODES, UNKNOWN) * 2.0 / ORDERS
 _ORTHOGONAL[:, 0] /= 2.0
-FITTED = (_ORTHOGONAL[:, :, None] * POWERS).sum(axis=1)
+INTERPOLATION = (_ORTHOGONAL[:, :, None] * POWERS).sum(axis=1)
 
 
 @register_jitable
@@ -90,7 +131,7 @@ def polynomial(c, t):
 
 
 @register_jitable
-def slope_of(c, t):
+def derivative(c, t):
     """Return the derivative of `polynomial`."""
     value = 0.0
     for i in range(len(c) - 1):
@@ -99,23 +140,23 @@ def slope_of(c, t):
 
 
 @register_jitable
-def differences(t, d, into):
-    """Set (Tᵢ(t) − Tᵢ(t − d))/d for each order i from 1 on."""
+def divided_differences(t, d, out):
+    """Set (Tᵢ(t) − Tᵢ(t − d))/d for each order i from 1 on, by the recurrence of Tᵢ."""
     other = t - d
-    lower, value = 0.0, 1.0  # of the differences
-    before, there = 1.0, other  # Tᵢ at the other place
-    for i in range(len(into)):
-        into[i] = value
-        lower, value = value, 2.0 * (t * value + there) - lower
-        before, there = there, 2.0 * other * there - before
+    previous, value = 0.0, 1.0  # differences of two orders
+    t_previous, t_value = 1.0, other  # Tᵢ(t − d) of two orders
+    for i in range(len(out)):
+        out[i] = value
+        previous, value = value, 2.0 * (t * value + t_value) - previous
+        t_previous, t_value = t_value, 2.0 * other * t_value - t_previous
 
 
 @register_jitable
-def chebyshev(t, into):
+def chebyshev(t, out):
     """Set Tᵢ(t) for each order i from 0 on."""
-    into[0], into[1] = 1.0, t
-    for i in range(2, len(into)):
-        into[i] = 2.0 * t * into[i - 1] - into[i - 2]
+    out[0], out[1] = 1.0, t
+    for i in range(2, len(out)):
+        out[i] = 2.0 * t * out[i - 1] - out[i - 2]
 
 
 @register_jitable
@@ -143,146 +184,160 @@ def solve(matrix, right):
 
 
 @once
-def fitter() -> Callable[..., None]:
+def compile_fit() -> Callable[..., None]:
     """Compile polynomials through values; as LAPACK, but with the same bits on every CPU."""
-    matrix = types.Array(types.float64, 2, "C")
 
-    @compiled(types.void(matrix, matrix, matrix, matrix, types.Array(types.float64, 1, "C")))
-    def fit(at, values, powers, fitted, off):
+    @compiled(types.void(*[_MATRIX] * 4, types.Array(types.float64, 1, "C")))
+    def fit(at, values, powers, fitted, misfit):
         """Fit each row of values (n, M) at its row of `at` by a polynomial of len(powers) terms.
 
         Sets the coefficients of powers, highest first, and how far each polynomial misses a value
         among those in the columns behind the points that make it.
         """
         points = len(powers)
-        basis, values_here = np.empty((points, points)), np.empty(points)
+        basis, coefficients = np.empty((points, points)), np.empty(points)
         for r in range(len(values)):
             for i in range(points):
                 chebyshev(at[r, i], basis[i])
-                values_here[i] = values[r, i]
-            solve(basis, values_here)
-            off[r] = 0.0
+                coefficients[i] = values[r, i]
+            solve(basis, coefficients)
+            misfit[r] = 0.0
             for i in range(points, values.shape[1]):
                 chebyshev(at[r, i], basis[0])
                 miss = -values[r, i]
                 for k in range(points):
-                    miss += values_here[k] * basis[0, k]
-                off[r] = max(off[r], abs(miss))
+                    miss += coefficients[k] * basis[0, k]
+                misfit[r] = max(misfit[r], abs(miss))
             for c in range(points):
                 fitted[r, c] = 0.0
                 for k in range(points):
-                    fitted[r, c] += values_here[k] * powers[k, c]
+                    fitted[r, c] += coefficients[k] * powers[k, c]
 
     return fit
 
 
+@register_jitable
+def _collocate(steps, inv_half_width, chebyshev_coefficients):
+    """Solve A(z) − A(z − step) = 1 at the points of COLLOCATION; return the residual at CHECKS."""
+    matrix, row = np.empty((UNKNOWN, UNKNOWN)), np.empty(UNKNOWN)
+    residual = 0.0
+    for j in range(len(POINTS)):
+        if j == UNKNOWN:
+            solve(matrix, chebyshev_coefficients)
+        d = steps[0, j] * inv_half_width
+        divided_differences(POINTS[j], d, row)
+        if j < UNKNOWN:
+            matrix[j] = row
+            chebyshev_coefficients[j] = 1.0 / d
+        else:
+            miss = -1.0 / d
+            for i in range(UNKNOWN):
+                miss += row[i] * chebyshev_coefficients[i]
+            residual = max(residual, abs(miss) * d)
+    return residual
+
+
+@register_jitable
+def _invert(piece, fraction, growth, inv_half_width, inverse):
+    """Set t over u, which goes from −1 to 1 with A; return how far it misses in z."""
+    nodes = np.empty(ORDERS)
+    for j in range(ORDERS):
+        goal, t = fraction + 0.5 * (NODES[j] + 1.0) * growth, NODES[j]
+        for _ in range(5):  # Newton
+            t -= (polynomial(piece, t) - goal) / derivative(piece, t)
+        nodes[j] = t
+    for c in range(ORDERS):
+        inverse[c] = 0.0
+        for j in range(ORDERS):
+            inverse[c] += nodes[j] * INTERPOLATION[j, c]
+    error = 0.0
+    for j in range(UNKNOWN, len(POINTS)):
+        goal = fraction + 0.5 * (POINTS[j] + 1.0) * growth
+        t = polynomial(inverse, POINTS[j])
+        miss = (polynomial(piece, t) - goal) / derivative(piece, t)
+        error = max(error, abs(miss) / inv_half_width)
+    return error
+
+
 @once
-def compile_abel(pair: str) -> Callable[..., int]:
-    """Compile the pieces of a (cost, activation)."""
-    matrix, number = types.Array(types.float64, 2, "C"), types.float64
+def compile_abel(cost: str, activation: str) -> Callable[..., int]:
+    """Compile the pieces of a cost with an activation.
 
-    @compiled(types.int64(matrix, matrix, matrix, *[number] * 11))
-    def grow(
-        told, pieces, inverses, side, kappa, y, low, whole, rest, top, star, widest, epochs, least
-    ):  # fmt: skip
-        """Fill the pieces from `low` upwards, where A is whole + rest; return how many there are.
+    Returns ``fill(pieces, branch, low, whole, fraction, top, epochs, least) -> count``: fills the
+    pieces from the height `low` upwards, where A is whole + fraction. They end at the top, where
+    the arrays end, where steps are broad again, or where a start moves by less than `least` in
+    `epochs` epochs.
+    """
+    number = types.float64
 
-        They end at the top, where the room ends, where steps are broad again, or where a start
-        moves by less than `least` in so many epochs.
-        """
-        z = np.zeros((1, PLACES))
-        step, steep = np.zeros((1, PLACES)), np.zeros((1, PLACES))
-        basis, values = np.empty((UNKNOWN, UNKNOWN)), np.empty(UNKNOWN)
-        row, points = np.empty(UNKNOWN), np.empty(ORDERS)
+    @compiled(types.int64(_PIECES, BRANCH_TYPE, *[number] * 6))
+    def fill(pieces, branch, low, whole, fraction, top, epochs, least):
+        measures, side, kappa = pieces.measures, branch.side, branch.kappa
+        z, steps, z_slopes = np.zeros((1, PADDED)), np.zeros((1, PADDED)), np.zeros((1, PADDED))
+        coefficients = np.empty(UNKNOWN)
         first = low
         p = 0
-        while p < len(pieces) and low < top:
-            width = width_at(low, star, widest)
-            per = 2.0 / width
+        while p < len(pieces.polynomials) and low < top:
+            width = piece_width(low, branch)
+            inv_half_width = 2.0 / width
             for j in range(len(POINTS)):
-                z[0, j] = side * (low + (POINTS[j] + 1.0) / per)
-            for j in range(len(POINTS), PLACES):
+                z[0, j] = side * (low + (POINTS[j] + 1.0) / inv_half_width)
+            for j in range(len(POINTS), PADDED):
                 z[0, j] = z[0, 0]
-            for c in range(0, PLACES, WIDTH):
-                _, _, delta, bent = residual_delta_slope(pair, load(z, 0, c), y)
-                store(step, 0, c, delta * (side * kappa))
-                store(steep, 0, c, abs(bent * kappa * load(z, 0, c)))
-            furthest, bend = 0.0, 0.0
+            for c in range(0, PADDED, WIDTH):
+                lanes = load(z, 0, c)
+                _, _, delta, delta_slope = residual_delta_slope(cost, activation, lanes, branch.y)
+                store(steps, 0, c, delta * (side * kappa))
+                store(z_slopes, 0, c, abs(delta_slope * kappa * lanes))
+            longest, z_slope = 0.0, 0.0
             for j in range(len(POINTS)):
-                furthest, bend = max(furthest, step[0, j]), max(bend, steep[0, j])
-            told[p, 7] = furthest
-            if epochs * furthest < least and low > first + 1.0:
+                longest, z_slope = max(longest, steps[0, j]), max(z_slope, z_slopes[0, j])
+            measures[p, STEP] = longest
+            if epochs * longest < least and low > first + 1.0:
                 break
-            if furthest > BROAD * width and p > 0:
+            if longest > BROAD * width and p > 0:
                 break
-            miss = 0.0
-            for j in range(len(POINTS)):
-                if j == UNKNOWN:
-                    solve(basis, values)
-                d = step[0, j] * per
-                differences(POINTS[j], d, row)
-                if j < UNKNOWN:
-                    basis[j] = row
-                    values[j] = 1.0 / d
-                else:
-                    off = -1.0 / d
-                    for i in range(UNKNOWN):
-                        off += row[i] * values[i]
-                    miss = max(miss, abs(off) * d)
+            residual = _collocate(steps, inv_half_width, coefficients)
             # In powers of t, from the whole epochs at the piece's beginning on.
             sign = 1.0
-            constant, passing = rest, 0.0
+            constant, growth = fraction, 0.0
             for i in range(UNKNOWN):
-                constant += sign * values[i]  # −Tᵢ(−1)
+                constant += sign * coefficients[i]  # −Tᵢ(−1)
                 if sign > 0:
-                    passing += 2.0 * values[i]
+                    growth += 2.0 * coefficients[i]
                 sign = -sign
+            piece = pieces.polynomials[p]
             for c in range(ORDERS):
-                pieces[p, c] = constant * POWERS[0, c]
+                piece[c] = constant * POWERS[0, c]
                 for i in range(UNKNOWN):
-                    pieces[p, c] += values[i] * POWERS[i + 1, c]
+                    piece[c] += coefficients[i] * POWERS[i + 1, c]
             steepest = 0.0
             for j in range(len(POINTS)):
-                steepest = max(steepest, slope_of(pieces[p], POINTS[j]))
+                steepest = max(steepest, derivative(piece, POINTS[j]))
             jump = 0.0
             if p > 0:
-                end = low - step[0, len(POINTS) - 1]
-                t = (end - told[p - 1, 0]) * (2.0 / (low - told[p - 1, 0])) - 1.0
-                lower = polynomial(pieces[p - 1], t) - (whole - told[p - 1, 1])
-                jump = abs(lower - polynomial(pieces[p], (end - low) * per - 1.0))
-            # The inverse: t over u, which goes from −1 to 1 with A, by Newton's method.
-            astray = 0.0
-            for j in range(ORDERS):
-                goal, t = rest + 0.5 * (AT[j] + 1.0) * passing, AT[j]
-                for _ in range(5):
-                    t -= (polynomial(pieces[p], t) - goal) / slope_of(pieces[p], t)
-                points[j] = t
-            for c in range(ORDERS):
-                inverses[p, c] = 0.0
-                for j in range(ORDERS):
-                    inverses[p, c] += points[j] * FITTED[j, c]
-            for j in range(UNKNOWN, len(POINTS)):
-                goal = rest + 0.5 * (POINTS[j] + 1.0) * passing
-                t = polynomial(inverses[p], POINTS[j])
-                off = (polynomial(pieces[p], t) - goal) / slope_of(pieces[p], t)
-                astray = max(astray, abs(off) / per)
-            told[p, 0], told[p, 1], told[p, 2], told[p, 3] = low, whole, rest, passing
-            told[p, 4], told[p, 5], told[p, 6] = miss, jump, steepest * per
-            told[p, 7], told[p, 8], told[p, 9], told[p, 10] = (
-                furthest,
-                bend,
-                astray,
-                0.0,
+                end = low - steps[0, len(POINTS) - 1]
+                t = (end - measures[p - 1, LOW]) * (2.0 / (low - measures[p - 1, LOW])) - 1.0
+                below = polynomial(pieces.polynomials[p - 1], t) - (whole - measures[p - 1, WHOLE])
+                jump = abs(below - polynomial(piece, (end - low) * inv_half_width - 1.0))
+            measures[p, LOW], measures[p, WHOLE], measures[p, FRACTION] = low, whole, fraction
+            measures[p, GROWTH] = growth
+            measures[p, RESIDUAL], measures[p, JUMP] = residual, jump
+            measures[p, SLOPE] = steepest * inv_half_width
+            measures[p, Z_SLOPE] = z_slope
+            measures[p, INVERSE_ERROR] = _invert(
+                piece, fraction, growth, inv_half_width, pieces.inverses[p]
             )
+            measures[p, FIT_ERROR] = 0.0
             low += width
-            rest += passing
-            carried = np.floor(rest)
+            fraction += growth
+            carried = np.floor(fraction)
             whole += carried
-            rest -= carried
+            fraction -= carried
             p += 1
-            told[p, 0], told[p, 1], told[p, 2] = low, whole, rest
-            if not passing > 0.0:
+            measures[p, LOW], measures[p, WHOLE], measures[p, FRACTION] = low, whole, fraction
+            if not growth > 0.0:
                 break
         return p
 
-    return grow
+    return fill

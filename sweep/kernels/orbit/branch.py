@@ -1,6 +1,6 @@
-"""What starts meet on their way to the target, and whether the orbit holds there.
+"""One side of the target: the map that starts there follow, its steps, and where pieces may begin.
 
-The conditions are checked for the actual numbers, and the reason is said.
+Heights are side·z, so that they increase away from the target on both sides.
 """
 
 # compiled code: its types are Numba's
@@ -26,85 +26,87 @@ from sweep.neuron.costs import fused
 from sweep.neuron.problem import Problem
 
 __all__ = [
-    *(
-        "BROAD",
-        "HIGH",
-        "Branch",
-        "log",
-        "look",
-        "obstacle",
-        "residual_delta_slope",
-        "step_size",
-        "tolerance_rounding",
-        "find_branch",
-    ),
-    *("width_at"),
+    "BRANCH_TYPE",
+    "BROAD",
+    "HIGH",
+    "STRIDE",
+    "UNIT_ROUNDOFF",
+    "Branch",
+    "evaluate",
+    "find_branch",
+    "log",
+    "lower_target",
+    "piece_width",
+    "profile",
+    "residual_delta_slope",
+    "step_size",
+    "tolerance_rounding",
 ]
 
 Floats = NDArray[np.float64]
 
-U = 2.0**-53
+UNIT_ROUNDOFF = 2.0**-53
 
 WIDTH = width_of(types.float64)
 
-# δ is looked at every STRIDE; no declared pair has |δ''| above this (a test holds that).
-STRIDE, LARGEST_SECOND_DERIVATIVE = 2.0**-6, 4.0
+# δ is evaluated at every STRIDE of z within ±FAR.
+STRIDE, FAR = 2.0**-6, 48.0
 
-# A piece may be as wide as this share of the way to the activation's poles, and as this share of
-# the way to the fixed point; a step that is at most half of one is narrow.
+# A piece may be as wide as this share of the distance to the activation's poles, and as this share
+# of the distance to the fixed point; a step that is at most half of one is narrow.
 PIECE_SHARE, FIXED_POINT_SHARE, BROAD = 0.04, 0.1, 0.5
 
 # Rows lead through to where all steps are narrow if they are no more than these; if not, through
 # broad steps only. They are made up to HIGH in any case, so that no bit depends on the top.
 FEW_ROWS, HIGH = 512, 8.0
 
-# The first step must be so many times a rounding of z.
-FINEST = 2.0**10
-
 
 class Branch(NamedTuple):
-    """What starts meet on one side of the target; heights are side·z, so that they increase."""
+    """The starts on one side of the target, and the map z − κδ(z) that they follow.
 
-    pair: str
+    Attributes
+    ----------
+    side : float
+        1 above the target, −1 below.
+    y : float
+        The target, in the lower half of the activation's range.
+    kappa : float
+        κ = η(|x|² + 1).
+    pole : float
+        How far the activation's poles are from the real axis.
+    widest : float
+        The most that a piece may be wide.
+    lowest : float
+        T₀, the height at which the error is the tolerance.
+    width : float
+        The step from T₀, |f(T₀) − T₀|.
+    slope : float
+        da/dz at T₀.
+    fixed_point : float
+        The height at which δ = 0; −∞ for a target at the end of the range.
+    longest : float
+        The longest step above T₀.
+    gain : float
+        The most by which an error in epochs makes a relative error of the end.
+    pieces_from : float
+        Pieces may begin from this height on.
+    """
+
     side: float
     y: float
     kappa: float
-    pole: float  # of the activation: how far from the real axis
-    widest: float  # that a piece may be
-    lowest: float  # T₀
-    width: float  # from f(T₀) to T₀
-    slope: float  # da/dz at T₀
-    star: float  # where δ = 0
-    longest: float  # step
-    gain: float  # the most by which an error in epochs makes a relative one of the end
-    calm: float  # pieces may begin from here on
+    pole: float
+    widest: float
+    lowest: float
+    width: float
+    slope: float
+    fixed_point: float
+    longest: float
+    gain: float
+    pieces_from: float
 
 
-def obstacle(problem: Problem, rate: float, dtype: str) -> str | None:
-    """Return why the orbit is not proven for a problem and learning rate; None if it is."""
-    if len(problem.x) != 1:
-        return f"it needs one sample; there are {len(problem.x)}"
-    if dtype != "float64":
-        return f"its bounds are for float64; dtype is {dtype}"
-    if problem.act.second_derivative is None:
-        return f"it needs a smooth activation; {problem.activation} has a corner"
-    kappa = step_size(problem, rate)
-    _, slopes = profile(pair_of(problem), lower_target(problem))
-    steepest = float(slopes.max()) + 0.5 * STRIDE * LARGEST_SECOND_DERIVATIVE
-    if not kappa * steepest < 1.0:
-        return (
-            f"the map folds: learning_rate·(|x|² + 1) = {kappa:g} must be below "
-            f"{1 / steepest:.4g} for {problem.cost} with {problem.activation}"
-        )
-    for side in (1.0, -1.0):
-        way = find_branch(problem, kappa, side)
-        least = 0.0 if way is None else FINEST * U * max(1.0, abs(way.lowest))
-        if way is not None and not way.width > least:
-            return (
-                f"float64 does not resolve it: with tolerance = {problem.tolerance:g} the last "
-                f"step, {way.width:.3g} in z, must be above {least:.3g}"
-            )
-    return None
+BRANCH_TYPE = types.NamedUniTuple(types.float64, len(Branch._fields), Branch)
 
 
 def step_size(problem: Problem, rate: float) -> float:
@@ -112,69 +114,70 @@ def step_size(problem: Problem, rate: float) -> float:
     return float(rate * (sum(v * v for v in problem.x[0]) + 1.0))
 
 
-def pair_of(problem: Problem) -> str:
-    """Return the cost and the activation as compiled code names them."""
-    return f"{problem.cost} {problem.activation}"
-
-
 def lower_target(problem: Problem) -> float:
     """Return the target, mirrored into the lower half of the range."""
-    y = float(problem.y[0])
-    return problem.act.low + problem.act.high - y if problem.act.mirrors(y) else y
+    y, act = float(problem.y[0]), problem.act
+    return act.low + act.high - y if act.mirrors(y) else y
 
 
 def tolerance_rounding(problem: Problem) -> float:
-    """Return how far rounding can move a − y where it is tested against the tolerance."""
-    return 8 * U * (lower_target(problem) - problem.act.low + 2 * problem.tolerance)
+    """Return how far rounding can move a − y where it is compared with the tolerance."""
+    y = lower_target(problem)
+    return 8 * UNIT_ROUNDOFF * (y - problem.act.low + 2 * problem.tolerance)
 
 
-def residual_delta_slope(pair, z, y):
-    """Return (a − y, da/dz, δ, δ') of lanes; in compiled code only."""
+def residual_delta_slope(cost, activation, z, y):
+    """Return (a − y, da/dz, δ, dδ/dz) of lanes; in compiled code only, where names are literals."""
 
 
 @overload(residual_delta_slope, prefer_literal=True)
-def _overload_residual_delta_slope(pair, z, y):
-    if not isinstance(pair, types.StringLiteral):
+def _overload_residual_delta_slope(cost, activation, z, y):
+    if not isinstance(cost, types.StringLiteral):
         return None
-    cost, activation = pair.literal_value.split(" ")
-    forward = register_jitable(ACTIVATIONS[activation].forward)
-    second_derivative = register_jitable(ACTIVATIONS[activation].second_derivative)
-    delta = register_jitable(fused(cost, activation).delta)
-    ddelta_dz = register_jitable(fused(cost, activation).ddelta_dz)
+    act = ACTIVATIONS[activation.literal_value]
+    forward = register_jitable(act.forward)
+    second_derivative = register_jitable(act.second_derivative)
+    formulas = fused(cost.literal_value, activation.literal_value)
+    delta, ddelta_dz = register_jitable(formulas.delta), register_jitable(formulas.ddelta_dz)
 
-    def at(pair, z, y):
+    def at(cost, activation, z, y):
         residual, slope = forward(z, y, exp_ratio)
-        steep = ddelta_dz(residual, slope, second_derivative(residual + y, slope))
-        return residual, slope, delta(residual, slope), steep
+        delta_slope = ddelta_dz(residual, slope, second_derivative(residual + y, slope))
+        return residual, slope, delta(residual, slope), delta_slope
 
     return at
 
 
 @once
-def _looker(pair: str) -> Callable[..., None]:
-    matrix, width = types.Array(types.float64, 2, "C"), width_of(types.float64)
+def _compile_evaluate(cost: str, activation: str) -> Callable[..., None]:
+    matrix = types.Array(types.float64, 2, "C")
 
     @compiled(types.void(matrix, types.float64, matrix))
     def fill(z, y, out):
-        for c in range(0, z.shape[1], width):
-            residual, slope, delta, steep = residual_delta_slope(pair, load(z, 0, c), y)
+        for c in range(0, z.shape[1], WIDTH):
+            lanes = load(z, 0, c)
+            residual, slope, delta, delta_slope = residual_delta_slope(cost, activation, lanes, y)
             store(out, 0, c, residual)
             store(out, 1, c, slope)
             store(out, 2, c, delta)
-            store(out, 3, c, steep)
+            store(out, 3, c, delta_slope)
 
     return fill
 
 
-def look(pair: str, z: Floats, y: float) -> Floats:
-    """Return a − y, da/dz, δ and δ' at each z, (4, n), with the same bits on every CPU.
+def evaluate(problem: Problem, z: Floats, y: float) -> Floats:
+    """Return a − y, da/dz, δ and dδ/dz at each z, (4, n), with the same bits on every CPU.
 
     The exponentials of NumPy and of the C library differ by an ulp between CPUs.
     """
+    return _evaluate(problem.cost, problem.activation, z, y)
+
+
+def _evaluate(cost: str, activation: str, z: Floats, y: float) -> Floats:
     padded = np.zeros((1, -(-len(z) // WIDTH) * WIDTH))
     padded[0, : len(z)] = z
     out = np.empty((4, padded.shape[1]))
-    _looker(pair)(padded, y, out)
+    _compile_evaluate(cost, activation)(padded, y, out)
     return out[:, : len(z)]
 
 
@@ -189,64 +192,81 @@ def log(x: float) -> float:
     return exponent / EXP2_SCALE + 2.0 * total
 
 
+def profile(problem: Problem) -> tuple[Floats, Floats]:
+    """Return δ and dδ/dz at every STRIDE of z from −FAR to FAR."""
+    return _profile(problem.cost, problem.activation, lower_target(problem))
+
+
 @lru_cache(maxsize=64)
-def profile(pair: str, y: float) -> tuple[Floats, Floats]:
-    """Return δ and δ' at every STRIDE of z from −48 to 48."""
-    out = look(pair, np.arange(-48.0, 48.0, STRIDE), y)
+def _profile(cost: str, activation: str, y: float) -> tuple[Floats, Floats]:
+    out = _evaluate(cost, activation, np.arange(-FAR, FAR, STRIDE), y)
     return out[2], out[3]
 
 
 @register_jitable
-def width_at(height, star, widest):
-    """Return how wide a piece may be that begins there, with the target's own z at `star`."""
-    return np.minimum(widest, FIXED_POINT_SHARE * (height - star))
+def piece_width(height, branch):
+    """Return how wide a piece may be that begins at a height."""
+    return np.minimum(branch.widest, FIXED_POINT_SHARE * (height - branch.fixed_point))
 
 
 def find_branch(problem: Problem, kappa: float, side: float) -> Branch | None:
-    """Look at the way down on one side; None if no start there has an error above tolerance."""
-    act, y, pair = problem.act, lower_target(problem), pair_of(problem)
-    lowest = _height(problem, y, side, side * problem.tolerance)
+    """Return the branch on one side; None if no start there has an error above the tolerance."""
+    act, y = problem.act, lower_target(problem)
+    lowest = _height_where(problem, y, side, side * problem.tolerance)
     if lowest is None:
         return None
-    star = _height(problem, y, side, 0.0) if y > act.low else None
-    star = -np.inf if star is None else star
-    widest = PIECE_SHARE * act.pole
-    _, slope, delta, _ = look(pair, np.array([side * lowest]), y)[:, 0].tolist()
-    width = kappa * abs(delta)
-    deltas, slopes = profile(pair, y)
-    height = side * np.arange(-48.0, 48.0, STRIDE)
+    fixed_point = _height_where(problem, y, side, 0.0) if y > act.low else None
+    fixed_point = -np.inf if fixed_point is None else fixed_point
+    _, slope, delta, _ = evaluate(problem, np.array([side * lowest]), y)[:, 0].tolist()
+    deltas, delta_slopes = profile(problem)
+    height = side * np.arange(-FAR, FAR, STRIDE)
     above = height > lowest
     height, step = height[above], kappa * abs(deltas[above])
-    gain = kappa * max(float(slopes[above].max(initial=0.0)), 1e-9)
-    calm, broad = -np.inf, step > BROAD * width_at(height, star, widest)
-    if broad.any():
-        quiet = float(height[broad].max()) + STRIDE
-        quiet = quiet if quiet < 47.0 else np.inf
-        between = (height > star + STRIDE) & (height < min(quiet, HIGH))
-        rows = STRIDE * float((1.0 / step[between]).sum())
-        if width > 0.0 and lowest - star < STRIDE:  # a width of 0 is an obstacle
-            rows += (lowest - star) / width * log(STRIDE / (lowest - star))
-        if rows < FEW_ROWS:
-            calm = quiet
-    longest = max(width, float(step.max(initial=0.0)))
-    return Branch(
-        *(pair, side, y, kappa, act.pole, widest, lowest, width, slope),
-        *(star, longest, gain, calm),
+    width = kappa * abs(delta)
+    branch = Branch(
+        side=side,
+        y=y,
+        kappa=kappa,
+        pole=act.pole,
+        widest=PIECE_SHARE * act.pole,
+        lowest=lowest,
+        width=width,
+        slope=slope,
+        fixed_point=fixed_point,
+        longest=max(width, float(step.max(initial=0.0))),
+        gain=kappa * max(float(delta_slopes[above].max(initial=0.0)), 1e-9),
+        pieces_from=-np.inf,
     )
+    return branch._replace(pieces_from=_pieces_from(branch, height, step))
 
 
-def _height(problem: Problem, y: float, side: float, goal: float) -> float | None:
-    """Return the height at which a = y + goal, to a few last digits; None if there is none."""
-    act, pair = problem.act, pair_of(problem)
-    if not act.low < y + goal < act.high:
+def _pieces_from(branch: Branch, height: Floats, step: Floats) -> float:
+    """Return the height from which on pieces may begin: that of the last broad step, or −∞."""
+    broad = step > BROAD * piece_width(height, branch)
+    if not broad.any():
+        return -np.inf
+    narrow_from = float(height[broad].max()) + STRIDE
+    narrow_from = narrow_from if narrow_from < FAR - 1.0 else np.inf
+    fixed_point, lowest, width = branch.fixed_point, branch.lowest, branch.width
+    between = (height > fixed_point + STRIDE) & (height < min(narrow_from, HIGH))
+    rows = STRIDE * float((1.0 / step[between]).sum())
+    if width > 0.0 and lowest - fixed_point < STRIDE:  # a width of 0 is an obstacle
+        rows += (lowest - fixed_point) / width * log(STRIDE / (lowest - fixed_point))
+    return narrow_from if rows < FEW_ROWS else -np.inf
+
+
+def _height_where(problem: Problem, y: float, side: float, residual: float) -> float | None:
+    """Return the height at which a − y = residual, to a few last digits; None if there is none."""
+    act = problem.act
+    if not act.low < y + residual < act.high:
         return None
     low, high = -700.0, 700.0
     while high - low > 0.25:
         points = np.linspace(low, high, 32)
-        below = int((look(pair, points, y)[0] < goal).sum())
+        below = int((evaluate(problem, points, y)[0] < residual).sum())
         low, high = points[max(below - 1, 0)], points[min(below, 31)]
     z = float(high)
     for _ in range(6):  # Newton
-        residual, slope, _, _ = look(pair, np.array([z]), y)[:, 0].tolist()
-        z -= (residual - goal) / slope
+        value, slope, _, _ = evaluate(problem, np.array([z]), y)[:, 0].tolist()
+        z -= (value - residual) / slope
     return side * z

@@ -1,4 +1,4 @@
-"""The compiled answer: starts in, what became of them out, from the polynomials of a staircase."""
+"""The compiled lookup: starts in, what became of them out, from the polynomials of staircases."""
 
 # compiled code: its types are Numba's
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
@@ -6,35 +6,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+from numba import typeof
 from numba.core import types
 from numba.extending import overload, register_jitable
+from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.orbit.staircase import HEAD, bins_per
+from sweep.kernels.orbit.staircase import (
+    BEGIN,
+    INV_HALF_GROWTH,
+    INV_HALF_WIDTH,
+    INVERSE_BEGIN,
+    INVERSE_HEAD,
+    NO_STAIRCASE,
+    PIECE_HEAD,
+    ROUNDING,
+    WHOLE,
+    bins_per_height,
+)
 from sweep.kernels.simd import bits_of, exp2_ratio, load, lowest, select, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.problem import Status
 
-__all__ = ["HIGHEST", "compile_lookup"]
+__all__ = ["HIGHEST", "Outputs", "Target", "compile_lookup"]
 
 WIDTH = width_of(types.float64)
 
 CONVERGED, MAX_EPOCHS = float(Status.converged), float(Status.max_epochs)
 
 # Signed indices are tested for being negative: 1.3× the time.
-ZERO, ONE, EVERY = np.uint64(0), np.uint64(1), np.uint64((1 << WIDTH) - 1)
+ZERO, ONE, EVERY_LANE = np.uint64(0), np.uint64(1), np.uint64((1 << WIDTH) - 1)
+HEAD, INVERSE_FIRST = np.uint64(PIECE_HEAD), np.uint64(INVERSE_HEAD)
 
-# Pieces that neighbours are tried on.
+# Neighbouring lanes are evaluated on the same pieces if these are fewer.
 MOST_TOGETHER = 8
 
 # Cells that go through all stages together, within the first cache.
 CHUNK = 2048
 
-# The share of an epoch of those that are not to be told from it.
-MET, CUT, UNSURE = -1.0, -2.0, -3.0
+# Stand in for the share of an epoch, θ in (0, 1], of starts that have converged at the start, that
+# max_epochs cuts off, and that are uncertain.
+MET, CUT, UNCERTAIN = -1.0, -2.0, -3.0
 
 # Starts beyond are trained: δ there is below what exp can say.
 HIGHEST = 1000.0
@@ -43,14 +59,67 @@ HIGHEST = 1000.0
 MAGIC = 1.5 * 2.0**52
 
 
+class Target(NamedTuple):
+    """What all starts of a lookup share.
+
+    Attributes
+    ----------
+    sign : float
+        −1 where the target is mirrored, and z with it.
+    y : float
+        The target, in the lower half of the range.
+    tolerance : float
+    rounding : float
+        Errors nearer to the tolerance than this are uncertain.
+    max_epochs : int
+    """
+
+    sign: float
+    y: float
+    tolerance: float
+    rounding: float
+    max_epochs: int
+
+
+class Outputs(NamedTuple):
+    """Where a lookup writes, (N,) each but w, which is (d, N); w and b may be empty.
+
+    `uncertain` takes the numbers of the starts that are to be trained.
+    """
+
+    epochs: NDArray[np.int32]
+    status: NDArray[np.int8]
+    initial_error: NDArray[np.float64]
+    final_error: NDArray[np.float64]
+    w: NDArray[np.float64]
+    b: NDArray[np.float64]
+    uncertain: NDArray[np.int64]
+
+
+class _Chunk(NamedTuple):
+    """CHUNK starts under way, (1, CHUNK) each.
+
+    `share` is θ, or MET, CUT, UNCERTAIN; `end` is z at the stop. `single` (3, WIDTH) is for what
+    lanes and single starts exchange: A, the whole epochs below, and the rounding.
+    """
+
+    z: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    share: NDArray[np.float64]
+    epochs: NDArray[np.float64]
+    error: NDArray[np.float64]
+    end: NDArray[np.float64]
+    single: NDArray[np.float64]
+
+
 @register_jitable
-def _piece(edges, bins, per, here):
+def _piece_at(edges, bins, per_height, height):
     """Return the piece that a height between the edges lies on."""
-    inside = np.uint64(np.int64((here - edges[0]) * per))
+    inside = np.uint64(np.int64((height - edges[0]) * per_height))
     low, high = np.uint64(bins[inside]), np.uint64(bins[inside + ONE])
     while low < high:
         middle = (low + high) >> ONE
-        if edges[middle] < here:
+        if edges[middle] < height:
             low = middle + ONE
         else:
             high = middle
@@ -67,92 +136,101 @@ def _polynomial(table, row, begin, t):
 
 
 @register_jitable
-def _find(side, stairs, z, residual, least, max_epochs, share, count, error, end, room):
-    """Answer those on one side of the target, lanes at a time.
+def _clamp(value, low, high):
+    return (value if value < high else high) if value > low else low
 
-    The share is θ of those that converge, whose ends and errors are set, and CUT or UNSURE of the
-    others. `room` (3, WIDTH) is for what lanes and single starts tell one another.
+
+@register_jitable
+def _lookup_side(staircase, chunk, least, max_epochs):
+    """Look up the starts on one side of the target, lanes at a time.
+
+    Sets share and epochs of those whose error is above `least`, and end and error of those that
+    converge.
     """
-    edges, pieces, bins, first, counts, inverses, still = stairs
+    side, edges, pieces, bins = staircase.side, staircase.edges, staircase.pieces, staircase.bins
+    counts, inverses, single = staircase.counts, staircase.inverses, chunk.single
     if len(edges) == 0:
         return
-    begin, last = np.uint64(HEAD), np.uint64(len(pieces) - 1)
-    lowest_, highest, per = edges[0], edges[last + ONE], bins_per(edges, len(bins) - 2)
-    for c in range(0, z.shape[1], WIDTH):
-        wrong = load(residual, 0, c) * side > least
-        if bits_of(wrong) == 0:
+    last = np.uint64(len(pieces) - 1)
+    low_edge, high_edge = edges[0], edges[last + ONE]
+    per_height = bins_per_height(edges, len(bins) - 2)
+    for c in range(0, chunk.z.shape[1], WIDTH):
+        unmet = load(chunk.residual, 0, c) * side > least
+        if bits_of(unmet) == 0:
             continue
-        here = load(z, 0, c) * side
-        zero = here * 0.0
+        height = load(chunk.z, 0, c) * side
+        zero = height * 0.0
         # Neighbours on a grid lie on a few pieces, from that of the first to that of the last:
         # 2.2× the speed of a search for each.
-        one, other = side * z[0, c], side * z[0, c + WIDTH - 1]
-        one = (one if one < highest else highest) if one > lowest_ else lowest_
-        other = (other if other < highest else highest) if other > lowest_ else lowest_
-        low = _piece(edges, bins, per, min(one, other))
-        high = _piece(edges, bins, per, max(one, other))
-        under = ~bits_of(select(wrong, here, zero + highest) > edges[low]) & EVERY
-        above = bits_of(select(wrong, here, zero + lowest_) > edges[high + ONE])
+        one = _clamp(side * chunk.z[0, c], low_edge, high_edge)
+        other = _clamp(side * chunk.z[0, c + WIDTH - 1], low_edge, high_edge)
+        low = _piece_at(edges, bins, per_height, min(one, other))
+        high = _piece_at(edges, bins, per_height, max(one, other))
+        below = ~bits_of(select(unmet, height, zero + high_edge) > edges[low]) & EVERY_LANE
+        above = bits_of(select(unmet, height, zero + low_edge) > edges[high + ONE])
         together = high - low < np.uint64(MOST_TOGETHER)
-        if together and (low == 0 or under == 0) and (high == last or above == 0):
-            passed, base, band = zero, zero, zero + np.inf
+        if together and (low == 0 or below == 0) and (high == last or above == 0):
+            a, whole, rounding = zero, zero, zero + np.inf
             for p in range(low, high + ONE):
-                on = here > edges[p]
-                t = (here - pieces[p, 0]) * pieces[p, 1] - 1.0
-                passed = select(on, _polynomial(pieces, p, begin, t), passed)
-                base = select(on, zero + pieces[p, 2], base)
-                band = select(on, zero + pieces[p, 3], band)
-            band = select(here > highest, zero + np.inf, band)
+                on = height > edges[p]
+                t = (height - pieces[p, BEGIN]) * pieces[p, INV_HALF_WIDTH] - 1.0
+                a = select(on, _polynomial(pieces, p, HEAD, t), a)
+                whole = select(on, zero + pieces[p, WHOLE], whole)
+                rounding = select(on, zero + pieces[p, ROUNDING], rounding)
+            rounding = select(height > high_edge, zero + np.inf, rounding)
         else:
             for i in range(WIDTH):
-                single = side * z[0, c + i]
-                room[2, i] = np.inf
-                if lowest_ < single <= highest:
-                    p = _piece(edges, bins, per, single)
-                    t = (single - pieces[p, 0]) * pieces[p, 1] - 1.0
-                    room[0, i] = _polynomial(pieces, p, begin, t)
-                    room[1, i], room[2, i] = pieces[p, 2], pieces[p, 3]
-            passed, base, band = load(room, 0, 0), load(room, 1, 0), load(room, 2, 0)
-        whole = (passed + MAGIC) - MAGIC
-        off = passed - whole
+                here = side * chunk.z[0, c + i]
+                single[2, i] = np.inf
+                if low_edge < here <= high_edge:
+                    p = _piece_at(edges, bins, per_height, here)
+                    t = (here - pieces[p, BEGIN]) * pieces[p, INV_HALF_WIDTH] - 1.0
+                    single[0, i] = _polynomial(pieces, p, HEAD, t)
+                    single[1, i], single[2, i] = pieces[p, WHOLE], pieces[p, ROUNDING]
+            a, whole, rounding = load(single, 0, 0), load(single, 1, 0), load(single, 2, 0)
+        nearest = (a + MAGIC) - MAGIC
+        off = a - nearest
         theta = select(off > 0.0, off, off + 1.0)
-        number = base + select(off > 0.0, whole + 1.0, whole)
-        over = (base - max_epochs) + passed
-        theta = select(abs(off) > band, theta, zero + UNSURE)
-        theta = select(over > 0.0, zero + UNSURE, theta)
-        theta = select(here > still, zero + CUT, theta)
-        number = select(here > still, zero + max_epochs, number)
-        told = select(wrong, theta, zero) > 0.0
+        epochs = whole + select(off > 0.0, nearest + 1.0, nearest)
+        beyond = (whole - max_epochs) + a
+        theta = select(abs(off) > rounding, theta, zero + UNCERTAIN)
+        theta = select(beyond > 0.0, zero + UNCERTAIN, theta)
+        theta = select(height > staircase.frozen_from, zero + CUT, theta)
+        epochs = select(height > staircase.frozen_from, zero + max_epochs, epochs)
+        converges = select(unmet, theta, zero) > 0.0
         t = theta * 2.0 - 1.0
-        store(share, 0, c, select(wrong, theta, load(share, 0, c)))
-        store(count, 0, c, select(wrong, number, load(count, 0, c)))
-        store(error, 0, c, select(told, _polynomial(first, ZERO, ZERO, t), load(error, 0, c)))
-        value = _polynomial(first, ONE, ZERO, t) * side
-        store(end, 0, c, select(told, value, load(end, 0, c)))
-        cut = bits_of(select(wrong, over - band, zero) > 0.0)
+        store(chunk.share, 0, c, select(unmet, theta, load(chunk.share, 0, c)))
+        store(chunk.epochs, 0, c, select(unmet, epochs, load(chunk.epochs, 0, c)))
+        error = _polynomial(staircase.first, ZERO, ZERO, t)
+        store(chunk.error, 0, c, select(converges, error, load(chunk.error, 0, c)))
+        end = _polynomial(staircase.first, ONE, ZERO, t) * side
+        store(chunk.end, 0, c, select(converges, end, load(chunk.end, 0, c)))
+        cut = bits_of(select(unmet, beyond - rounding, zero) > 0.0)
         if cut != 0:
-            store(room, 0, 0, passed)
-            store(room, 1, 0, base)
+            store(single, 0, 0, a)
+            store(single, 1, 0, whole)
         while cut != 0:
             i = lowest(cut)
             cut &= cut - ONE
-            rest, below = room[0, i] - max_epochs, room[1, i]
-            q = max(np.uint64(np.searchsorted(counts, rest + below)), ONE) - ONE
+            rest, base = single[0, i] - max_epochs, single[1, i]
+            q = max(np.uint64(np.searchsorted(counts, rest + base)), ONE) - ONE
             # Whole epochs first: A itself may have more digits than a float64.
-            u = ((rest + (below - pieces[q, 2])) - inverses[q, 0]) * inverses[q, 1] - 1.0
-            height = edges[q] + (_polynomial(inverses, q, np.uint64(2), u) + 1.0) / pieces[q, 1]
-            if height == height:
-                end[0, c + i] = side * height
-                share[0, c + i] = CUT
-                count[0, c + i] = max_epochs
+            passed = (rest + (base - pieces[q, WHOLE])) - inverses[q, INVERSE_BEGIN]
+            u = passed * inverses[q, INV_HALF_GROWTH] - 1.0
+            t = _polynomial(inverses, q, INVERSE_FIRST, u)
+            end_height = edges[q] + (t + 1.0) / pieces[q, INV_HALF_WIDTH]
+            if end_height == end_height:
+                chunk.end[0, c + i] = side * end_height
+                chunk.share[0, c + i] = CUT
+                chunk.epochs[0, c + i] = max_epochs
 
 
-def _error(activation, z, y):
+def _residual(activation, z, y):
     """Return a − y of lanes, to the bit what training takes it for; in compiled code only."""
 
 
-@overload(_error, prefer_literal=True)
-def _overload_error(activation, z, y):
+@overload(_residual, prefer_literal=True)
+def _overload_residual(activation, z, y):
     if not isinstance(activation, types.StringLiteral):
         return None
     act = ACTIVATIONS[activation.literal_value]
@@ -160,104 +238,116 @@ def _overload_error(activation, z, y):
     return lambda activation, z, y: forward(z * exp2_scale, y, exp2_ratio)[0]
 
 
+_MATRIX, _VECTOR = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C")
+_OUTPUTS = types.NamedTuple(
+    [
+        types.Array(types.int32, 1, "C"),
+        types.Array(types.int8, 1, "C"),
+        _VECTOR,
+        _VECTOR,
+        _MATRIX,
+        _VECTOR,
+        types.Array(types.int64, 1, "C"),
+    ],
+    Outputs,
+)
+
+
 @once
 def compile_lookup(activation: str) -> Callable[..., int]:
-    """Compile the answer for an activation."""
-    number, whole = types.float64, types.int64
-    matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
-    weights, biases = (types.Array(number, ndim, "C", readonly=True) for ndim in (2, 1))
-    epochs_type, status_type = types.Array(types.int32, 1, "C"), types.Array(types.int8, 1, "C")
-    stairs = types.Tuple(
-        [vector, matrix, types.Array(types.uint32, 1, "C"), matrix, vector, matrix, number]
-    )
+    """Compile the lookup for an activation.
 
-    @compiled(
-        whole(
-            *(weights, biases, vector, number, stairs, stairs, number, number, number, whole),
-            *(epochs_type, status_type, vector, vector, matrix, vector),
-            types.Array(whole, 1, "C"),
+    Returns ``lookup(w, b, x, target, above, below, out) -> count`` for weights (d, N), biases (N,)
+    and the sample's inputs (d,): looks the starts up in the staircases above and below the target,
+    writes into `out`, and returns how many starts are uncertain.
+    """
+    w_type, b_type = (types.Array(types.float64, ndim, "C", readonly=True) for ndim in (2, 1))
+    staircase = typeof(NO_STAIRCASE)
+    target_type = typeof(Target(1.0, 0.0, 0.1, 0.0, 1))
+
+    @compiled(types.int64(w_type, b_type, _VECTOR, target_type, staircase, staircase, _OUTPUTS))
+    def lookup(w, b, x, target, above, below, out):
+        chunk = _Chunk(
+            np.zeros((1, CHUNK)),
+            np.zeros((1, CHUNK)),
+            np.zeros((1, CHUNK)),
+            np.zeros((1, CHUNK)),
+            np.zeros((1, CHUNK)),
+            np.zeros((1, CHUNK)),
+            np.zeros((3, WIDTH)),
         )
-    )
-    def answer(
-        w, b, x, sign, above, below, y, limit, blur, max_epochs,
-        epochs, status, initial_error, final_error, final_w, final_b, undecided,
-    ):  # fmt: skip
-        """Answer the starts; return how many are not certain, and their numbers in `undecided`.
-
-        The weights are (d, N). Errors nearer to the limit than the blur are not told apart.
-        """
-        z, end, share = np.zeros((1, CHUNK)), np.zeros((1, CHUNK)), np.zeros((1, CHUNK))
-        residual, error, count = np.zeros((1, CHUNK)), np.zeros((1, CHUNK)), np.zeros((1, CHUNK))
-        room = np.zeros((3, WIDTH))
-        d, left, beyond = len(x), 0, np.nextafter(limit, np.inf)
+        z, share, error, end = chunk.z, chunk.share, chunk.error, chunk.end
+        y, sign, limit, max_epochs = target.y, target.sign, target.tolerance, target.max_epochs
+        least, most = limit - target.rounding, limit + target.rounding
+        d, uncertain, next_above = len(x), 0, np.nextafter(limit, np.inf)
         size_of_x = 1.0
         for j in range(d):
             size_of_x += x[j] * x[j]
         for begin in range(0, len(b), CHUNK):
             size = min(CHUNK, len(b) - begin)
             here = slice(begin, begin + size)
-            biases, inputs = b[here], w[0, here]
+            biases, weights = b[here], w[0, here]
             for i in range(size):
-                z[0, i] = inputs[i] * x[0]
+                z[0, i] = weights[i] * x[0]
             for j in range(1, d):
-                inputs = w[j, here]
+                weights = w[j, here]
                 for i in range(size):
-                    z[0, i] += inputs[i] * x[j]
+                    z[0, i] += weights[i] * x[j]
             for i in range(size):
                 z[0, i] = sign * (z[0, i] + biases[i])
             for c in range(0, CHUNK, WIDTH):
                 start = load(z, 0, c)
-                wrong = _error(activation, start, y)
-                size_of = abs(wrong)
-                zero = wrong * 0.0
-                store(residual, 0, c, wrong)
-                store(error, 0, c, size_of)
+                residual = _residual(activation, start, y)
+                start_error = abs(residual)
+                zero = residual * 0.0
+                store(chunk.residual, 0, c, residual)
+                store(error, 0, c, start_error)
                 store(end, 0, c, start)
-                store(count, 0, c, zero)
-                told = select(size_of > limit + blur, zero + CUT, zero + UNSURE)
-                store(share, 0, c, select(size_of > limit - blur, told, zero + MET))
-            out = initial_error[here]
+                store(chunk.epochs, 0, c, zero)
+                theta = select(start_error > most, zero + CUT, zero + UNCERTAIN)
+                store(share, 0, c, select(start_error > least, theta, zero + MET))
+            values = out.initial_error[here]
             for i in range(size):
-                out[i] = error[0, i]
-            _find(1.0, above, z, residual, limit - blur, max_epochs, share, count, error, end, room)
-            _find(
-                -1.0, below, z, residual, limit - blur, max_epochs, share, count, error, end, room
-            )
+                values[i] = error[0, i]
+            _lookup_side(above, chunk, least, max_epochs)
+            _lookup_side(below, chunk, least, max_epochs)
             for c in range(0, CHUNK, WIDTH):
-                told, wrong = load(share, 0, c), load(error, 0, c)
-                zero = told * 0.0
-                cut = -told > 1.5
+                theta, end_error = load(share, 0, c), load(error, 0, c)
+                zero = theta * 0.0
+                cut = -theta > 1.5  # CUT, or UNCERTAIN
                 if bits_of(cut) != 0:
-                    ends = abs(_error(activation, load(end, 0, c), y))
+                    ends = abs(_residual(activation, load(end, 0, c), y))
                     # An end may lie so near to T₀ that its error rounds to the tolerance's other
                     # side.
-                    wrong = select(cut, select(ends > limit, ends, zero + beyond), wrong)
-                store(error, 0, c, select(cut, wrong, select(wrong > limit, zero + limit, wrong)))
+                    ends = select(ends > limit, ends, zero + next_above)
+                    end_error = select(cut, ends, end_error)
+                met = select(end_error > limit, zero + limit, end_error)
+                store(error, 0, c, select(cut, end_error, met))
                 store(share, 0, c, select(cut, zero + MAX_EPOCHS, zero + CONVERGED))
                 near = bits_of(zero + HIGHEST > abs(load(z, 0, c)))
-                open_ = (bits_of(-told > 2.5) | ~near) & EVERY
-                while open_ != 0:
-                    i = c + lowest(open_)
-                    open_ &= open_ - ONE
+                to_train = (bits_of(-theta > 2.5) | ~near) & EVERY_LANE  # UNCERTAIN
+                while to_train != 0:
+                    i = c + lowest(to_train)
+                    to_train &= to_train - ONE
                     if i < size:
-                        undecided[left] = begin + i
-                        left += 1
-            out, number, state = final_error[here], epochs[here], status[here]
+                        out.uncertain[uncertain] = begin + i
+                        uncertain += 1
+            values, epochs, status = out.final_error[here], out.epochs[here], out.status[here]
             for i in range(size):
-                out[i] = error[0, i]
+                values[i] = error[0, i]
             for i in range(size):
-                number[i] = np.int32(count[0, i])
+                epochs[i] = np.int32(chunk.epochs[0, i])
             for i in range(size):
-                state[i] = np.int8(share[0, i])
-            if len(final_b) > 0:
-                out = final_b[here]
+                status[i] = np.int8(share[0, i])
+            if len(out.b) > 0:
+                values = out.b[here]
                 for i in range(size):
                     end[0, i] = (z[0, i] - end[0, i]) * (sign / size_of_x)
-                    out[i] = biases[i] - end[0, i]
+                    values[i] = biases[i] - end[0, i]
                 for j in range(d):
-                    inputs, out = w[j, here], final_w[j, here]
+                    weights, values = w[j, here], out.w[j, here]
                     for i in range(size):
-                        out[i] = inputs[i] - end[0, i] * x[j]
-        return left
+                        values[i] = weights[i] - end[0, i] * x[j]
+        return uncertain
 
-    return answer
+    return lookup
