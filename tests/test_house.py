@@ -1,6 +1,7 @@
 """How the house stands: floors, light imports, and what is public."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import sweep
+from sweep.kernels import compile as compile_
 
 PACKAGE = Path(sweep.__file__).parent
 # From the ground up. A module at the package's top is a floor of its own.
@@ -104,3 +106,15 @@ def test_an_unwritable_cache_does_not_break_training(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert out.stdout == "[273]\n"
+
+
+@pytest.mark.parametrize("file", ["kernels/descent.py", "kernels/orbit/abel.py", "neuron/costs.py"])
+def test_the_key_of_compiled_code_covers_every_source(file, tmp_path, monkeypatch):
+    """Also those in sub-folders: Numba itself looks at a kernel's own file only."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(compile_, "_PACKAGE", shutil.copytree(PACKAGE, tmp_path / "sweep"))
+    before = compile_._folder.__wrapped__()
+    assert compile_._folder.__wrapped__() == before
+    with (tmp_path / "sweep" / file).open("a") as source:
+        source.write("# changed\n")
+    assert compile_._folder.__wrapped__() != before

@@ -323,7 +323,7 @@ def test_the_hot_loop_is_packed_and_calls_no_exp(kind, dtype, monkeypatch):
         return decorate
 
     monkeypatch.setattr(descent, "compiled", uncached)
-    descent.kernels.__wrapped__("quadratic", "sigmoid", kind, dtype)
+    descent.compile_kernels.__wrapped__("quadratic", "sigmoid", kind, dtype)
     for jitted in built:
         (code,) = jitted.inspect_llvm().values()
         (assembly,) = jitted.inspect_asm().values()

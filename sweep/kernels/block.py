@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.kernels.compile import hold_over_forks
-from sweep.kernels.descent import COLUMNS, empty_lanes, kernels
+from sweep.kernels.descent import PAD_TO, Block, compile_kernels, empty_lanes
 from sweep.kernels.results import TrainResult
 from sweep.neuron.problem import Problem, Status
 
@@ -44,11 +44,9 @@ def _largest_sum(mean: float, n: int, dtype: np.dtype[Any]) -> Any:
 
 def _oriented(problem: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return signs (n,) of z and targets (n,) so that no target lies in the upper half."""
-    act = problem.act
-    mirrored = np.array([act.mirrors(y) for y in problem.y])
-    return np.where(mirrored, -1.0, 1.0), np.where(
-        mirrored, act.low + act.high - problem.y, problem.y
-    )
+    act, y = problem.act, problem.y
+    mirrored = np.array([act.mirrors(target) for target in y])
+    return np.where(mirrored, -1.0, 1.0), np.where(mirrored, act.low + act.high - y, y)
 
 
 # One thread at a time is in NumPy: two would wait for one another at each of its calls. A million
@@ -56,10 +54,8 @@ def _oriented(problem: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64
 _NUMPY_LOCK = Lock()
 hold_over_forks(_NUMPY_LOCK)
 
-Train = Callable[
-    [TrainResult, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]],
-    int,
-]
+Floats = NDArray[np.float64]
+Train = Callable[[TrainResult, Floats, Floats, Floats, NDArray[np.uint8]], int]
 
 
 def trainer(problem: Problem, dtype: str) -> Train:
@@ -75,80 +71,84 @@ def trainer(problem: Problem, dtype: str) -> Train:
         The work is abandoned soon after it becomes 1.
     """
     n, d = problem.x.shape
-    one = n == 1
+    one_sample = n == 1
     sign, y = _oriented(problem)
-    if one:
+    exp2_scale = problem.act.exp2_scale
+    if one_sample:
         features = np.ones((1, 1))
-        step = (float((problem.x**2).sum()) + 1.0) * problem.act.exp2_scale
+        step = (float((problem.x**2).sum()) + 1.0) * exp2_scale
     else:
-        features = np.hstack([problem.x, np.ones((n, 1))]) * sign[:, None] * problem.act.exp2_scale
-        step = 1.0 / (n * problem.act.exp2_scale)
+        features = np.hstack([problem.x, np.ones((n, 1))]) * sign[:, None] * exp2_scale
+        step = 1.0 / (n * exp2_scale)
     number = np.dtype(dtype)
     features, y = features.astype(number), y.astype(number)
     # No error is larger than the range; float32 has no number for some tolerances that are.
     tolerance = min(problem.tolerance, 2.0 * (problem.act.high - problem.act.low))
     limit, p = _largest_sum(tolerance, n, number), features.shape[1]
-    reach = abs(features).max() * p
+    largest_feature_sum = abs(features).max() * p
 
     @np.errstate(over="ignore", invalid="ignore")
     def train(
-        out: TrainResult,
-        w: NDArray[np.float64],
-        b: NDArray[np.float64],
-        learning_rate: NDArray[np.float64],
-        stop: NDArray[np.uint8],
+        out: TrainResult, w: Floats, b: Floats, learning_rate: Floats, stop: NDArray[np.uint8]
     ) -> int:
         with _NUMPY_LOCK:
-            size, columns = len(b), -(-len(b) // COLUMNS) * COLUMNS
-            start, total = np.zeros((p, columns), number), np.zeros((p, columns), number)
-            rate, error = np.zeros((1, columns), number), np.empty((1, columns), number)
-            begin, errors = start[:, :size], error[0, :size]
-            if one:
-                z = _weighted(w.T, problem.x[0], b)
-                np.multiply(z, sign[0] * problem.act.exp2_scale, out=begin[0], casting="same_kind")
+            size, columns = len(b), -(-len(b) // PAD_TO) * PAD_TO
+            block = Block(
+                start=np.zeros((p, columns), number),
+                total=np.zeros((p, columns), number),
+                rate=np.zeros((1, columns), number),
+                error=np.empty((1, columns), number),
+                epochs=out.epochs,
+                x=features,
+                y=y,
+            )
+            start, errors = block.start[:, :size], block.error[0, :size]
+            if one_sample:
+                z = _weighted_sum(w.T, problem.x[0], b)
+                np.multiply(z, sign[0] * exp2_scale, out=start[0], casting="same_kind")
             else:
-                begin[:-1], begin[-1] = w.T, b
-            np.multiply(learning_rate, step, out=rate[0, :size], casting="same_kind")
-            farthest = max(begin.max(initial=0.0), -begin.min(initial=0.0))
-            lost = None if farthest * reach <= SURELY_FINITE else _lost(begin, features)
-            if lost is not None:
-                begin[:, lost] = 0.0  # a stand-in, not trained
-            near = farthest <= NEAR[dtype][0] and rate.max(initial=0.0) <= NEAR[dtype][1]
-            kind = ("near" if near else "one") if one else "many"
-            measure, walk = kernels(problem.cost, problem.activation, kind, dtype)
-            measure(start, rate, total, features, y, error)
+                start[:-1], start[-1] = w.T, b
+            np.multiply(learning_rate, step, out=block.rate[0, :size], casting="same_kind")
+            farthest = max(start.max(initial=0.0), -start.min(initial=0.0))
+            surely_finite = farthest * largest_feature_sum <= SURELY_FINITE
+            non_finite = None if surely_finite else _non_finite(start, features)
+            if non_finite is not None:
+                start[:, non_finite] = 0.0  # a stand-in, not trained
+            near_z, near_rate = NEAR[dtype]
+            near = farthest <= near_z and block.rate.max(initial=0.0) <= near_rate
+            kind = ("near" if near else "one") if one_sample else "many"
+            measure, walk = compile_kernels(problem.cost, problem.activation, kind, dtype)
+            measure(block)
             np.divide(errors, n, out=out.initial_error)
             out.epochs.fill(0)
-            queue = training_order(errors, limit, begin[0] if one else errors, lost)
+            queue = training_order(errors, limit, start[0] if one_sample else errors, non_finite)
         walked = 0
         if problem.max_epochs > 0:
-            walked = walk(
-                *(empty_lanes(p, dtype), start, rate, queue, total, out.epochs),
-                *(features, y, limit, problem.max_epochs, stop),
-            )
-            measure(start, rate, total, features, y, error)
+            lanes = empty_lanes(p, dtype)
+            walked = walk(lanes, block, queue, limit, problem.max_epochs, stop)
+            measure(block)
         with _NUMPY_LOCK:
             np.divide(errors, n, out=out.final_error)
             np.greater(errors, limit, out=out.status.view(np.bool_))  # max_epochs, or converged
             if not np.isfinite(errors.sum()):  # of NaN, `greater` is False too
                 nan = np.isnan(errors)
-                lost = nan if lost is None else lost | nan
-            if lost is not None:
-                out.status[lost] = Status.non_finite
-                out.initial_error[lost] = out.final_error[lost] = np.nan
+                non_finite = nan if non_finite is None else non_finite | nan
+            if non_finite is not None:
+                out.status[non_finite] = Status.non_finite
+                out.initial_error[non_finite] = out.final_error[non_finite] = np.nan
             if len(out.b):
-                moved = total[:, :size] * learning_rate
-                moved *= sign[0] if one else step
+                moved = block.total[:, :size] * learning_rate
+                moved *= sign[0] if one_sample else step
                 for j in range(d):
-                    way = moved[0] * problem.x[0, j] if one else moved[j]
-                    np.subtract(w[:, j], way, out=out.w[:, j], casting="same_kind")
+                    change = moved[0] * problem.x[0, j] if one_sample else moved[j]
+                    np.subtract(w[:, j], change, out=out.w[:, j], casting="same_kind")
                 np.subtract(b, moved[-1], out=out.b, casting="same_kind")
         return walked
 
     return train
 
 
-def _weighted(parts: NDArray[Any], weights: NDArray[Any], first: Any) -> NDArray[Any]:
+def _weighted_sum(parts: NDArray[Any], weights: NDArray[Any], first: Any) -> NDArray[Any]:
     """Return weights·parts + first; summed in the same order on every machine, as BLAS is not."""
     total: NDArray[Any] = parts[0] * weights[0]
     for part, weight in zip(parts[1:], weights[1:], strict=True):
@@ -157,22 +157,22 @@ def _weighted(parts: NDArray[Any], weights: NDArray[Any], first: Any) -> NDArray
     return total
 
 
-def _lost(start: NDArray[Any], features: NDArray[Any]) -> NDArray[np.bool_]:
+def _non_finite(start: NDArray[Any], features: NDArray[Any]) -> NDArray[np.bool_]:
     """Say whose z is not finite for some sample."""
-    lost = np.zeros(start.shape[1], np.bool_)
+    non_finite = np.zeros(start.shape[1], np.bool_)
     for sample in features:
-        lost |= ~np.isfinite(_weighted(start, sample, 0.0))
-    return lost
+        non_finite |= ~np.isfinite(_weighted_sum(start, sample, 0.0))
+    return non_finite
 
 
 def training_order(
-    errors: NDArray[Any], limit: Any, distance: NDArray[Any], lost: NDArray[np.bool_] | None
+    errors: NDArray[Any], limit: Any, distance: NDArray[Any], non_finite: NDArray[np.bool_] | None
 ) -> NDArray[np.uint64]:
-    """Return the numbers of those to be trained, in the order to train."""
-    wrong = errors > limit
-    if lost is not None:
-        wrong &= ~lost
-    waiting = np.flatnonzero(wrong)
+    """Return the numbers of those to be trained, in the order to train: the farthest first."""
+    unconverged = errors > limit
+    if non_finite is not None:
+        unconverged &= ~non_finite
+    waiting = np.flatnonzero(unconverged)
     far = distance[waiting]
     high, low = far.max(initial=-np.inf), far.min(initial=np.inf)
     if high > low:

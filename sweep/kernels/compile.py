@@ -30,7 +30,7 @@ from sweep.errors import SweepError
 
 __all__ = ["compiled", "hold_over_forks", "once"]
 
-# Threads may ask for the same kernel at once.
+# Several threads may need the same kernel at once.
 _LOCK = RLock()
 
 Result = TypeVar("Result")
@@ -52,11 +52,11 @@ def once(build: Callable[..., Result]) -> Callable[..., Result]:
     remembered = cache(build)
 
     @wraps(build)
-    def ask(*arguments: Any) -> Result:
+    def build_once(*arguments: Any) -> Result:
         with _LOCK:
             return remembered(*arguments)
 
-    return ask
+    return build_once
 
 
 _PACKAGE = Path(sweep.__file__).parent
@@ -87,7 +87,7 @@ def _folder() -> Path | None:
 
 
 class _Disk:
-    """What Numba's dispatcher asks of a cache: compiled code of one function, in one file.
+    """What Numba's dispatcher needs of a cache: compiled code of one function, in one file.
 
     The file begins with a SHA-256 of the rest, and appears whole or not at all.
     """

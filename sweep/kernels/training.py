@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,18 +104,7 @@ def train(
     dtype = check_dtype(dtype)
     check_choice("method", method, METHODS)
     threads = check_threads(threads)
-    weights, biases = np.atleast_1d(numbers("w", w)), np.atleast_1d(numbers("b", b))
-    flat = weights.ndim == 1
-    weights = weights[:, None] if flat else weights
-    if biases.ndim != 1 or weights.ndim != 2 or len(weights) != len(biases):
-        raise SpecError(
-            f"w and b: have shapes {np.shape(w)} and {np.shape(b)}; must be (N, d) and (N,), "
-            "with one bias for each neuron"
-        )
-    if weights.shape[1] != problem.x.shape[1]:
-        raise SpecError(
-            f"w: has {weights.shape[1]} weights for each neuron; x has {problem.x.shape[1]} inputs"
-        )
+    weights, biases = _starts(w, b, problem.x.shape[1])
     rates = np.atleast_1d(_doubles(numbers("learning_rate", learning_rate)))
     if rates.shape not in {(1,), (len(biases),)}:
         raise SpecError(
@@ -123,26 +113,42 @@ def train(
         )
     check_step(rates, problem.x, dtype)
     out = empty_results(len(biases), weights.shape[1], dtype)
-    stairs = None
+    staircases = None
     if choose_orbit(method, problem, rates, len(biases), dtype):
-        stairs = build_staircases(problem, float(rates[0]), *_reach(weights, biases, problem.x[0]))
+        lowest, highest = _z_range(weights, biases, problem.x[0])
+        staircases = build_staircases(problem, float(rates[0]), lowest, highest)
     rates = np.broadcast_to(rates, biases.shape)
     train_block = trainer(problem, dtype)
 
     def block(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         here = slice(first, last)
         part, w, b = rows(out, here), _doubles(weights[here]), _doubles(biases[here])
-        if stairs is None:
+        if staircases is None:
             train_block(part, w, b, rates[here], stop)
         else:
-            lookup_into(part, w, b, float(rates[0]), problem, stop, stairs)
+            lookup_into(part, w, b, float(rates[0]), problem, stop, staircases)
 
-    sizes = (LARGEST_BLOCK,) if stairs is None else (ORBIT_BLOCK, ORBIT_BLOCK)
+    sizes = (LARGEST_BLOCK,) if staircases is None else (ORBIT_BLOCK, ORBIT_BLOCK)
     run_blocks(block, blocks(len(biases), threads, *sizes), threads)
-    return TrainResult(**{**vars(out), "w": out.w[:, 0]}) if flat else out
+    return replace(out, w=out.w[:, 0]) if np.ndim(w) < 2 else out
 
 
-def _reach(w: NDArray[Any], b: NDArray[Any], x: NDArray[np.float64]) -> tuple[float, float]:
+def _starts(w: ArrayLike, b: ArrayLike, inputs: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return weights (N, d) and biases (N,) of any real type; raise SpecError if they do not fit."""
+    weights, biases = np.atleast_1d(numbers("w", w)), np.atleast_1d(numbers("b", b))
+    weights = weights[:, None] if weights.ndim == 1 else weights
+    if biases.ndim != 1 or weights.ndim != 2 or len(weights) != len(biases):
+        raise SpecError(
+            f"w and b: have shapes {np.shape(w)} and {np.shape(b)}; must be (N, d) and (N,), "
+            "with one bias for each neuron"
+        )
+    if weights.shape[1] != inputs:
+        raise SpecError(f"w: has {weights.shape[1]} weights for each neuron; x has {inputs} inputs")
+    return weights, biases
+
+
+@np.errstate(over="ignore")
+def _z_range(w: NDArray[Any], b: NDArray[Any], x: NDArray[np.float64]) -> tuple[float, float]:
     """Return numbers between which w·x + b lies wherever it is finite."""
     low = high = 0.0
     for factor, values in [*zip(x, w.T, strict=True), (1.0, b)]:
