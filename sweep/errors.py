@@ -1,10 +1,10 @@
-"""What sweep raises when it was asked for something that cannot be done, and how it names it."""
+"""The errors that sweep raises, and how their messages show values and names on one line."""
 
 import reprlib
 
 
 class SweepError(Exception):
-    """A run that cannot go on, said in one line; the command exits with 1."""
+    """A run that cannot go on, explained in one line; the command exits with 1."""
 
 
 class SpecError(SweepError, ValueError):

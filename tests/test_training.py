@@ -306,6 +306,15 @@ def test_bad_input_names_field_value_and_what_is_allowed(change, message):
     assert "\n" not in str(caught.value)
 
 
+def test_starts_near_the_largest_float64_train_without_a_warning():
+    w = np.full(3, 1.7e308)
+    result = sweep.train(
+        w, [0.0, -1.7e308, 1.0], learning_rate=0.1, cost="quadratic", x=[[2.0]], y=0.0,
+        tolerance=0.1, max_epochs=5, method="orbit",
+    )  # fmt: skip
+    assert (result.status == sweep.Status.non_finite).all()
+
+
 # --- the code itself -------------------------------------------------------------------------
 
 

@@ -134,7 +134,7 @@ def train(
 
 
 def _starts(w: ArrayLike, b: ArrayLike, inputs: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return weights (N, d) and biases (N,) of any real type; raise SpecError if they do not fit."""
+    """Return weights (N, d) and biases (N,), of any real type; raise SpecError if misshapen."""
     weights, biases = np.atleast_1d(numbers("w", w)), np.atleast_1d(numbers("b", b))
     weights = weights[:, None] if weights.ndim == 1 else weights
     if biases.ndim != 1 or weights.ndim != 2 or len(weights) != len(biases):

@@ -57,14 +57,17 @@ class Activation:
 
 
 def _sigmoid(z: float) -> float:
+    """σ(z) = 1/(1 + e^(−z))."""
     return 1.0 / (1.0 + exp(-max(z, -EXP_LIMIT)))
 
 
 def _sigmoid_derivative(z: float) -> float:
+    """σ'(z) = σ(z)(1 − σ(z)), from its stable form."""
     return _sigmoid_forward(z, 0.0, exp_ratio)[1]
 
 
 def _sigmoid_forward(z: float, y: float, exp_ratio: Ratio) -> tuple[float, float]:
+    """Return (a − y, da/dz) with E = e^z: a = E/(1 + E), da/dz = E/(1 + E)²."""
     e, one = exp_ratio(z)
     r = 1.0 / (one + e)
     a = e * r
@@ -72,6 +75,7 @@ def _sigmoid_forward(z: float, y: float, exp_ratio: Ratio) -> tuple[float, float
 
 
 def _sigmoid_second_derivative(a: float, slope: float) -> float:
+    """σ'' = σ'(1 − 2σ)."""
     return slope * (1.0 - 2.0 * a)
 
 
@@ -79,10 +83,12 @@ def _sigmoid_second_derivative(a: float, slope: float) -> float:
 
 
 def _tanh_derivative(z: float) -> float:
+    """tanh'(z) = 1 − tanh²(z), from its stable form."""
     return _tanh_forward(z, -1.0, exp_ratio)[1]
 
 
 def _tanh_forward(z: float, y: float, exp_ratio: Ratio) -> tuple[float, float]:
+    """Return (a − y, da/dz) with E = e^(2z): a = 2E/(1 + E) − 1, da/dz = 4E/(1 + E)²."""
     e, one = exp_ratio(z + z)
     r = 2.0 / (one + e)
     h = e * r
@@ -90,6 +96,7 @@ def _tanh_forward(z: float, y: float, exp_ratio: Ratio) -> tuple[float, float]:
 
 
 def _tanh_second_derivative(a: float, slope: float) -> float:
+    """Return tanh'' = −2 tanh·tanh'."""
     return -2.0 * a * slope
 
 
@@ -98,14 +105,17 @@ def _tanh_second_derivative(a: float, slope: float) -> float:
 
 
 def _softsign(z: float) -> float:
+    """softsign(z) = z/(1 + |z|)."""
     return z / (1.0 + abs(z))
 
 
 def _softsign_derivative(z: float) -> float:
+    """softsign'(z) = 1/(1 + |z|)²."""
     return _softsign_forward(z, 0.0, exp_ratio)[1]
 
 
 def _softsign_forward(z: float, y: float, exp_ratio: Ratio) -> tuple[float, float]:
+    """Return (a − y, da/dz): a − y = (z − y|z| − y)/(1 + |z|), da/dz = 1/(1 + |z|)²."""
     half, size = 0.5 * z, abs(0.5 * z)  # halves: 2z overflows
     r = 1.0 / (0.5 + size)
     slope = 0.5 * r

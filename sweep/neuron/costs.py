@@ -39,34 +39,42 @@ class Cost:
 
 
 def _quadratic(a: float, y: float) -> float:
+    """C = (a − y)²/2."""
     return 0.5 * (a - y) ** 2
 
 
 def _quadratic_derivative(a: float, y: float) -> float:
+    """∂C/∂a = a − y."""
     return a - y
 
 
 def _half_square(z: float, residual: float, y: float) -> float:
+    """C = (a − y)²/2, from the residual a − y."""
     return 0.5 * residual * residual
 
 
 def _residual_times_slope(residual: float, slope: float) -> float:
+    """δ = (a − y)·act'(z), the chain rule."""
     return residual * slope
 
 
 def _residual_times_slope_slope(residual: float, slope: float, second_derivative: float) -> float:
+    """∂δ/∂z = act'(z)² + (a − y)·act''(z)."""
     return slope * slope + residual * second_derivative
 
 
 def _cross_entropy(a: float, y: float) -> float:
+    """C = −y ln a − (1 − y) ln(1 − a), with 0·ln 0 = 0."""
     return -sum(p * log(q) for p, q in ((y, a), (1.0 - y, 1.0 - a)) if p != 0.0)
 
 
 def _cross_entropy_derivative(a: float, y: float) -> float:
+    """∂C/∂a = (a − y)/(a(1 − a))."""
     return (a - y) / (a * (1.0 - a))
 
 
 def _softplus_minus_yz(z: float, residual: float, y: float) -> float:
+    """C = ln(1 + e^z) − y·z, cross-entropy as a function of z."""
     # −y ln σ(z) − (1−y) ln(1−σ(z)) = ln(1 + e^z) − y·z, which takes no logarithm of 0; the
     # larger of the two terms is taken out first: each is of the size of z, their difference
     # may be 0.
@@ -74,7 +82,8 @@ def _softplus_minus_yz(z: float, residual: float, y: float) -> float:
 
 
 def _residual(residual: float, slope: float) -> float:
-    return residual  # da/dz of the chain rule cancels against ∂C/∂a's denominator
+    """δ = a − y: act'(z) of the chain rule cancels against ∂C/∂a's denominator."""
+    return residual
 
 
 # Cross-entropy is the cost whose ∂C/∂a = (a−y)/σ'(z) undoes the sigmoid's slope. The costs below
@@ -84,30 +93,37 @@ def _residual(residual: float, slope: float) -> float:
 
 
 def _tanh_cross_entropy(a: float, y: float) -> float:
+    """C = cross-entropy of (1 + a)/2 and (1 + y)/2."""
     return _cross_entropy((1.0 + a) / 2.0, (1.0 + y) / 2.0)
 
 
 def _tanh_cross_entropy_derivative(a: float, y: float) -> float:
+    """∂C/∂a = (a − y)/(1 − a²)."""
     return (a - y) / ((1.0 - a) * (1.0 + a))
 
 
 def _log_2_cosh_minus_yz(z: float, residual: float, y: float) -> float:
+    """C = ln(2 cosh z) − y·z, the cost above as a function of z."""
     return log1p(exp(-2.0 * abs(z))) + (abs(z) - y * z)
 
 
 def _softsign_matching(a: float, y: float) -> float:
+    """C = (|a| − a·y)/(1 − |a|) + ln(1 − |a|)."""
     return (abs(a) - a * y) / (1.0 - abs(a)) + log1p(-abs(a))
 
 
 def _softsign_matching_derivative(a: float, y: float) -> float:
+    """∂C/∂a = (a − y)/(1 − |a|)²."""
     return (a - y) / (1.0 - abs(a)) ** 2
 
 
 def _abs_minus_log_minus_yz(z: float, residual: float, y: float) -> float:
+    """C = |z| − ln(1 + |z|) − y·z, the cost above as a function of z."""
     return (abs(z) - y * z) - log1p(abs(z))
 
 
 def _slope(residual: float, slope: float, second_derivative: float) -> float:
+    """∂δ/∂z = act'(z), of δ = a − y."""
     return slope
 
 
@@ -149,11 +165,7 @@ COSTS: Mapping[str, Cost] = MappingProxyType(
                 name="softsign_matching",
                 value=_softsign_matching,
                 derivative=_softsign_matching_derivative,
-                pairs={
-                    "softsign": Fused(
-                        delta=_residual, ddelta_dz=_slope, value=_abs_minus_log_minus_yz
-                    )
-                },
+                pairs={"softsign": _matching(_abs_minus_log_minus_yz)},
                 needs="the slope (1 - |a|)² of softsign, against which it cancels",
             ),
         )

@@ -60,15 +60,15 @@ def time(
     """
     begin, end = (_towards_zero(cost, z, y) for z in (z0, z1))
     low, high = np.minimum(begin, end), np.maximum(begin, end)
-    way = high - low
+    distance = high - low
     with np.errstate(over="ignore", invalid="ignore"):
         if cost == "cross_entropy":
-            rise = way - np.exp(-low) * np.expm1(-way)
+            rise = distance - np.exp(-low) * np.expm1(-distance)
         else:
-            near, far = np.expm1(-way), np.expm1(-2 * way)
-            rise = 3 * way - np.exp(high) * near - 3 * np.exp(-low) * near
+            near, far = np.expm1(-distance), np.expm1(-2 * distance)
+            rise = 3 * distance - np.exp(high) * near - 3 * np.exp(-low) * near
             rise = rise - 0.5 * np.exp(-2 * low) * far
-        rise = np.where(way == 0, 0.0, rise)  # where exp is infinite, 0·∞
+        rise = np.where(distance == 0, 0.0, rise)  # where exp is infinite, 0·∞
         return np.asarray(np.sign(begin - end) * rise / np.asarray(kappa, np.float64))
 
 

@@ -1,4 +1,4 @@
-"""What one neuron is asked to learn, and when it may stop: checked once, then passed around."""
+"""The problem that a neuron learns: samples, cost, when to stop; checked once, then passed on."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def numbers(field: str, value: Any) -> NDArray[Any]:
     Raises
     ------
     SpecError
-        Something is no real number, or is masked: a mask would be lost without a word.
+        Something is no real number, or is masked: a mask would be dropped silently.
     """
     if np.ma.is_masked(value):
         raise SpecError(f"{field}: holds masked values; fill them, or leave them out")
@@ -183,7 +183,7 @@ def make_problem(
     tolerance: float,
     max_epochs: int,
 ) -> Problem:
-    """Check what a neuron is asked and bring it into one form.
+    """Check samples, cost and stopping rule, and bring them into one form.
 
     Parameters
     ----------
@@ -226,9 +226,9 @@ def check_step(
     learning_rate: NDArray[np.float64], x: NDArray[np.float64], dtype: str = "float64"
 ) -> None:
     """Raise SpecError unless learning rates are positive and nothing overflows in training."""
-    wrong = learning_rate[~(np.isfinite(learning_rate) & (learning_rate > 0))]
-    if wrong.size:
-        raise SpecError(f"learning_rate = {wrong[0]:g}: must be finite and greater than 0")
+    invalid = learning_rate[~(np.isfinite(learning_rate) & (learning_rate > 0))]
+    if invalid.size:
+        raise SpecError(f"learning_rate = {invalid[0]:g}: must be finite and greater than 0")
     limit = LARGEST_STEP[dtype]
     with np.errstate(over="ignore"):
         largest = np.max(learning_rate, initial=0.0) * ((x * x).sum(axis=1).max() + 1.0)
