@@ -26,12 +26,12 @@ DRAWN_AT_ONCE = 10_000_000
 DRAWN_BY_RUN = ("heatmap", "error", "slowdown")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0 done, 1 failed, 2 asked wrongly, 130 Ctrl-C."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0 done, 1 failed, 2 bad input, 130 Ctrl-C."""
     _prepare_output()
-    asked = _parser().parse_args(arguments)
+    arguments = _parser().parse_args(argv)
     try:
-        code: int = asked.do(asked)
+        code: int = arguments.do(arguments)
         sys.stdout.flush()
     except SpecError as error:
         print(f"sweep: {error}", file=sys.stderr)
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sweep: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        hint = "; the same command goes on from here" if asked.command == "run" else ""
+        hint = "; the same command goes on from here" if arguments.command == "run" else ""
         print(f"\nsweep: interrupted{hint}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `sweep info DIR | head`
@@ -228,14 +228,14 @@ def _address(text: str) -> str:
     return text
 
 
-def _run(asked: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     from sweep.experiment.spec import ARTICLE, Spec
 
-    origin = Path(asked.spec or ARTICLE)
+    origin = Path(arguments.spec or ARTICLE)
     spec = Spec.load(origin)
-    if asked.method:
-        spec = Spec(**{**spec.model_dump(exclude_unset=True), "method": asked.method})
-    if asked.print_spec:
+    if arguments.method:
+        spec = Spec(**{**spec.model_dump(exclude_unset=True), "method": arguments.method})
+    if arguments.print_spec:
         print(origin.read_text(encoding="utf-8"), end="")
         return 0
     from sweep.experiment.grid import Grid
@@ -243,14 +243,14 @@ def _run(asked: argparse.Namespace) -> int:
     from sweep.store.folder import files
     from sweep.store.parts import foreign_files
 
-    out = Path("results") / spec.name if asked.out is None else asked.out
-    if asked.dask is None:
-        done = run(spec, out, threads=asked.threads, shard=asked.shard)
+    out = Path("results") / spec.name if arguments.out is None else arguments.out
+    if arguments.dask is None:
+        done = run(spec, out, threads=arguments.threads, shard=arguments.shard)
     else:
         from sweep.running.cluster import connected
 
-        with connected(asked.dask, asked.threads) as client:
-            done = run(spec, out, shard=asked.shard, client=client)
+        with connected(arguments.dask, arguments.threads) as client:
+            done = run(spec, out, shard=arguments.shard, client=client)
     print(_summary(done))
     for name in foreign_files(done.folder, Grid(spec)):
         print(f"sweep: {done.folder / name}: is no part of this sweep; move it away, or whoever "
@@ -288,10 +288,10 @@ def _summary(done: RunResult) -> str:
     )
 
 
-def _plot(asked: argparse.Namespace) -> int:
+def _plot(arguments: argparse.Namespace) -> int:
     from sweep.analysis.row_groups import open_result
 
-    result = open_result(asked.folder, skip_damaged=asked.skip_damaged)
+    result = open_result(arguments.folder, skip_damaged=arguments.skip_damaged)
     _start_matplotlib()
     from sweep.figures.draw import draw  # seaborn, a second: only if there is something to draw
 
@@ -299,24 +299,24 @@ def _plot(asked: argparse.Namespace) -> int:
         print(f"sweep: {warning}", file=sys.stderr)
     figures, reasons = draw(
         result,
-        asked.folder if asked.out is None else asked.out,
-        asked.figure,
-        format=asked.format,
-        dpi=asked.dpi,
-        style=asked.style,
+        arguments.folder if arguments.out is None else arguments.out,
+        arguments.figure,
+        format=arguments.format,
+        dpi=arguments.dpi,
+        style=arguments.style,
     )
     print("figures:", *figures, sep="\n  ")
     print(*(f"not drawn: {reason}" for reason in reasons), sep="\n", end="\n" if reasons else "")
     return 0
 
 
-def _info(asked: argparse.Namespace) -> int:
+def _info(arguments: argparse.Namespace) -> int:
     from sweep.analysis.contents import contents, told
     from sweep.analysis.findings import findings, report
     from sweep.analysis.row_groups import open_result
 
-    result = open_result(asked.folder, skip_damaged=asked.skip_damaged)
-    if asked.json:
+    result = open_result(arguments.folder, skip_damaged=arguments.skip_damaged)
+    if arguments.json:
         print(json.dumps(contents(result) | findings(result), indent=2, allow_nan=False))
         return 0
     print(f"{result.folder}: {told(contents(result))}")
@@ -324,32 +324,35 @@ def _info(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _check(asked: argparse.Namespace) -> int:
+def _check(arguments: argparse.Namespace) -> int:
+    from sweep.experiment.grid import Grid
     from sweep.store.folder import open_folder
-    from sweep.store.parts import check
+    from sweep.store.parts import FaultKind, fault_lines, faults, read_spec
 
-    folder = open_folder(asked.folder)
-    faults = check(folder)
-    print("\n".join(faults) or f"{folder}: every part is there and whole")
-    missing = sum(fault.endswith("is missing") for fault in faults)
+    folder = open_folder(arguments.folder)
+    grid = Grid(read_spec(folder))
+    found = faults(folder, grid)
+    lines = fault_lines(folder, grid, found)
+    print("\n".join(lines) or f"{folder}: every part is there and whole")
+    missing = sum(fault.kind is FaultKind.missing for fault in found.values())
     if missing > 1:
         print(f"{missing} parts are missing; `sweep run` computes them")
-    return 1 if faults else 0
+    return 1 if lines else 0
 
 
-def _article(asked: argparse.Namespace) -> int:
+def _article(arguments: argparse.Namespace) -> int:
     from sweep.kernels.pool import check_threads
     from sweep.store.folder import open_folder
 
-    check_threads(asked.threads)
-    open_folder(asked.out)
+    check_threads(arguments.threads)
+    open_folder(arguments.out)
     _start_matplotlib()
     import sweep.article.derivation  # noqa: F401, a missing SymPy is told before any work
     from sweep.article import page, whole
 
-    sections = whole.article(asked.out, threads=asked.threads)
-    paths = whole.write(sections, asked.out)
-    if asked.json:
+    sections = whole.article(arguments.out, threads=arguments.threads)
+    paths = whole.write(sections, arguments.out)
+    if arguments.json:
         print(whole.to_json(sections, paths))
     else:
         print(page.text(sections))
@@ -357,11 +360,11 @@ def _article(asked: argparse.Namespace) -> int:
     return 0 if whole.holds(sections) else 1
 
 
-def _bench(asked: argparse.Namespace) -> int:
+def _bench(arguments: argparse.Namespace) -> int:
     from sweep.kernels.pool import check_threads
 
-    check_threads(asked.threads)
-    for path in filter(None, (asked.json, asked.out)):
+    check_threads(arguments.threads)
+    for path in filter(None, (arguments.json, arguments.out)):
         if not Path(path).absolute().parent.is_dir():
             raise SpecError(f"{path}: its folder does not exist")
     from sweep.bench.measure import bench
@@ -371,16 +374,16 @@ def _bench(asked: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
-    result = bench(full=asked.full, threads=asked.threads, say=say)
+    result = bench(full=arguments.full, threads=arguments.threads, say=say)
     say("")
     print(report(result))
-    if asked.json:
-        Path(asked.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if asked.json or asked.out:
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if arguments.json or arguments.out:
         _start_matplotlib()
         from sweep.bench.picture import draw
 
-        out = Path(asked.out) if asked.out else Path(asked.json).parent
+        out = Path(arguments.out) if arguments.out else Path(arguments.json).parent
         print(f"picture: {draw(result, out)}")
     wrong = sorted({line["row"] for line in result["rows"] if not line["right"]})
     if wrong:

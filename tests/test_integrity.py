@@ -19,7 +19,7 @@ from sweep.analysis.row_groups import open_result
 from sweep.cli import main
 from sweep.experiment.grid import Grid
 from sweep.figures.draw import Tables
-from sweep.store.checksum import BLANK, FOOTER_KEY, SEAL_KEY, seal
+from sweep.store.checksum import BLANK, CHECKSUM_KEY, FOOTER_KEY, write_checksums
 from sweep.store.folder import files, open_folder, remove_unfinished, write_whole
 from sweep.store.schema import FORMAT, METADATA_KEY, OLDEST
 
@@ -59,8 +59,10 @@ def test_a_flip_of_any_byte_is_found_and_made_good(tmp_path):
     rng = np.random.default_rng(0)
     ends = [*range(8), *range(len(content) - 8, len(content))]
     places = np.concatenate([ends, rng.integers(0, len(content), 300)])
-    seal = content.index(SEAL_KEY)  # the footer's keys and the seal itself as well
-    places = np.concatenate([places, range(seal - 4, seal + len(SEAL_KEY) + 2 + len(BLANK) + 2)])
+    first = content.index(CHECKSUM_KEY)  # the footer's keys and the checksum itself as well
+    places = np.concatenate(
+        [places, range(first - 4, first + len(CHECKSUM_KEY) + 2 + len(BLANK) + 2)]
+    )
     for place, bit in zip(places, rng.integers(0, 8, len(places)), strict=True):
         flipped = bytearray(content)
         flipped[place] ^= 1 << bit
@@ -82,7 +84,7 @@ def test_no_flip_in_a_footer_gives_other_numbers(tmp_path):
         flipped[place] ^= 1 << rng.integers(8)
         path.write_bytes(flipped)
         try:
-            assert sweep.load(tmp_path).equals(right)  # a digit of the seal of the whole
+            assert sweep.load(tmp_path).equals(right)  # a digit of the checksum of the whole
         except sweep.SweepError as error:
             found += "part-0-of-2.parquet is damaged" in str(error)
     assert found > (len(content) - footer) / 3 - 30
@@ -99,11 +101,11 @@ def forged(path, change, **about):
     for key, value in about.items():
         kept.pop(key) if value is None else kept.update({key: value})
     text = about.get("text", json.dumps(kept))
-    blank = {METADATA_KEY: text, FOOTER_KEY: BLANK, SEAL_KEY: BLANK}
+    blank = {METADATA_KEY: text, FOOTER_KEY: BLANK, CHECKSUM_KEY: BLANK}
     file = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata(blank), file)
     content = memoryview(file.getvalue()).cast("B")
-    seal(content)
+    write_checksums(content)
     path.write_bytes(content)
 
 
@@ -295,7 +297,7 @@ def test_a_file_that_another_run_sweeps_away_while_it_is_written_is_written_agai
 def test_any_reader_takes_a_sealed_file_as_it_is(whole):
     for path in whole.glob("part-*"):
         about = pq.read_metadata(path)
-        assert about.metadata[SEAL_KEY] != BLANK
+        assert about.metadata[CHECKSUM_KEY] != BLANK
         assert len(pq.read_table(path, page_checksum_verification=True)) == about.num_rows == 30
 
 

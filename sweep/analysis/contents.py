@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sweep.analysis.row_groups import Result, pooled
 from sweep.experiment.labels import labels
 from sweep.store.folder import files
-from sweep.store.parts import part_name, read_about
+from sweep.store.parts import part_name, read_metadata
 
 LISTED = 6
 """Of an axis of more values, the first and the last are said."""
@@ -20,9 +20,11 @@ def contents(result: Result) -> dict[str, Any]:
     spec = grid.spec.model_dump(exclude_none=True)
     there = files(result.folder)
     parts = [there[part_name(grid, part)] for part in result.parts]
-    about = read_about(result.folder, parts[0].base_name)
+    about = read_metadata(result.folder, parts[0].base_name)
     names = (part.base_name for part in parts)
-    methods = pooled(lambda name: read_about(result.folder, name)["method"].split(" and "), names)
+    methods = pooled(
+        lambda name: read_metadata(result.folder, name)["method"].split(" and "), names
+    )
     written = sorted(part.mtime_ns / 1e9 for part in parts)
     given = [(table, name) for table in ("task", "stop") for name in spec[table]]
     return {

@@ -16,12 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweep.errors import SpecError, SweepError
+from sweep.errors import SweepError
 from sweep.experiment.grid import Grid
 from sweep.neuron.problem import Status
 from sweep.resources import usable_cpus
 from sweep.store.folder import Folder, open_file, open_folder, retried, unreachable
-from sweep.store.parts import faults, part_name, read_spec
+from sweep.store.parts import part_name, read_spec, usable_parts
+from sweep.store.reading import read_rows
 from sweep.store.schema import ROW_GROUP
 
 Item = TypeVar("Item")
@@ -87,22 +88,10 @@ def open_result(folder: str | Path | Folder, *, skip_damaged: bool = False) -> R
     """
     folder = open_folder(folder)
     grid = Grid(read_spec(folder))
-    wrong = faults(folder, grid, every_byte=skip_damaged)
-    missing = tuple(part for part, fault in wrong.items() if fault == "is missing")
-    if len(missing) == grid.parts:
-        raise SpecError(f"{folder}: has no parts yet; `sweep run` computes them")
-    damaged = [
-        f"{part_name(grid, part)} {wrong[part]}" for part in sorted(wrong.keys() - set(missing))
-    ]
-    if damaged and not skip_damaged:
-        raise SweepError(
-            f"{folder}: {', '.join(damaged)}; --skip-damaged goes on without, "
-            "`sweep run` computes such parts anew"
-        )
-    parts = tuple(part for part in range(grid.parts) if part not in wrong)
-    if not parts:
-        raise SweepError(f"{folder}: no part can be read: {', '.join(damaged)}")
-    return Result(folder, grid, parts, missing, tuple(damaged))
+    advice = "--skip-damaged goes on without, "
+    return Result(
+        folder, grid, *usable_parts(folder, grid, skip_damaged=skip_damaged, advice=advice)
+    )
 
 
 def reduced(
@@ -165,23 +154,27 @@ def read(result: Result, cells: range, columns: Sequence[str]) -> Columns:
         A part cannot be read.
     """
     pieces: list[Columns] = []
+    names = [*columns, "status"] if "epochs" in columns else list(columns)
     for part in _parts_of(result, cells):
-        whole = result.grid.part(part)
-        name = part_name(result.grid, part)
-        inside = range(max(cells.start, whole.start), min(cells.stop, whole.stop))
+        whole, folder, grid = result.grid.part(part), result.folder, result.grid
+        path = folder / part_name(grid, part)
+        rows = range(max(cells.start - whole.start, 0), min(cells.stop, whole.stop) - whole.start)
         try:
-            first, here = inside.start - whole.start, result.folder
-            pieces += retried(lambda: list(_rows(here, name, first, len(inside), columns)))  # noqa: B023
+            pieces += retried(lambda: list(read_rows(folder, grid, part, rows, names)))  # noqa: B023
         except FileNotFoundError:
-            raise SweepError(f"{result.folder / name}: is gone") from None
+            raise SweepError(f"{path}: is gone") from None
         except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
-            far = unreachable(result.folder, error)
-            if far:
-                raise SweepError(f"{result.folder / name}: cannot be read: {far}") from None
-            why = (str(error).splitlines() or [""])[0]
+            reason = unreachable(folder, error)
+            if reason:
+                raise SweepError(f"{path}: cannot be read: {reason}") from None
+            reason = (str(error).splitlines() or [""])[0]
             raise SweepError(
-                f"{result.folder / name}: is damaged ({why}); --skip-damaged goes on without it"
+                f"{path}: is damaged ({reason}); --skip-damaged goes on without it"
             ) from error
+    if "epochs" in columns:
+        for piece in pieces:
+            converged = piece.pop("status") == Status.converged
+            piece["epochs"] = np.where(converged, piece["epochs"], np.inf)
     if len(pieces) == 1:
         return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in columns}
@@ -226,36 +219,3 @@ def _row_groups(result: Result) -> Iterator[range]:
 def _parts_of(result: Result, cells: range) -> range:
     each = result.grid.part_rows
     return range(cells.start // each, -(-cells.stop // each))
-
-
-def _rows(
-    folder: Folder, name: str, first: int, count: int, columns: Sequence[str]
-) -> Iterator[Columns]:
-    """Yield the rows from `first`, by row group."""
-    names = [*columns, "status"] if "epochs" in columns else list(columns)
-    with open_file(folder, name) as source:
-        file = pq.ParquetFile(source, page_checksum_verification=True)
-        start = 0
-        for group in range(file.num_row_groups):
-            stop = start + file.metadata.row_group(group).num_rows
-            if start < first + count and stop > first:
-                low, high = max(first - start, 0), min(first + count, stop) - start
-                table = file.read_row_group(group, columns=names, use_threads=False)
-                found = {name: _numbers(table[name])[low:high] for name in names}
-                if "epochs" in columns:
-                    converged = found.pop("status") == Status.converged
-                    found["epochs"] = np.where(converged, found["epochs"], np.inf)
-                yield found
-            start = stop
-
-
-def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Return a column as an array: its numbers, or for the status its codes."""
-    array = column.combine_chunks()
-    array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
-    if not isinstance(array, pa.DictionaryArray):
-        return np.asarray(array)
-    # In whatever order Parquet met them.
-    codes = np.array([Status[name] for name in array.dictionary.to_pylist()], np.int8)
-    taken: npt.NDArray[np.int8] = codes[np.asarray(array.indices)]
-    return taken

@@ -1,4 +1,4 @@
-"""The parts of a result in their folder: which there are, and what is wrong with them."""
+"""The parts of a result in their folder: which exist, which are usable, and the others' faults."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from enum import Enum
 from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ from sweep.errors import SpecError, SweepError, printable, short
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec, differences
 from sweep.resources import usable_cpus
-from sweep.store.checksum import checksum_state, footer_checksum_state
+from sweep.store.checksum import State, checksum_state, footer_checksum_state
 from sweep.store.folder import (
     Folder,
     files,
@@ -43,18 +44,42 @@ from sweep.store.schema import (
 )
 
 __all__ = [
+    "Fault",
+    "FaultKind",
+    "UsableParts",
     "check",
+    "fault_lines",
     "faults",
     "foreign_files",
     "part_name",
     "prepare",
-    "read_about",
+    "read_metadata",
     "read_spec",
+    "refuse_older",
+    "usable_parts",
     "valid_parts",
 ]
 
 SPEC_FILE = "spec.toml"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+class FaultKind(Enum):
+    """What is the matter with a part's file."""
+
+    missing = "missing"
+    damaged = "damaged"
+    foreign = "foreign"  # valid, of another sweep or with other values of an axis
+
+
+class Fault(NamedTuple):
+    """Why a part cannot be used; the message goes on after the file's name."""
+
+    kind: FaultKind
+    message: str
+
+
+MISSING, DAMAGED = Fault(FaultKind.missing, "is missing"), Fault(FaultKind.damaged, "is damaged")
 
 # Parts are runs of cells in the grid's order, and a longer axis moves every cell behind it.
 _LONGER = "; to extend an axis, run its new values alone into a folder of their own, and read both"
@@ -77,10 +102,10 @@ def prepare(folder: Folder, spec: Spec) -> None:
         The disk is full.
     """
     make(folder)
-    there = files(folder)
-    if SPEC_FILE in there:
+    listing = files(folder)
+    if SPEC_FILE in listing:
         _refuse_another(folder, spec)
-    elif any(fnmatch(name, "part-*.parquet") for name in there):
+    elif any(fnmatch(name, "part-*.parquet") for name in listing):
         raise SpecError(f"{folder}: has parts but no {SPEC_FILE}; choose another folder")
     else:
         try:
@@ -95,14 +120,14 @@ def prepare(folder: Folder, spec: Spec) -> None:
             raise SpecError(str(error)) from None
         # An object store writes over what another run wrote a moment before, or a moment later.
         _refuse_another(folder, spec)
-    remove_unfinished(folder, there)
+    remove_unfinished(folder, listing)
 
 
 def _refuse_another(folder: Folder, spec: Spec) -> None:
-    found = differences(spec, read_spec(folder))
-    if found:
-        hint = _LONGER if any(each.startswith("axes.") for each in found) else ""
-        raise SpecError(f"{folder}: holds another sweep: {'; '.join(found)}{hint}")
+    different = differences(spec, read_spec(folder))
+    if different:
+        hint = _LONGER if any(field.startswith("axes.") for field in different) else ""
+        raise SpecError(f"{folder}: holds another sweep: {'; '.join(different)}{hint}")
 
 
 def read_spec(folder: Folder) -> Spec:
@@ -120,8 +145,8 @@ def read_spec(folder: Folder) -> Spec:
     return Spec.parse(text, folder / SPEC_FILE)
 
 
-def read_about(folder: Folder, name: str) -> dict[str, Any]:
-    """Return what a part's file says of itself, and how many rows are in it.
+def read_metadata(folder: Folder, name: str) -> dict[str, Any]:
+    """Return the metadata of a part's file, with its columns and numbers of rows.
 
     Raises
     ------
@@ -132,9 +157,9 @@ def read_about(folder: Folder, name: str) -> dict[str, Any]:
         footer = _footer(folder, name)
         if footer is None:
             footer = read_file(folder, name)
-            if checksum_state(footer) == "damaged":
-                raise ValueError("its checksum does not hold")
-        return _about(footer)
+            if checksum_state(footer) is State.damaged:
+                raise ValueError("its checksum does not match")
+        return _metadata(footer)
     except _UNREADABLE as error:
         raise SweepError(f"{folder / name}: is damaged: {error}") from None
 
@@ -146,7 +171,7 @@ TAIL, LONGEST_FOOTER = 2**16, 2**24
 
 
 def _footer(folder: Folder, name: str) -> bytes | None:
-    """Return the footer of a part, as the end of a file; None if no seal says that it is whole."""
+    """Return a part's footer, the end of its file; None if no checksum says that it is valid."""
     tail = read_end(folder, name, TAIL)
     length = int.from_bytes(tail[-8:-4], "little") + 8
     if length > len(tail) == TAIL:
@@ -154,74 +179,84 @@ def _footer(folder: Folder, name: str) -> bytes | None:
     if length > len(tail):
         return None
     footer = tail[-length:]
-    return footer if footer_checksum_state(footer) == "whole" else None
+    return footer if footer_checksum_state(footer) is State.valid else None
 
 
-def _about(content: bytes) -> dict[str, Any]:
-    """Return what a file says of itself, and what is in it, by its footer at the end of bytes."""
+def _metadata(content: bytes) -> dict[str, Any]:
+    """Return our metadata, columns and numbers of rows, from a footer at the end of bytes."""
     footer = pq.read_metadata(pa.BufferReader(b"PAR1" + content))
-    about = json.loads((footer.metadata or {}).get(METADATA_KEY, b"{}"))
+    metadata = json.loads((footer.metadata or {}).get(METADATA_KEY, b"{}"))
     columns = [(column.name, column.physical_type) for column in footer.schema]
     groups = [footer.row_group(k).num_rows for k in range(footer.num_row_groups)]
-    return {**about, "rows written": footer.num_rows, "columns": columns, "groups": groups}
+    return {**metadata, "rows written": footer.num_rows, "columns": columns, "groups": groups}
 
 
-def _fault(folder: Folder, grid: Grid, part: int, every_byte: bool) -> str | None:
-    """Return what is wrong with a part's file that is there, or None.
+def _fault(folder: Folder, grid: Grid, part: int, every_byte: bool) -> Fault | None:
+    """Return why a part's file cannot be used; None if it can.
 
     Raises
     ------
     SpecError
-        It is whole, of another version of the format.
+        It is valid, of another version of the format.
     """
     name = part_name(grid, part)
     try:
         if not every_byte:
             with suppress(*_UNREADABLE):
                 footer = _footer(folder, name)
-                if footer is not None and _belongs(grid, part, _about(footer)):
+                if footer is not None and _belongs(grid, part, _metadata(footer)):
                     return None
         content = read_file(folder, name)
         state = checksum_state(content)
-        if state == "damaged":
-            return "is damaged"
-        about = _about(content)
+        if state is State.damaged:
+            return DAMAGED
+        metadata = _metadata(content)
     except FileNotFoundError:
-        return "is missing"
+        return MISSING
     except _UNREADABLE:
-        return "is damaged"
-    theirs = about.get("format", FORMAT)
-    if theirs not in range(OLDEST, FORMAT + 1):
+        return DAMAGED
+    written_format = metadata.get("format", FORMAT)
+    if written_format not in range(OLDEST, FORMAT + 1):
         raise SpecError(
-            f"{folder / name}: has format {short(theirs)}, this version of sweep reads formats "
-            f"{OLDEST} to {FORMAT}; choose another folder, or the version that wrote it "
-            f"({about.get('versions', {}).get('neuron-sweep', 'unknown')})"
+            f"{folder / name}: has format {short(written_format)}, this version of sweep reads "
+            f"formats {OLDEST} to {FORMAT}; choose another folder, or the version that wrote it "
+            f"({metadata.get('versions', {}).get('neuron-sweep', 'unknown')})"
         )
-    if state == "unsealed" and "id" in about:
-        return "is damaged"
-    return None if _belongs(grid, part, about) else _stranger(grid, about)
+    if state is State.absent and "id" in metadata:
+        return DAMAGED
+    if _belongs(grid, part, metadata):
+        return None
+    return Fault(FaultKind.foreign, _why_foreign(grid, metadata))
 
 
-_PHYSICAL = {pa.float64(): "DOUBLE", pa.int32(): "INT32", NAMES: "BYTE_ARRAY"}
+# Parquet's physical types of what a schema may hold.
+_PHYSICAL = {
+    pa.float64(): "DOUBLE",
+    pa.int64(): "INT64",
+    pa.int32(): "INT32",
+    pa.int8(): "INT32",
+    pa.bool_(): "BOOLEAN",
+    NAMES: "BYTE_ARRAY",
+}
 
 
-def _belongs(grid: Grid, part: int, about: dict[str, Any]) -> bool:
-    """Say whether a part is one of a grid, by what its file says of itself."""
+def _belongs(grid: Grid, part: int, metadata: dict[str, Any]) -> bool:
+    """Say whether a part is one of a grid, by the metadata of its file."""
     rows = len(grid.part(part))
-    ours: dict[str, Any] = {
+    expected: dict[str, Any] = {
         "part": part,
         "rows": rows,
         "rows written": rows,
-        "columns": [(each.name, _PHYSICAL[each.type]) for each in schema(grid)],
+        "columns": [(field.name, _PHYSICAL[field.type]) for field in schema(grid)],
         "groups": [min(ROW_GROUP, rows - first) for first in range(0, rows, ROW_GROUP)],
     }
-    if not isinstance(about.get("method"), str) or not isinstance(about.get("versions"), dict):
+    if not (isinstance(metadata.get("method"), str) and isinstance(metadata.get("versions"), dict)):
         return False
-    if about.get("format") == FORMAT:
-        ours |= {"format": FORMAT, "id": grid.spec.id, "axes": grid.hashes}
-    elif about.get("format") != 2 or _id_of(about.get("spec")) != grid.spec.id:
+    if metadata.get("format") == FORMAT:
+        expected |= {"format": FORMAT, "id": grid.spec.id, "axes": grid.hashes}
+    elif metadata.get("format") != 2 or _id_of(metadata.get("spec")) != grid.spec.id:
         return False  # the ids of format 2 were hashes of another kind
-    return ours.items() <= about.items()
+    return expected.items() <= metadata.items()
 
 
 @lru_cache(maxsize=64)
@@ -232,17 +267,20 @@ def _id_of(toml: str | None) -> str | None:
         return None
 
 
-def _stranger(grid: Grid, about: dict[str, Any]) -> str:
-    """Say what a part is that is whole and does not belong to a grid."""
-    theirs, written = about.get("axes", {}), about.get("versions", {})
-    other = [name for name, each in grid.hashes.items() if theirs.get(name) != each]
-    if about.get("id") != grid.spec.id or not other:
+def _why_foreign(grid: Grid, metadata: dict[str, Any]) -> str:
+    """Say why a valid part does not belong to a grid."""
+    written_axes, written_by = metadata.get("axes", {}), metadata.get("versions", {})
+    axes = [name for name, digest in grid.hashes.items() if written_axes.get(name) != digest]
+    if metadata.get("id") != grid.spec.id or not axes:
         return "belongs to another sweep"
-    here = versions(grid).items()
-    by = [f"{k} {written.get(k)}, here {v}" for k, v in here if written.get(k) != v]
+    different = [
+        f"{package} {written_by.get(package)}, here {version}"
+        for package, version in versions(grid).items()
+        if written_by.get(package) != version
+    ]
     return (
-        f"has other values of {', '.join(other)} than this machine computes "
-        f"(it was written with {'; '.join(by) or 'the same versions'})"
+        f"has other values of {', '.join(axes)} than this machine computes "
+        f"(it was written with {'; '.join(different) or 'the same versions'})"
     )
 
 
@@ -252,13 +290,13 @@ def faults(
     parts: Iterable[int] | None = None,
     *,
     every_byte: bool = True,
-) -> dict[int, str]:
-    """Return what is wrong with each part's file that is not there and whole.
+) -> dict[int, Fault]:
+    """Return the fault of each part that cannot be used.
 
     Parameters
     ----------
     parts
-        Look into these (default: all); of the others only those are named that are not there.
+        Read these (default: all); of the others only the missing ones are reported.
     every_byte
         Read the files whole; else their footers only, which finds what was cut off or written
         over, not what changed within.
@@ -268,44 +306,92 @@ def faults(
     SpecError
         A part is of another version of the format.
     """
-    there = files(folder)
-    found = {part: "is missing" for part in range(grid.parts) if part_name(grid, part) not in there}
-    look = [part for part in (range(grid.parts) if parts is None else parts) if part not in found]
+    listing = files(folder)
+    found = {part: MISSING for part in range(grid.parts) if part_name(grid, part) not in listing}
+    to_read = [p for p in (range(grid.parts) if parts is None else parts) if p not in found]
     # Object stores answer each request late, but many at once.
     threads = usable_cpus() if folder.local else max(16, usable_cpus())
     pool = ThreadPoolExecutor(threads)
     try:
-        told = pool.map(lambda part: _fault(folder, grid, part, every_byte), look)
+        checked = pool.map(lambda part: _fault(folder, grid, part, every_byte), to_read)
         quiet = True if sys.stderr is None else None  # None: where it is no terminal
-        bar = tqdm(told, "checking", len(look), leave=False, unit="parts", disable=quiet, delay=1)
-        found |= {part: fault for part, fault in zip(look, bar, strict=True) if fault}
+        bar = tqdm(
+            checked, "checking", len(to_read), leave=False, unit="parts", disable=quiet, delay=1
+        )
+        found |= {part: fault for part, fault in zip(to_read, bar, strict=True) if fault}
     finally:
         pool.shutdown(cancel_futures=True)
     return dict(sorted(found.items()))
 
 
-def valid_parts(folder: Folder, grid: Grid, ours: Iterable[int] | None = None) -> set[int]:
-    """Return the parts that are there and whole; those not `ours`, if given, that are there.
+def valid_parts(folder: Folder, grid: Grid, parts: Iterable[int] | None = None) -> set[int]:
+    """Return which of the given parts are valid, and which of the others exist.
 
-    Every byte is read: to check a part costs a ninth of computing it, or much less (seal.py). Of an
-    object store, which checks its objects itself and is far away, only the footers.
+    Every byte is read: to check a part costs a ninth of computing it, or much less (checksum.py).
+    Of an object store, which checks its objects itself and is far away, only the footers.
     """
-    return set(range(grid.parts)) - faults(folder, grid, ours, every_byte=folder.local).keys()
+    return set(range(grid.parts)) - faults(folder, grid, parts, every_byte=folder.local).keys()
 
 
-def refuse_older(folder: Folder, grid: Grid, standing: Iterable[int]) -> None:
+class UsableParts(NamedTuple):
+    """The parts that can be read, those not computed yet, and the faults of the others."""
+
+    parts: tuple[int, ...]
+    missing: tuple[int, ...]
+    left_out: tuple[str, ...]
+
+
+def usable_parts(
+    folder: Folder, grid: Grid, *, skip_damaged: bool = False, advice: str = ""
+) -> UsableParts:
+    """Return the parts that can be read; some may be missing.
+
+    Parameters
+    ----------
+    skip_damaged
+        Leave out parts that cannot be used; every byte is read to find them.
+    advice
+        What else to do about damaged parts, for the error.
+
+    Raises
+    ------
+    SpecError
+        There is no part yet.
+    SweepError
+        Parts are damaged or foreign; all are named.
+    """
+    found = faults(folder, grid, every_byte=skip_damaged)
+    missing = tuple(part for part, fault in found.items() if fault.kind is FaultKind.missing)
+    if len(missing) == grid.parts:
+        raise SpecError(f"{folder}: has no parts yet; `sweep run` computes them")
+    unusable = [
+        f"{part_name(grid, part)} {fault.message}"
+        for part, fault in found.items()
+        if fault.kind is not FaultKind.missing
+    ]
+    if unusable and not skip_damaged:
+        raise SweepError(
+            f"{folder}: {', '.join(unusable)}; {advice}`sweep run` computes such parts anew"
+        )
+    parts = tuple(part for part in range(grid.parts) if part not in found)
+    if not parts:
+        raise SweepError(f"{folder}: no part can be read: {', '.join(unusable)}")
+    return UsableParts(parts, missing, tuple(unusable))
+
+
+def refuse_older(folder: Folder, grid: Grid, parts: Iterable[int]) -> None:
     """Raise SpecError if parts are of an older format, whose axes may hold other values than ours.
 
-    One run writes them all, so the first that can be read tells.
+    One run writes them all, so the first that can be read decides.
     """
-    for part in standing:
+    for part in parts:
         try:
-            theirs = read_about(folder, part_name(grid, part)).get("format", FORMAT)
+            written = read_metadata(folder, part_name(grid, part)).get("format", FORMAT)
         except SweepError:  # damaged, and another shard's to compute
             continue
-        if theirs < FORMAT:
+        if written < FORMAT:
             raise SpecError(
-                f"{folder}: holds parts of format {theirs}, which this version of sweep reads and "
+                f"{folder}: holds parts of format {written}, which this version of sweep reads and "
                 "does not add to; run the sweep into another folder"
             )
         return
@@ -320,12 +406,26 @@ def foreign_files(folder: Folder, grid: Grid) -> list[str]:
 
 
 def check(folder: str | Path | Folder) -> list[str]:
-    """Return what is wrong with a folder of results, a line for each file; empty if nothing is.
+    """Return the faults of a folder of results, a line for each file; empty if there are none.
 
     Every byte of every part is read.
+
+    Examples
+    --------
+    >>> import sweep, tempfile
+    >>> axes = {"w": [0.6, 2.0], "b": [0.9, 2.0], "learning_rate": [0.15], "cost": ["quadratic"]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = sweep.run(sweep.Spec(axes=axes), folder)
+    ...     sweep.check(folder)
+    []
     """
     folder = open_folder(folder)
     grid = Grid(read_spec(folder))
-    wrong = [f"{part_name(grid, part)} {fault}" for part, fault in faults(folder, grid).items()]
-    found = [printable(name) for name in foreign_files(folder, grid)]
-    return wrong + [f"{name} is no part of this sweep" for name in found]
+    return fault_lines(folder, grid, faults(folder, grid))
+
+
+def fault_lines(folder: Folder, grid: Grid, found: dict[int, Fault]) -> list[str]:
+    """Return a line for each part with a fault, and for each file that is no part."""
+    lines = [f"{part_name(grid, part)} {fault.message}" for part, fault in found.items()]
+    foreign = [printable(name) for name in foreign_files(folder, grid)]
+    return lines + [f"{name} is no part of this sweep" for name in foreign]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from sweep.experiment.grid import Grid
 from sweep.experiment.labels import meant
 from sweep.neuron.problem import Status, check_choice
 from sweep.resources import free_memory
-from sweep.store.folder import Folder, open_folder, retried, unreachable
-from sweep.store.parts import faults, part_name, read_spec
-from sweep.store.schema import axis_column, schema
+from sweep.store.folder import Folder, open_file, open_folder, retried, unreachable
+from sweep.store.parts import part_name, read_spec, usable_parts
+from sweep.store.schema import axis_column, names_of, schema
 
 __all__ = ["Condition", "chosen", "condition_on", "load", "open_parts", "read", "resolved", "scan"]
 
@@ -74,21 +74,12 @@ def load(
     names = chosen(columns, dataset.schema.names)
     found = read(folder, grid, dataset, names, condition_on(where, grid))
     for name in found.keys() & {"cost", "status"}:
-        found[name] = pd.Categorical.from_codes(found[name], _names(grid)[name])
+        found[name] = pd.Categorical.from_codes(found[name], names_of(grid)[name])
     return pd.DataFrame(found, copy=False)
 
 
 def open_parts(folder: Folder, grid: Grid) -> pads.Dataset:
-    """Return the parts that are there; none may be damaged or another sweep's."""
-    wrong = faults(folder, grid, every_byte=False)
-    damaged = [
-        f"{part_name(grid, part)} {fault}" for part, fault in wrong.items() if fault != "is missing"
-    ]
-    if damaged:
-        raise SweepError(f"{folder}: {', '.join(damaged)}; `sweep run` computes such parts anew")
-    there = [part for part in range(grid.parts) if part not in wrong]
-    if not there:
-        raise SpecError(f"{folder}: has no parts yet; `sweep run` computes them")
+    """Return the parts that exist as one dataset; none may be damaged or another sweep's."""
     how = pads.ParquetFileFormat(
         default_fragment_scan_options=pads.ParquetFragmentScanOptions(
             page_checksum_verification=True
@@ -98,7 +89,7 @@ def open_parts(folder: Folder, grid: Grid) -> pads.Dataset:
         how.make_fragment(
             f"{folder.path}/{part_name(grid, part)}", folder.filesystem, _known(grid, part)
         )
-        for part in there
+        for part in usable_parts(folder, grid).parts
     ]
     return pads.FileSystemDataset(fragments, schema(grid), how, folder.filesystem)
 
@@ -118,11 +109,6 @@ def _known(grid: Grid, part: int) -> pads.Expression:
             break
         known = known & (pads.field(name) == grid.values[name][low].item())
     return known
-
-
-def _names(grid: Grid) -> dict[str, list[str]]:
-    """Return the names that stand in the columns of names, in their order."""
-    return {"cost": grid.values["cost"].tolist(), "status": [each.name for each in Status]}
 
 
 def chosen(columns: Sequence[str] | None, known: Sequence[str]) -> list[str]:
@@ -178,7 +164,7 @@ def _resolved(condition: Any, grid: Grid) -> Condition:
     several, field = how in ("in", "not in"), f"where: {column} {how}"
     if several and (isinstance(value, str) or not isinstance(value, (Collection, np.ndarray))):
         raise SpecError(f"{field} {short(value)}: must be a list of values")
-    names = _names(grid).get(column)
+    names = names_of(grid).get(column)
     if names and how in ORDERED:
         raise SpecError(f"{field} {short(value)}: names have no order; use == or in")
     listed: list[Any] = (
@@ -216,7 +202,7 @@ def read(
     part, 0.7 GiB.
     """
     types = {
-        name: np.int8 if name in _names(grid) else kind.to_pandas_dtype()
+        name: np.int8 if name in names_of(grid) else kind.to_pandas_dtype()
         for name, kind in zip(dataset.schema.names, dataset.schema.types, strict=True)
         if name in names
     }
@@ -240,12 +226,31 @@ def _fill(
     found: dict[str, NDArray[Any]], grid: Grid, dataset: pads.Dataset, condition: pads.Expression
 ) -> None:
     row = 0
+    names = names_of(grid)
     for batch in dataset.to_batches(
         columns=list(found), filter=condition, batch_readahead=1, fragment_readahead=1
     ):
         for name, column in found.items():
-            column[row : row + len(batch)] = _numbers(batch[name], _names(grid).get(name))
+            column[row : row + len(batch)] = decode(batch[name], names.get(name))
         row += len(batch)
+
+
+def read_rows(
+    folder: Folder, grid: Grid, part: int, rows: range, columns: Sequence[str]
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield columns of some rows of a part, by row group; names as their codes."""
+    names = names_of(grid)
+    with open_file(folder, part_name(grid, part)) as source:
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        start = 0
+        for group in range(file.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            if start < rows.stop and stop > rows.start:
+                here = slice(max(rows.start - start, 0), min(rows.stop, stop) - start)
+                table = file.read_row_group(group, columns=list(columns), use_threads=False)
+                chunks = {name: table[name].combine_chunks() for name in columns}
+                yield {name: decode(chunks[name], names.get(name))[here] for name in columns}
+            start = stop
 
 
 def _refuse_too_large(folder: Folder, rows: int, types: dict[str, Any]) -> None:
@@ -259,9 +264,13 @@ def _refuse_too_large(folder: Folder, rows: int, types: dict[str, Any]) -> None:
         )
 
 
-def _numbers(column: pa.Array, names: list[str] | None) -> NDArray[Any]:
+def decode(column: pa.Array | pa.ChunkedArray, names: list[str] | None) -> NDArray[Any]:
+    """Return a column as an array; where it holds names, as their codes in `names`."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0)
     if names is None:
         return np.asarray(column)
-    there = [names.index(name) for name in column.dictionary.to_pylist()]  # in any order
-    codes: NDArray[Any] = np.array(there, np.int8)[np.asarray(column.indices)]
+    # Parquet's dictionary has the names in whatever order it met them.
+    known = np.array([names.index(name) for name in column.dictionary.to_pylist()], np.int8)
+    codes: NDArray[Any] = known[np.asarray(column.indices)]
     return codes

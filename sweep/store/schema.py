@@ -1,4 +1,4 @@
-"""The columns of a result, declared once, and what stands in each file's metadata."""
+"""The Parquet schema of a result, and the metadata in each file's footer."""
 
 from __future__ import annotations
 
@@ -15,37 +15,39 @@ from numpy.typing import NDArray
 
 from sweep import __version__
 from sweep.experiment.grid import Grid
-from sweep.kernels.results import TrainResult
-from sweep.neuron.problem import Status
-from sweep.store.checksum import BLANK, FOOTER_KEY, SEAL_KEY
+from sweep.kernels.results import COLUMNS, TrainResult
+from sweep.store.checksum import BLANK, CHECKSUM_KEY, FOOTER_KEY
 
 __all__ = [
-    *(
-        "FORMAT",
-        "METADATA_KEY",
-        "OLDEST",
-        "axis_column",
-        "metadata",
-        "packages",
-        "schema",
-        "table",
-        "versions",
-    ),
+    "FORMAT",
+    "METADATA_KEY",
+    "NAMES",
+    "OLDEST",
+    "ROW_GROUP",
+    "axis_column",
+    "axis_description",
+    "metadata",
+    "names_of",
+    "packages",
+    "schema",
+    "table",
+    "versions",
 ]
 
-# 2: a seal in each file. 3: a seal of the footer, hashes of the axes' values; ids leave defaults
-# out. Readers take all from OLDEST on.
+# 2: a checksum in each file. 3: a checksum of the footer, hashes of the axes' values; ids leave
+# defaults out. Readers take all from OLDEST on.
 FORMAT, OLDEST = 3, 2
 METADATA_KEY = b"sweep"
 
 NAMES = pa.dictionary(pa.int8(), pa.string())
 
-# What is known of each cell besides where it lies on the axes.
-MEASURED: Mapping[str, pa.DataType] = {
-    "initial_error": pa.float64(),
-    "epochs": pa.int32(),
-    "status": NAMES,
-    "final_error": pa.float64(),
+# What an axis' column holds, beside the starts w and b.
+AXES = {
+    "cost": "cost function that training descends",
+    "learning_rate": "learning rate of gradient descent",
+    "x": "input of the one sample",
+    "y": "target of the one sample",
+    "tolerance": "error at which a neuron has converged",
 }
 
 
@@ -56,16 +58,40 @@ def axis_column(axis: str) -> str:
     return f"w0_{axis[1:]}" if axis[0] == "w" else axis
 
 
+def axis_description(axis: str) -> str:
+    """Return what the column of an axis holds."""
+    if axis == "b":
+        return "bias at the start"
+    return AXES.get(axis) or f"weight{f' of input {axis[1:]}' if axis[1:] else ''} at the start"
+
+
 def schema(grid: Grid) -> pa.Schema:
-    """Return the columns of a sweep's result: its axes, then what was measured."""
+    """Return the columns of a sweep's result: its axes, then those that `COLUMNS` declares."""
     axes = [*grid.outer_names, *grid.start_names]
-    fields = [(axis_column(axis), NAMES if axis == "cost" else pa.float64()) for axis in axes]
-    return pa.schema([pa.field(*field, nullable=False) for field in (*fields, *MEASURED.items())])
+    fields = [
+        _field(axis_column(axis), NAMES if axis == "cost" else pa.float64(), axis_description(axis))
+        for axis in axes
+    ]
+    for name, column in COLUMNS.items():
+        stored = NAMES if column.names else pa.from_numpy_dtype(column.dtype or np.float64)
+        fields.append(_field(name, stored, column.description, column.unit))
+    return pa.schema(fields)
+
+
+def _field(name: str, stored: pa.DataType, description: str, unit: str = "1") -> pa.Field:
+    about = {"description": description, "unit": unit}
+    return pa.field(name, stored, nullable=False, metadata=about)
+
+
+def names_of(grid: Grid) -> dict[str, list[str]]:
+    """Return the columns that hold names, and the names in the order of their codes."""
+    coded = {name: list(column.names) for name, column in COLUMNS.items() if column.names}
+    return {"cost": grid.values["cost"].tolist(), **coded}
 
 
 ROW_GROUP = 2**20
 
-# A spec longer than this stands in its folder alone; parts have its id.
+# A longer spec is in the folder's spec.toml alone; parts have its id.
 LONGEST_SPEC = 10_000
 
 
@@ -87,7 +113,7 @@ def versions(grid: Grid) -> dict[str, str]:
 
 
 def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
-    """Return what a part's file says of itself."""
+    """Return the metadata of a part's file."""
     toml = grid.spec.toml()
     about = {
         "format": FORMAT,
@@ -101,18 +127,17 @@ def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
     }
     if len(toml) <= LONGEST_SPEC:
         about["spec"] = toml
-    return {METADATA_KEY: json.dumps(about).encode(), FOOTER_KEY: BLANK, SEAL_KEY: BLANK}
+    return {METADATA_KEY: json.dumps(about).encode(), FOOTER_KEY: BLANK, CHECKSUM_KEY: BLANK}
 
 
 def table(
     grid: Grid, part: int, axes: Mapping[str, NDArray[Any]], out: TrainResult, method: str
 ) -> pa.Table:
     """Return a part's axes and results as the table that is written."""
-    names = {"cost": list(map(str, grid.values["cost"])), "status": [s.name for s in Status]}
-    arrays = []
-    for name, values in (*axes.items(), *((name, getattr(out, name)) for name in MEASURED)):
+    names, arrays = names_of(grid), []
+    for name, values in (*axes.items(), *((name, getattr(out, name)) for name in COLUMNS)):
         array = _array(values)
-        if name in names:  # numbers of ours: Arrow need not look whether each is in range
+        if name in names:  # our own codes: Arrow need not check that each is in range
             array = pa.DictionaryArray.from_arrays(array, _strings(names[name]), safe=False)
         arrays.append(array)
     return pa.Table.from_arrays(

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from sweep.errors import SpecError, SweepError
 from sweep.experiment.grid import Grid
-from sweep.neuron.problem import Status
+from sweep.kernels.results import COLUMNS
 from sweep.store.folder import Folder, open_folder
 from sweep.store.parts import read_spec
 from sweep.store.reading import Condition, chosen, condition_on, open_parts, read, resolved
-from sweep.store.schema import MEASURED, axis_column
+from sweep.store.schema import axis_column, schema
 
 if TYPE_CHECKING:
     import xarray
@@ -62,7 +62,7 @@ def load_grid(
     folder = open_folder(folder)
     grid = Grid(read_spec(folder))
     dataset = open_parts(folder, grid)
-    names = chosen(columns, list(MEASURED))
+    names = chosen(columns, list(COLUMNS))
     if isinstance(where, pads.Expression):
         raise SpecError("where: must be a list of (axis, operator, value) here")
     condition = condition_on(where, grid)
@@ -78,11 +78,16 @@ def load_grid(
     shaped = {name: (tuple(sizes), found[name].reshape(tuple(sizes.values()))) for name in names}
     result = xarray.Dataset(shaped, coordinates)
     result.encoding["spec"] = grid.spec.toml()  # not an attribute, which would have to be the same
-    if "status" in names:
-        result.status.attrs = {
-            "flag_values": [int(each) for each in Status],
-            "flag_meanings": " ".join(each.name for each in Status),
-        }
+    fields = schema(grid)
+    for name, variable in result.variables.items():
+        if name in fields.names:
+            about = fields.field(name).metadata
+            variable.attrs = {"long_name": about[b"description"].decode()}
+            variable.attrs["units"] = about[b"unit"].decode()
+    for name in names:
+        if COLUMNS[name].names:
+            result[name].attrs["flag_values"] = list(range(len(COLUMNS[name].names)))
+            result[name].attrs["flag_meanings"] = " ".join(COLUMNS[name].names)
     return result
 
 
