@@ -332,7 +332,7 @@ def test_a_part_that_kills_its_workers():
     once_more = dask.config.set({"distributed.scheduler.allowed-failures": 1})
     says = r"part 0: 2 workers died while they computed it, the last at tcp://\S+; is their memory"
     with once_more, cluster.connected("", 1) as client, pytest.raises(sweep.SweepError, match=says):
-        list(tasks.evenly_spaced(client, die, [0], "part {}".format))
+        list(tasks.run_on_cluster(client, die, [0], "part {}".format))
 
 
 def test_few_tasks_are_under_way_however_many_parts_there_are():

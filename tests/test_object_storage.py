@@ -347,7 +347,7 @@ def test_parts_are_on_their_way_together_while_one_is_computed(bucket, server, m
     assert cable.together == 4  # parts, on one thread
 
 
-class Stumbling:
+class Failing:
     """A way to the server on which a share of the requests is answered 503, reset, or cut."""
 
     def __init__(self, port, share):
@@ -392,11 +392,11 @@ class Stumbling:
                 theirs.sendall(data)
 
 
-def test_a_store_that_stumbles_is_read_all_the_same(bucket, server, made, capsys):
+def test_a_store_with_transient_errors_is_read_all_the_same(bucket, server, made, capsys):
     spec = sweep.Spec.parse("part_rows = 81" + SPEC)
     sweep.run(spec, f"{bucket}/x")
     right = sweep.load(f"{bucket}/x")
-    way = Stumbling(server, 0.1)
+    way = Failing(server, 0.1)
     uri = f"{bucket}/x?endpoint_override={way.address}"
     assert sweep.load(uri).equals(right)
     assert sweep.check(uri) == []
@@ -411,14 +411,14 @@ def test_a_store_that_stumbles_is_read_all_the_same(bucket, server, made, capsys
 def test_a_store_that_is_overloaded_is_one_line_and_no_damage(bucket, server, monkeypatch, capsys):
     monkeypatch.setattr(store, "_WAITS", (0.1,))
     sweep.run(sweep.Spec.parse(SPEC), f"{bucket}/x")
-    way = Stumbling(server, 0.0)
+    way = Failing(server, 0.0)
     uri = f"{bucket}/x?endpoint_override={way.address}"
     way.draw.choice = lambda fates: "503"
     way.share = 1.0
     for command in (["info", uri, "--skip-damaged"], ["plot", uri], ["check", uri]):
         assert main(command) in (1, 2)
         said = capsys.readouterr()
-        assert "the store is overloaded or stumbles; try again later" in said.err
+        assert "the store is overloaded or failing; try again later" in said.err
         assert "damaged" not in said.out + said.err
         assert said.err.count("\n") == 1
     with pytest.raises(sweep.SweepError, match="overloaded"):

@@ -191,7 +191,9 @@ def test_load_reads_what_is_asked(whole):
     expected = frame[(frame.cost == "quadratic") & (frame.epochs > 50)]
     assert list(some) == ["w0", "epochs"]
     assert some.epochs.tolist() == expected.epochs.tolist()
-    with pytest.raises(sweep.SpecError, match="columns: 'epoch' is not there; known: cost"):
+    with pytest.raises(
+        sweep.SpecError, match="columns: 'epoch' is no column of this result; known: cost"
+    ):
         sweep.load(whole, columns=["epoch"])
 
 

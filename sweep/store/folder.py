@@ -1,6 +1,7 @@
 """The folder of a result: on this machine, or behind a URI that Arrow's filesystems take.
 
-All else sees files by their names in a folder: listed, read, opened, written whole.
+The rest of the package knows files by their names in a folder: it lists, reads, opens and writes
+them, each whole or not at all.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ with contextlib.suppress(ImportError):  # not on Windows
 __all__ = [
     "Folder",
     "files",
-    "make",
+    "make_folder",
     "open_file",
     "open_folder",
     "read_end",
@@ -77,23 +78,23 @@ class Folder:
         return isinstance(self.filesystem, pafs.LocalFileSystem)
 
 
-def open_folder(where: str | Path | Folder) -> Folder:
-    """Return the folder of a path or URI; nothing is asked of it yet, so it need not be there.
+def open_folder(location: str | Path | Folder) -> Folder:
+    """Return the folder of a path or URI; it is not accessed yet, so it need not exist.
 
     Raises
     ------
     SpecError
         The URI cannot be read, or its scheme is not known.
     """
-    if isinstance(where, Folder):
-        return where
+    if isinstance(location, Folder):
+        return location
     try:
-        text = os.fspath(where)
+        text = os.fspath(location)
         text.encode()
     except TypeError:
-        raise SpecError(f"{short(where)}: is no folder: must be a path or a URI") from None
+        raise SpecError(f"{short(location)}: is no folder: must be a path or a URI") from None
     except UnicodeEncodeError:
-        raise SpecError(f"{printable(where)}: is not UTF-8; Arrow takes no such names") from None
+        raise SpecError(f"{printable(location)}: is not UTF-8; Arrow takes no such names") from None
     if not text or "\0" in text:
         raise SpecError(f"{text!r}: names no folder")
     if re.match(rf"({'|'.join(STORES)}):/(?!/)", text):
@@ -106,8 +107,8 @@ def open_folder(where: str | Path | Folder) -> Folder:
     return Folder(filesystem, path, without_secrets(text), bool(secrets_of(text)))
 
 
-def make(folder: Folder) -> None:
-    """Make a folder if there is none; object stores know no folders.
+def make_folder(folder: Folder) -> None:
+    """Make a folder if there is none; object stores have no folders.
 
     Raises
     ------
@@ -141,7 +142,7 @@ def files(folder: Folder) -> dict[str, File]:
         It cannot be listed: what is wrong, and what to do.
     """
     try:
-        found = _listed_here(folder.path) if folder.local else retried(lambda: _listed(folder))
+        found = _list_local(folder.path) if folder.local else retried(lambda: _list_store(folder))
     except FileNotFoundError:
         return {}
     except (OSError, pa.ArrowException) as error:
@@ -149,54 +150,56 @@ def files(folder: Folder) -> dict[str, File]:
     return {file.base_name: file for file in found}
 
 
-def _listed_here(path: str) -> list[File]:  # Arrow's listing ends at a name that is not UTF-8
+def _list_local(path: str) -> list[File]:  # Arrow's listing ends at a name that is not UTF-8
     found = []
     with os.scandir(path) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):  # written by another run, and renamed
                 if entry.is_file():
-                    about = entry.stat()
-                    found.append(File(entry.name, about.st_size, about.st_mtime_ns))
+                    stat = entry.stat()
+                    found.append(File(entry.name, stat.st_size, stat.st_mtime_ns))
     return found
 
 
-def _listed(folder: Folder) -> list[File]:
-    # S3, if told to allow for it, takes a bucket that is missing for an empty one; Google's store
-    # raises an error of no kind of its own if not.
-    lenient = folder.filesystem.type_name != "s3"
-    selector = pafs.FileSelector(folder.path, allow_not_found=lenient)
+def _list_store(folder: Folder) -> list[File]:
+    # With allow_not_found S3 takes a missing bucket for an empty one; Google's store without it
+    # raises an error that cannot be told from others.
+    allow_not_found = folder.filesystem.type_name != "s3"
+    selector = pafs.FileSelector(folder.path, allow_not_found=allow_not_found)
     infos = folder.filesystem.get_file_info(selector)
     return [File(i.base_name, i.size, i.mtime_ns) for i in infos if i.is_file]
 
 
-# Seconds between tries of what may pass: some 30 in all.
+# Seconds between tries after transient errors: some 30 in all.
 _WAITS = (0.1, 0.5, 2.0, 5.0, 10.0, 12.0)
-_PASSING = re.compile(
+_TRANSIENT = re.compile(
     r"NETWORK|SLOW_DOWN|UNAVAILABLE|INTERNAL_FAILURE|TIMEOUT|THROTTL|HTTP status 5"
 )
-# Who is not there at all is not waited for: that is said within seconds.
-_NOBODY = re.compile(r"curlCode: (6|7|28)\b")
+# An unreachable host is reported within seconds.
+_UNREACHABLE = re.compile(r"curlCode: (6|7|28)\b")
 
 
 def retried(work: Callable[[], Result]) -> Result:
-    """Return what `work` returns, which reads from an object store; what passes is tried again."""
+    """Return work(), a read from an object store; transient errors are tried again."""
     for wait in (*_WAITS, None):
         try:
             return work()
         except (OSError, pa.ArrowException) as error:
             text = str(error)
-            if wait is None or not _PASSING.search(text) or _NOBODY.search(text):
+            if wait is None or not _TRANSIENT.search(text) or _UNREACHABLE.search(text):
                 raise
             time.sleep(wait)
     raise AssertionError("the last try returns or raises")
 
 
 def unreachable(folder: Folder, error: Exception) -> str | None:
-    """Say why what was read could not be fetched; None if it was, and is damaged."""
-    passing = _PASSING.search(str(error)) or re.search(r"AWS Error|curl|Google|Azure", str(error))
+    """Return why a file could not be fetched; None if it was, and is damaged."""
+    transient = _TRANSIENT.search(str(error)) or re.search(
+        r"AWS Error|curl|Google|Azure", str(error)
+    )
     if folder.local and not (isinstance(error, OSError) and error.errno):
         return None
-    return _reason(folder, error) if folder.local or passing else None
+    return _reason(folder, error) if folder.local or transient else None
 
 
 def open_file(folder: Folder, name: str) -> pa.NativeFile:
@@ -245,8 +248,8 @@ def _read(folder: Folder, name: str, work: Callable[[Any], Any], close: bool = T
         raise SweepError(f"{folder / name}: cannot be read: {_reason(folder, error)}") from None
 
 
-# A name of a file that is being written. Its writer holds a lock on it, by which a run that starts
-# tells it from what killed runs left; where a file system has no locks, by an hour's age.
+# Names of temporary files. A writer holds a lock on its file, by which a run that starts tells it
+# from those of killed runs; where a file system has no locks, by an hour's age.
 _UNFINISHED = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 _OLD = 3600.0
 
@@ -254,13 +257,13 @@ _OLD = 3600.0
 def write_whole(folder: Folder, name: str, content: Any, *, new: bool = False) -> None:
     """Write a file so that it appears whole or not at all, whatever happens between.
 
-    What passes (a network that fails, a temporary file that was swept away) is tried again. `new`
-    files are not written over where the file system can tell.
+    Transient errors (of a network; a temporary file that somebody removed) are tried again. With
+    `new` an existing file is not replaced, where the file system can tell.
 
     Raises
     ------
     FileExistsError
-        It is to be new, and there is one.
+        `new`, and the file exists.
     SweepError
         It cannot be written.
     """
@@ -278,7 +281,7 @@ def write_whole(folder: Folder, name: str, content: Any, *, new: bool = False) -
         except (OSError, pa.ArrowException) as error:
             number = getattr(error, "errno", None)
             gone = folder.local and number in (errno.ENOENT, errno.ESTALE)
-            if wait is None or not (gone or _PASSING.search(str(error))):
+            if wait is None or not (gone or _TRANSIENT.search(str(error))):
                 why = _reason(folder, error)
                 raise SweepError(f"{folder / name}: cannot be written: {why}") from error
             time.sleep(0.0 if gone else wait)
@@ -302,7 +305,7 @@ def _put_local(folder: Folder, name: str, content: Any, new: bool) -> None:
             _lock(file.fileno())
             file.write(content)
             file.flush()
-            with _where_there_is(errno.EINVAL, errno.ENOTSUP):
+            with _unsupported_ignored(errno.EINVAL, errno.ENOTSUP):
                 os.fsync(file.fileno())
             if new:
                 _link(temporary, path)
@@ -321,17 +324,17 @@ def _put_local(folder: Folder, name: str, content: Any, new: bool) -> None:
 
 
 @contextlib.contextmanager
-def _where_there_is(*lacking: int) -> Iterator[None]:
-    """Do without what a file system does not have."""
+def _unsupported_ignored(*numbers: int) -> Iterator[None]:
+    """Ignore errors that say that a file system lacks an operation."""
     try:
         yield
     except OSError as error:
-        if error.errno not in lacking:
+        if error.errno not in numbers:
             raise
 
 
 def _link(temporary: Path, path: Path) -> None:
-    """Give a file its name unless there is one; where there are no links, all the same."""
+    """Give a file its name unless that exists; also where a file system has no links."""
     try:
         path.hardlink_to(temporary)
     except FileExistsError:
@@ -343,7 +346,7 @@ def _link(temporary: Path, path: Path) -> None:
 
 
 def _lock(handle: int) -> bool | None:
-    """Lock a file and say whether that went; None where there are no locks."""
+    """Lock a file and return whether it succeeded; None where there are no locks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -354,7 +357,7 @@ def _lock(handle: int) -> bool | None:
 
 
 def remove_unfinished(folder: Folder, names: Iterable[str]) -> None:
-    """Remove what killed runs left of files that they were writing, out of a folder's names."""
+    """Remove the temporary files, among a folder's names, of runs that were killed."""
     for name in filter(_UNFINISHED.fullmatch, names) if folder.local else ():
         path = Path(folder.path) / name
         with contextlib.suppress(OSError), path.open("rb") as file:
@@ -365,7 +368,7 @@ def remove_unfinished(folder: Folder, names: Iterable[str]) -> None:
 
 
 def _reason(folder: Folder, error: Exception) -> str:
-    """Say in one line why a filesystem failed."""
+    """Return in one line why a filesystem failed."""
     number = getattr(error, "errno", None)
     if folder.local and number:
         return os.strerror(number)

@@ -1,4 +1,4 @@
-"""Object stores: a URI opened with limits to its patience, and what the errors mean."""
+"""Object stores: a URI opened with time limits, and what Arrow's errors mean."""
 
 from __future__ import annotations
 
@@ -24,9 +24,19 @@ _LOGIN = re.compile(r"^(\w+:/+)([^/?:@]*):(.*)@")
 _OPTION = re.compile(r"([?&;])([^=&;]*)=([^&;]*)")
 # Options whose values may be shown; any other may be a key, a token, or one's new name.
 _HARMLESS = {
-    *("region", "scheme", "endpoint", "endpoint_override", "connect_timeout", "request_timeout"),
-    *("anonymous", "retry_limit_seconds", "project_id", "default_bucket_location"),
-    *("allow_bucket_creation", "allow_bucket_deletion", "background_writes"),
+    "region",
+    "scheme",
+    "endpoint",
+    "endpoint_override",
+    "connect_timeout",
+    "request_timeout",
+    "anonymous",
+    "retry_limit_seconds",
+    "project_id",
+    "default_bucket_location",
+    "allow_bucket_creation",
+    "allow_bucket_deletion",
+    "background_writes",
     "force_virtual_addressing",
 }
 
@@ -36,11 +46,11 @@ def _is_secret(option: re.Match[str]) -> bool:
 
 
 def secrets_of(uri: str) -> list[str]:
-    """Return what in a URI nobody may see, as it stands there and as it is meant."""
+    """Return the secrets in a URI, as written there and unquoted."""
     login = _LOGIN.match(uri)
-    found = [login[3]] if login else []
-    found += [each[3] for each in _OPTION.finditer(uri) if _is_secret(each)]
-    return [form for each in found if each for form in {each, unquote(each)}]
+    secrets = [login[3]] if login else []
+    secrets += [option[3] for option in _OPTION.finditer(uri) if _is_secret(option)]
+    return [form for secret in secrets if secret for form in {secret, unquote(secret)}]
 
 
 def without_secrets(uri: str) -> str:
@@ -65,20 +75,21 @@ def open_uri(uri: str) -> tuple[pafs.FileSystem, str]:
             f"{name}: unknown scheme {short(scheme)}; known: {known}:// and plain paths"
         )
     try:
-        found = _s3(uri) if scheme == "s3" else pafs.FileSystem.from_uri(_patient(uri))
+        filesystem, path = (
+            _s3(uri) if scheme == "s3" else pafs.FileSystem.from_uri(_with_retry_limit(uri))
+        )
     except (OSError, pa.ArrowException, ValueError, TypeError) as error:
-        why = reason(error, STORES[scheme])
+        message = reason(error, STORES[scheme])
         for secret in secrets_of(uri):  # Arrow quotes what it was given
-            why = why.replace(secret, "***")
-        raise SpecError(f"{name}: {why}") from None
-    filesystem, path = found
+            message = message.replace(secret, "***")
+        raise SpecError(f"{name}: {message}") from None
     if not path.strip("/"):
         raise SpecError(f"{name}: names no bucket or folder")
     return filesystem, path.rstrip("/")
 
 
 def _s3(uri: str) -> tuple[pafs.FileSystem, str]:
-    """Open S3 as Arrow does from a URI, but with limits: its own let a silent host take 39 s.
+    """Open S3 as Arrow does from a URI, but with time limits: its own let a silent host take 39 s.
 
     All options of pyarrow.fs.S3FileSystem may stand in the query.
     """
@@ -100,22 +111,22 @@ def _s3(uri: str) -> tuple[pafs.FileSystem, str]:
     }
     for key in options.keys() & {"connect_timeout", "request_timeout"}:
         options[key] = float(options[key])
-    elsewhere = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if elsewhere:
-        options.setdefault("endpoint_override", elsewhere)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        options.setdefault("endpoint_override", endpoint)
     if bucket and not options.keys() & {"region", "endpoint_override"}:
         options["region"] = pafs.resolve_s3_region(bucket)
     return pafs.S3FileSystem(**options), unquote(f"{bucket}{parts.path}")
 
 
-def _patient(uri: str) -> str:
+def _with_retry_limit(uri: str) -> str:
     """Return a URI of Google's with a limit to its retries: its own is 15 minutes."""
     if not uri.startswith("g") or "retry_limit_seconds" in uri:
         return uri
     return f"{uri}{'&' if '?' in uri else '?'}retry_limit_seconds=10"
 
 
-# What a message of Arrow's holds, what it means, and what to do.
+# Patterns in Arrow's messages, what they mean, and what to do.
 _ADVICE = {
     r"unexpected keyword": "unknown option; known: those of pyarrow.fs.S3FileSystem",
     r"NO_SUCH_BUCKET|NOT_FOUND|ContainerNotFound": "there is no such bucket; make it first",
@@ -123,7 +134,7 @@ _ADVICE = {
         "the credentials are missing or were refused; {}"
     ),
     r"SLOW_DOWN|UNAVAILABLE|THROTTL|HTTP status 5": (
-        "the store is overloaded or stumbles; try again later"
+        "the store is overloaded or failing; try again later"
     ),
     r"NETWORK_CONNECTION|curl|CURL": "cannot be reached; check the address and the network",
 }
@@ -135,7 +146,7 @@ _CREDENTIALS = {
 
 
 def reason(error: Exception, store: str) -> str:
-    """Say in one line what Arrow says in many, with what to do if that is known."""
+    """Return Arrow's message in one line, with what to do if that is known."""
     text = printable(str(error).strip().split("\n")[0])
     detail = re.sub(r"^.*?AWS Error |; Details: .*| \(Request ID.*|\.$", "", text)
     detail = detail if len(detail) <= 160 else detail[:157] + "..."

@@ -26,7 +26,7 @@ from sweep.store.checksum import State, checksum_state, footer_checksum_state
 from sweep.store.folder import (
     Folder,
     files,
-    make,
+    make_folder,
     open_folder,
     read_end,
     read_file,
@@ -101,7 +101,7 @@ def prepare(folder: Folder, spec: Spec) -> None:
     SweepError
         The disk is full.
     """
-    make(folder)
+    make_folder(folder)
     listing = files(folder)
     if SPEC_FILE in listing:
         _refuse_another(folder, spec)

@@ -1,4 +1,4 @@
-"""A result read back: as a pyarrow dataset, or into pandas; only what is asked for."""
+"""Reading a result: as a pyarrow dataset or into pandas, only the columns and rows wanted."""
 
 from __future__ import annotations
 
@@ -80,66 +80,68 @@ def load(
 
 def open_parts(folder: Folder, grid: Grid) -> pads.Dataset:
     """Return the parts that exist as one dataset; none may be damaged or another sweep's."""
-    how = pads.ParquetFileFormat(
+    file_format = pads.ParquetFileFormat(
         default_fragment_scan_options=pads.ParquetFragmentScanOptions(
             page_checksum_verification=True
         )
     )
     fragments = [
-        how.make_fragment(
-            f"{folder.path}/{part_name(grid, part)}", folder.filesystem, _known(grid, part)
+        file_format.make_fragment(
+            f"{folder.path}/{part_name(grid, part)}", folder.filesystem, _constants(grid, part)
         )
         for part in usable_parts(folder, grid).parts
     ]
-    return pads.FileSystemDataset(fragments, schema(grid), how, folder.filesystem)
+    return pads.FileSystemDataset(fragments, schema(grid), file_format, folder.filesystem)
 
 
-def _known(grid: Grid, part: int) -> pads.Expression:
-    """Say on which values of the outer axes a part lies, where it is one.
+def _constants(grid: Grid, part: int) -> pads.Expression:
+    """Return the values of the outer axes that all rows of a part share.
 
     Arrow leaves out whole parts by it. It does so by the statistics of row groups too, but not for
     names: the costs, which are the outermost axis.
     """
-    cells, known = grid.part(part), pads.scalar(True)
+    cells, shared = grid.part(part), pads.scalar(True)
     shape = [len(grid.values[name]) for name in grid.outer_names]
     ends = [cell // grid.starts_count for cell in (cells.start, cells.stop - 1)]
     first, last = (np.unravel_index(panel, shape) for panel in ends)
     for name, low, high in zip(grid.outer_names, first, last, strict=True):
         if low != high:
             break
-        known = known & (pads.field(name) == grid.values[name][low].item())
-    return known
+        shared = shared & (pads.field(name) == grid.values[name][low].item())
+    return shared
 
 
 def chosen(columns: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    """Return the columns asked for; all that are known if none are named."""
+    """Return the columns named, each once; all known ones for None."""
     if columns is None:
         return list(known)
     if isinstance(columns, str) or not len(columns):
         raise SpecError(f"columns = {columns!r}: must be a list of names, at least one")
     for name in columns:
         if name not in known:
-            raise SpecError(f"columns: {name!r} is not there; known: {', '.join(known)}")
+            raise SpecError(
+                f"columns: {name!r} is no column of this result; known: {', '.join(known)}"
+            )
     return list(dict.fromkeys(columns))
 
 
 def condition_on(where: Any, grid: Grid) -> pads.Expression:
-    """Return `where` as an expression that can be asked of every row."""
+    """Return `where` as an expression that holds or not for each row."""
     try:
         if isinstance(where, pads.Expression):
-            found = where
+            expression = where
         else:
-            found = pads.scalar(True)
+            expression = pads.scalar(True)
             for condition in resolved(where, grid):
-                found = found & pq.filters_to_expression([condition])
-        schema(grid).empty_table().filter(found)
+                expression = expression & pq.filters_to_expression([condition])
+        schema(grid).empty_table().filter(expression)
     except (pa.ArrowException, OverflowError) as error:
         raise SpecError(f"where = {short(where)}: {str(error).splitlines()[0]}") from None
-    return found
+    return expression
 
 
 def resolved(where: Sequence[Condition] | None, grid: Grid) -> list[Condition]:
-    """Return conditions that are checked, with the stored values that are meant.
+    """Return checked conditions, each value replaced by the stored one that it means.
 
     Raises
     ------
@@ -158,38 +160,38 @@ def _resolved(condition: Any, grid: Grid) -> Condition:
             f"where: {short(condition)}: must be (column, operator, value), as in "
             "('epochs', '>', 100)"
         )
-    column, how, value = condition
+    column, operator, value = condition
     check_choice("where: column", column, schema(grid).names)
-    check_choice("where: operator", how, OPERATORS)
-    several, field = how in ("in", "not in"), f"where: {column} {how}"
+    check_choice("where: operator", operator, OPERATORS)
+    several, field = operator in ("in", "not in"), f"where: {column} {operator}"
     if several and (isinstance(value, str) or not isinstance(value, (Collection, np.ndarray))):
         raise SpecError(f"{field} {short(value)}: must be a list of values")
     names = names_of(grid).get(column)
-    if names and how in ORDERED:
+    if names and operator in ORDERED:
         raise SpecError(f"{field} {short(value)}: names have no order; use == or in")
     listed: list[Any] = (
-        [each.name if isinstance(each, Status) else each for each in value]
+        [item.name if isinstance(item, Status) else item for item in value]
         if several
         else [value.name if isinstance(value, Status) else value]
     )
-    for each in listed:
+    for item in listed:
         if names:
-            check_choice(f"where: {column}", each, names)
-        elif isinstance(each, (bool, Status)) or not isinstance(
-            each, (int, float, np.integer, np.floating)
+            check_choice(f"where: {column}", item, names)
+        elif isinstance(item, (bool, Status)) or not isinstance(
+            item, (int, float, np.integer, np.floating)
         ):
-            raise SpecError(f"{field} {short(each)}: must be a number")
-        elif each != each:
+            raise SpecError(f"{field} {short(item)}: must be a number")
+        elif item != item:
             raise SpecError(f"{field} nan: nothing is equal to it, above or below")
     axes = {axis_column(name): name for name in grid.values}
-    if column not in axes or names or how in ORDERED:
-        return column, how, listed if several else listed[0]
+    if column not in axes or names or operator in ORDERED:
+        return column, operator, listed if several else listed[0]
     values = grid.values[axes[column]]
-    found = [meant(field, each, values) for each in listed]
+    stored = [meant(field, item, values) for item in listed]
     # What wrote format 2 may have rounded a logarithmic axis otherwise, by a few ulps.
-    near = {v + ulps * float(np.spacing(v)) for v in found for ulps in range(-4, 5)}
-    found += sorted(near - set(values.tolist()))
-    return column, "in" if how in ("==", "in") else "not in", found
+    near = {v + ulps * float(np.spacing(v)) for v in stored for ulps in range(-4, 5)}
+    stored += sorted(near - set(values.tolist()))
+    return column, "in" if operator in ("==", "in") else "not in", stored
 
 
 def read(
@@ -207,14 +209,14 @@ def read(
         if name in names
     }
     try:
-        rows = retried(lambda: dataset.count_rows(filter=condition))  # often the footers tell
+        rows = retried(lambda: dataset.count_rows(filter=condition))  # often from the footers alone
         _refuse_too_large(folder, rows, types)
         found = {name: np.empty(rows, types[name]) for name in names}
         retried(lambda: _fill(found, grid, dataset, condition))
     except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
-        far = unreachable(folder, error)
-        if far:
-            raise SweepError(f"{folder}: cannot be read: {far}") from None
+        reason = unreachable(folder, error)
+        if reason:
+            raise SweepError(f"{folder}: cannot be read: {reason}") from None
         raise SweepError(
             f"{folder}: cannot be read: {(str(error).splitlines() or [''])[0]}; "
             "`sweep check` names the parts that are damaged"
@@ -256,10 +258,10 @@ def read_rows(
 def _refuse_too_large(folder: Folder, rows: int, types: dict[str, Any]) -> None:
     size = rows * sum(np.dtype(kind).itemsize for kind in types.values())
     free = free_memory()
-    if 1.25 * size > free:  # a quarter for what is under way
+    if 1.25 * size > free:  # a quarter for batches in flight
         raise SweepError(
             f"{folder}: {rows:,} rows of {len(types)} columns take {size / 2**30:.2f} GiB of "
-            f"memory, and {free / 2**30:.2f} GiB are free; ask for fewer columns or (where=) for "
+            f"memory, and {free / 2**30:.2f} GiB are free; load fewer columns or (where=) "
             "fewer rows, or stream them with sweep.scan"
         )
 
