@@ -167,7 +167,7 @@ def test_an_empty_selection_keeps_the_types(result):
 @pytest.mark.parametrize(
     ("columns", "where", "message"),
     [
-        (["epoch"], None, "columns: 'epoch' is no column of this result; known: cost, learning_rate"),
+        (["epoch"], None, "columns: 'epoch' is no column here; known: cost, learning_rate"),
         ("epochs", None, "columns = 'epochs': must be a list of names"),
         ([], None, r"columns = \[\]: must be a list of names, at least one"),
         (None, [("epoch", ">", 1)], r"where: column = 'epoch': .* \(did you mean 'epochs'\?\)"),
@@ -249,7 +249,7 @@ def test_a_table_larger_than_memory_is_refused_with_advice(tmp_path, make_result
     said, rows = out.stdout.splitlines()
     assert re.fullmatch(
         re.escape(f"{tmp_path}: 8,000,000 rows of 8 columns take 0.34 GiB of memory, and ")
-        + r"0\.[12]\d GiB are free; load fewer columns or \(where=\) for fewer rows, or stream "
+        + r"0\.[12]\d GiB are free; load fewer columns or \(where=\) fewer rows, or stream "
         "them with sweep.scan",
         said,
     )
@@ -355,7 +355,7 @@ def test_a_grid_of_drawn_starts_has_one_dimension_for_them(tmp_path, make_result
 
 def test_what_load_grid_refuses(copy, monkeypatch):
     with pytest.raises(
-        sweep.SpecError, match="columns: 'w0' is no column of this result; known: initial_error"
+        sweep.SpecError, match="columns: 'w0' is no column here; known: initial_error"
     ):
         sweep.load_grid(copy, ["w0"])
     with pytest.raises(sweep.SpecError, match=r"where: epochs is no axis.*; known: cost, learning"):

@@ -192,7 +192,7 @@ def test_load_reads_what_is_asked(whole):
     assert list(some) == ["w0", "epochs"]
     assert some.epochs.tolist() == expected.epochs.tolist()
     with pytest.raises(
-        sweep.SpecError, match="columns: 'epoch' is no column of this result; known: cost"
+        sweep.SpecError, match="columns: 'epoch' is no column here; known: cost, learning_rate"
     ):
         sweep.load(whole, columns=["epoch"])
 

@@ -24,20 +24,20 @@ _LOGIN = re.compile(r"^(\w+:/+)([^/?:@]*):(.*)@")
 _OPTION = re.compile(r"([?&;])([^=&;]*)=([^&;]*)")
 # Options whose values may be shown; any other may be a key, a token, or one's new name.
 _HARMLESS = {
-    "region",
-    "scheme",
-    "endpoint",
-    "endpoint_override",
-    "connect_timeout",
-    "request_timeout",
-    "anonymous",
-    "retry_limit_seconds",
-    "project_id",
-    "default_bucket_location",
     "allow_bucket_creation",
     "allow_bucket_deletion",
+    "anonymous",
     "background_writes",
+    "connect_timeout",
+    "default_bucket_location",
+    "endpoint",
+    "endpoint_override",
     "force_virtual_addressing",
+    "project_id",
+    "region",
+    "request_timeout",
+    "retry_limit_seconds",
+    "scheme",
 }
 
 

@@ -119,9 +119,7 @@ def chosen(columns: Sequence[str] | None, known: Sequence[str]) -> list[str]:
         raise SpecError(f"columns = {columns!r}: must be a list of names, at least one")
     for name in columns:
         if name not in known:
-            raise SpecError(
-                f"columns: {name!r} is no column of this result; known: {', '.join(known)}"
-            )
+            raise SpecError(f"columns: {name!r} is no column here; known: {', '.join(known)}")
     return list(dict.fromkeys(columns))
 
 
