@@ -38,7 +38,7 @@ def recipe() -> Section:
     claims = [proven("From the wish ∂C/∂b = a − y to the cross-entropy", lines)]
     blocks: list[object] = [
         "Cross-entropy does not fall from the sky. Wish that a neuron learns the faster the larger "
-        "its error is, ∂C/∂b = a − y, and problem which cost does that:",
+        "its error is, ∂C/∂b = a − y, and ask which cost does that:",
         *lines,
         "The recipe is a function of the activation: divide the wish by the slope, written as a "
         "function of the output, and integrate. Such costs are known as matching losses (Auer, "
