@@ -344,17 +344,17 @@ def _article(asked: argparse.Namespace) -> int:
     check_threads(asked.threads)
     open_folder(asked.out)
     _start_matplotlib()
-    import sweep.article.derivation  # noqa: F401, a missing SymPy is told before any work
-    from sweep.article import page, whole
+    import sweep.article.derivation  # noqa: F401, a missing SymPy is reported before any work
+    from sweep.article import build, page
 
-    sections = whole.article(asked.out, threads=asked.threads)
-    paths = whole.write(sections, asked.out)
+    sections = build.build_sections(asked.out, threads=asked.threads)
+    paths = build.write_article(sections, asked.out)
     if asked.json:
-        print(whole.to_json(sections, paths))
+        print(build.to_json(sections, paths))
     else:
         print(page.text(sections))
         print("page and figures:", *paths, sep="\n  ")
-    return 0 if whole.holds(sections) else 1
+    return 0 if build.all_claims_hold(sections) else 1
 
 
 def _bench(asked: argparse.Namespace) -> int:
