@@ -367,22 +367,22 @@ def _bench(asked: argparse.Namespace) -> int:
     from sweep.bench.measure import bench
     from sweep.bench.tables import report
 
-    def say(text: str) -> None:
+    def progress(text: str) -> None:
         if sys.stderr.isatty():
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
-    result = bench(full=asked.full, threads=asked.threads, say=say)
-    say("")
+    result = bench(full=asked.full, threads=asked.threads, progress=progress)
+    progress("")
     print(report(result))
     if asked.json:
         Path(asked.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if asked.json or asked.out:
         _start_matplotlib()
-        from sweep.bench.picture import draw
+        from sweep.bench.picture import draw_ratios
 
         out = Path(asked.out) if asked.out else Path(asked.json).parent
-        print(f"picture: {draw(result, out)}")
-    wrong = sorted({line["row"] for line in result["rows"] if not line["right"]})
-    if wrong:
-        raise SweepError(f"bench: wrong epochs from {', '.join(wrong)}")
+        print(f"picture: {draw_ratios(result, out)}")
+    incorrect = sorted({line["row"] for line in result["rows"] if not line["correct"]})
+    if incorrect:
+        raise SweepError(f"bench: wrong epochs from {', '.join(incorrect)}")
     return 0

@@ -1,4 +1,4 @@
-"""Who takes part, and what is to be reached: rows and goals as data."""
+"""The benchmark's participants and its goals, as data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ALL = ("raw", "sweep", "samples")
 
 
 class Row(NamedTuple):
-    """One line of the table: a file of `peers` with options, and the workloads it is for."""
+    """A row of the table: a module of `peers`, its options, and the workloads it is timed on."""
 
     name: str
     peer: str
@@ -25,12 +25,12 @@ class Row(NamedTuple):
     dtypes: tuple[str, ...] = ("float64", "float32")
 
     def missing(self) -> str | None:
-        """Say how to get it, if it is not there."""
+        """Return how to install the peer, None if it is installed."""
         advice: str | None = self._module().missing()
         return advice
 
     def trainer(self, work: Workload, threads: int) -> Callable[[Any, Any], Any]:
-        """Return a function (w, b) -> Stopped."""
+        """Return a function (w, b) -> PeerResult that trains the neurons of a workload."""
         run: Callable[[Any, Any], Any] = self._module().trainer(work, threads, **self.options)
         return run
 
@@ -38,7 +38,7 @@ class Row(NamedTuple):
         return import_module(f"sweep.bench.peers.{self.peer}")
 
 
-# The first is what the others are compared with.
+# The others are compared with the first.
 ROWS = (
     Row("sweep", "with_sweep"),
     Row(
@@ -57,7 +57,7 @@ ROWS = (
 
 
 class Goal(NamedTuple):
-    """`sweep` is to be at least so many times as fast as a row on a workload."""
+    """`sweep` is to be at least `ratio` times as fast as a row on a workload."""
 
     kind: str
     cost: str
