@@ -75,16 +75,18 @@ def test_the_picture_is_drawn(result, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("epochs", "w"), [(1, 0.0), (0, 0.5), (0, np.nan)], ids=["all epochs", "a weight", "NaN"]
+    ("epochs", "w", "b"),
+    [(1, 0.0, 0.0), (0, 0.5, 0.0), (0, np.nan, 0.0), (0, 0.0, np.nan)],
+    ids=["all epochs", "a weight", "NaN", "NaN in b"],
 )
-def test_an_incorrect_peer_is_caught(epochs, w, monkeypatch):
+def test_an_incorrect_peer_is_caught(epochs, w, b, monkeypatch):
     work = SMALL[2]
     correct = with_sweep.trainer
 
     def incorrect(work, threads):
         def run(w0, b0):
             result = correct(work, threads)(w0, b0)
-            return PeerResult(result.epochs + epochs, result.w + w, result.b)
+            return PeerResult(result.epochs + epochs, result.w + w, result.b + b)
 
         return run
 
@@ -159,12 +161,12 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path):
 def test_pyarrow_writes_the_same_tables_and_every_encoding_is_measured():
     axes = {"w": [-1.0, 0.0, 1.0], "b": {"start": -2.0, "stop": 2.0, "num": 500}}
     spec = Spec(name="small", axes=axes | {"learning_rate": [0.3, 3.0]})
-    ((whole, writing),) = storing.against_pyarrow(spec, 1)
-    assert min(*whole, *writing) > 0
+    ((run_took, writing),) = storing.time_run_and_pyarrow(spec, 1)
+    assert min(*run_took, *writing) > 0
     grid = Grid(spec)
-    table = storing.table_of(grid, 3, staircases(grid))
+    table = storing.part_as_table(grid, 3, staircases(grid))
     measured = {
-        name: storing.measured(table[name], settings(grid), 1) for name in table.schema.names
+        name: storing.time_encodings(table[name], settings(grid), 1) for name in table.schema.names
     }
     assert set(measured["status"]) == {"plain", "delta", "dictionary", "indices"}
     assert set(measured["epochs"]) == {"plain", "split", "delta", "dictionary", "indices"}

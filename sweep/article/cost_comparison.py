@@ -130,9 +130,9 @@ def _epochs_by_cost(folder: str | Path) -> pd.DataFrame:
 class RateSummary(NamedTuple):
     """Epochs under both costs at one learning rate, over the starts that have something to learn.
 
-    The first four are numbers of starts: those from which cross-entropy needs fewer epochs, those
-    from which it needs more, those from which neither cost converges, and those from which only
-    cross-entropy does. The ratios are quadratic ÷ cross-entropy; `largest` is of the finite ones.
+    Of the `trained` starts cross-entropy needs `fewer` epochs from some and more (`slower`) from
+    others, `neither` cost converges, or `only_cross_entropy` does. `least`, `median` and `largest`
+    (of the finite) are ratios quadratic ÷ cross-entropy; `descents` are those of `_descents`.
     """
 
     rate: float

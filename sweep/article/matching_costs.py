@@ -22,7 +22,7 @@ from sweep.article.content import (
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS, fused
 
-__trained_ = ["matching_costs"]
+__all__ = ["matching_costs"]
 
 MATCHING = {
     "sigmoid": "cross_entropy",

@@ -53,7 +53,7 @@ def compare(expected: PeerResult, result: PeerResult, dtype: str) -> dict[str, A
     apart = np.abs(result.epochs.astype(np.int64) - expected.epochs)
     w, b = np.abs(result.w - expected.w), np.abs(result.b - expected.b)
     limits, same = LIMITS[dtype], apart == 0
-    close = max(w[same].max(initial=0.0), b[same].max(initial=0.0)) <= limits.weights
+    close = (w[same] <= limits.weights).all() and (b[same] <= limits.weights).all()
     few = np.count_nonzero(apart) <= max(1.0, limits.share * len(apart))
     near = (apart <= limits.epochs + limits.epochs_per_epoch * expected.epochs).all()
     return {

@@ -1,5 +1,6 @@
-// Training in C++ as one would write it for a cluster: libmvec's exp, full vectors, OpenMP over blocks that are
-// compacted as their neurons converge. Built by with_cpp.py with -DSAMPLES and -DINPUTS.
+// Training in C++ as one would write it for a cluster: libmvec's exp, full vectors, OpenMP over
+// blocks that are compacted as their neurons converge. Built by with_cpp.py with -DSAMPLES and
+// -DINPUTS.
 #include <algorithm>
 #include <cmath>
 

@@ -72,15 +72,12 @@ def _compile_training(work: Workload) -> Callable[..., Any]:
     def train(theta):
         state = (0, theta, jnp.zeros(theta.shape[1], counts), True)
         done, theta, count, _ = jax.lax.while_loop(unfinished, iteration, state)
+        stopped = done + epochs_per_iteration <= work.max_epochs
         # the remaining epochs up to max_epochs, one by one
         _, theta, count = jax.lax.while_loop(
             lambda s: s[0] < work.max_epochs,
             lambda s: (s[0] + 1, *epoch(s[1], s[2])),
-            (
-                jnp.where(done + epochs_per_iteration <= work.max_epochs, work.max_epochs, done),
-                theta,
-                count,
-            ),
+            (jnp.where(stopped, work.max_epochs, done), theta, count),
         )
         return theta, count
 

@@ -41,13 +41,8 @@ def _train_one(work: Workload, w: NDArray[Any], b: NDArray[Any], epochs: NDArray
     unconverged_, count_ = np.empty(len(b), bool), np.empty(len(b), np.uint8)
     while len(z):
         size, steps = len(z), min(EPOCHS_BETWEEN_COMPACTIONS, work.max_epochs - done)
-        e, a, d, unconverged, count = (
-            e_[:size],
-            a_[:size],
-            d_[:size],
-            unconverged_[:size],
-            count_[:size],
-        )
+        e, a, d = e_[:size], a_[:size], d_[:size]
+        unconverged, count = unconverged_[:size], count_[:size]
         count[:] = 0
         for _ in range(steps):
             _forward(z, e, a)

@@ -67,9 +67,7 @@ def trainer(work: Workload, threads: int) -> Callable[[Any, Any], PeerResult]:
     epochs_per_call = EPOCHS_PER_CALL if one else 1
 
     def run(w: Any, b: Any) -> PeerResult:
-        torch.set_num_threads(
-            1
-        )  # our threads take blocks; OpenMP's would synchronize after each call
+        torch.set_num_threads(1)  # threads take blocks; OpenMP's would meet after each call
         z = w[:, 0] * w.dtype.type(work.x[0][0]) + b
         # Neurons with similar z end together, so no block waits long for a few.
         order = np.argsort(-z) if one else np.arange(len(b))
