@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sweep.article import derivation
-from sweep.article.content import Section, comparison_claim, proof_claim
+from sweep.article.content import Section, claim, proof_claim
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.problem import make_problem
 from sweep.neuron.reference import descend
@@ -26,7 +26,7 @@ def gradients() -> Section:
         )
         worst, count = _finite_differences(cost)
         claims.append(
-            comparison_claim(
+            claim(
                 f"The same by central differences: {count} partial derivatives of random neurons "
                 "with 1 to 7 samples of 1 to 4 inputs",
                 "differ by < 1e-8", f"at most {worst:.1e}", worst < 1e-8,
@@ -77,12 +77,12 @@ def sigmoid_slope() -> Section:
     tanh_top, tanh_far = slopes["tanh"].max(), slopes["tanh"][-1]
     claims = [
         proof_claim("σ′ = σ(1 − σ), and its maximum", steps),
-        comparison_claim(
+        claim(
             "A reader's remark: the maximum of σ′ is below 1; it is 1/4",
             "0.25 at z = 0", f"{slopes['sigmoid'][best]:g} at z = {abs(z[best]):g}",
             slopes["sigmoid"][best] == 0.25 and abs(z[best]) < 1e-12,
         ),
-        comparison_claim(
+        claim(
             "But the slowdown does not depend on that: the slope of tanh reaches 1, and vanishes "
             "for saturated outputs as well",
             "1, then 0", f"{tanh_top:g} at z = 0, {tanh_far:.1e} at z = {z[-1]:g}",

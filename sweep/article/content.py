@@ -16,7 +16,7 @@ __all__ = [
     "Section",
     "Step",
     "Table",
-    "comparison_claim",
+    "claim",
     "digits_claim",
     "number",
     "proof_claim",
@@ -95,7 +95,7 @@ def digits_claim(statement: str, expected: str, got: float) -> Claim:
     return Claim(statement, expected, shown, text == expected)
 
 
-def comparison_claim(statement: str, expected: str, got: str, holds: Any) -> Claim:
+def claim(statement: str, expected: str, got: str, holds: Any) -> Claim:
     """Claim a comparison of measured numbers; `holds` may be a NumPy bool."""
     return Claim(statement, expected, got, bool(holds))
 

@@ -10,14 +10,7 @@ import pandas as pd
 
 import sweep
 from sweep.article import many_starts_figures, two_starts_figures
-from sweep.article.content import (
-    CaptionedFigure,
-    Section,
-    Table,
-    comparison_claim,
-    digits_claim,
-    number,
-)
+from sweep.article.content import CaptionedFigure, Section, Table, claim, digits_claim, number
 from sweep.article.slowdown import curves
 from sweep.experiment.labels import cost_name, percent
 from sweep.experiment.spec import ARTICLE, Spec
@@ -33,15 +26,15 @@ def cost_comparison(folder: str | Path) -> Section:
     costs = [c.cost[0] - c.cost[1] for c in (better, worse)]
     outputs = [c.output[0] - c.output[1] for c in (better, worse)]
     claims = [
-        comparison_claim(
+        claim(
             "Cross-entropy: the worse start's weight and bias move faster at the beginning",
             "faster", f"{steps[1]:.4f} > {steps[0]:.4f} in the first epoch", steps[1] > steps[0],
         ),
-        comparison_claim(
+        claim(
             "Cross-entropy: the worse start's cost falls faster at the beginning",
             "faster", f"{costs[1]:.4f} > {costs[0]:.4f} in the first epoch", costs[1] > costs[0],
         ),
-        comparison_claim(
+        claim(
             "But not its output: that moves by σ′(z) times as much, and is slower at first",
             "slower", f"{outputs[1]:.4f} < {outputs[0]:.4f} in the first epoch",
             outputs[1] < outputs[0],
@@ -56,18 +49,18 @@ def cost_comparison(folder: str | Path) -> Section:
     fewer = sum(rate.fewer for rate in rates)
     descents = {cost: sum(rate.descents[cost] for rate in rates) for cost in traces}
     claims += [
-        comparison_claim(
+        claim(
             f"From no start of the grid does cross-entropy need more epochs ({len(rates)} learning "
             "rates)",
             "0", f"{slower} of {trained:,} starts that have something to learn", slower == 0,
         ),
-        comparison_claim(
+        claim(
             "The median ratio quadratic ÷ cross-entropy is above 2 at every learning rate",
             "> 2", f"at least {number(min(rate.median for rate in rates))}",
             all(rate.median > 2 for rate in rates),
         ),
         *(
-            comparison_claim(
+            claim(
                 f"{cost_name(cost).capitalize()}: epochs never shrink as the initial error "
                 "grows, at any learning rate",
                 "0 times", f"{descents[cost]} times", descents[cost] == 0,

@@ -8,7 +8,7 @@ import numpy as np
 
 import sweep
 from sweep.article import many_starts_figures
-from sweep.article.content import RATE, CaptionedFigure, Section, comparison_claim, number
+from sweep.article.content import RATE, CaptionedFigure, Section, claim, number
 from sweep.experiment.labels import cost_name
 from sweep.neuron import flow
 
@@ -79,32 +79,32 @@ def gradient_flow() -> Section:
     slope = np.polyfit(z[z > 4], starts["cross_entropy"].trained[z > 4], 1)[0]
     claims = [
         *(
-            comparison_claim(
+            claim(
                 f"{cost_name(c).capitalize()}: epochs trained agree with the flow's, η = {RATE:g}, "
                 "where they are more than 20",
                 "within 5 %", f"within {100 * worst[c]:.1f} %", worst[c] < 0.05,
             )
             for c in _COSTS
         ),
-        comparison_claim(
+        claim(
             f"Quadratic: the plateau lasts exp(z₀)/κ epochs; κ·epochs/exp(z₀) at z₀ = {z[-1]:g}",
             "1, within 1 %", f"{plateau:.4f}", abs(plateau - 1) < 0.01,
         ),
-        comparison_claim(
+        claim(
             "Cross-entropy: no plateau; κ·epochs grow as z₀ does",
             "1 for each unit of z₀, within 1 %", f"{slope * kappa:.4f}",
             abs(slope * kappa - 1) < 0.01,
         ),
-        comparison_claim(
+        claim(
             f"Cross-entropy: tail 1/(κε); κε·epochs at ε = {tolerances[-1]:g}",
             "1, within 2 %", f"{far['cross_entropy']:.4f}", abs(far["cross_entropy"] - 1) < 0.02,
         ),
-        comparison_claim(
+        claim(
             f"Quadratic: tail 1/(2κε²); 2κε²·epochs at ε = {tolerances[-1]:g}",
             "1, within 2 %", f"{far['quadratic']:.4f}", abs(far["quadratic"] - 1) < 0.02,
         ),
         *(
-            comparison_claim(
+            claim(
                 f"{cost_name(c).capitalize()}: the flow's relative error is O(η): halving η "
                 "divides it by",
                 "2, within 10 %", f"{halved[c][2:].min():.3f} … {halved[c][2:].max():.3f}",

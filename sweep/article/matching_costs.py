@@ -15,7 +15,7 @@ from sweep.article.content import (
     Claim,
     Section,
     Table,
-    comparison_claim,
+    claim,
     number,
     proof_claim,
 )
@@ -88,7 +88,7 @@ def _derivation_claims(activation: str, cost: str, matching: derivation.Matching
     deviation = max(worst, slope_error)
     return [
         proof_claim(f"The recipe for {activation}", matching.steps),
-        comparison_claim(
+        claim(
             f"{cost}, as it is registered, is that cost up to a constant, and its slope the "
             f"derivative of {activation}",
             "equal", f"differ by at most {deviation:.1e}", deviation < 1e-12,
@@ -127,17 +127,17 @@ def _speed_claims(activation: str, cost: str, runs: dict[str, Run]) -> list[Clai
     """Claim that with the matching cost the first step grows with the error, to the end."""
     matched, quadratic = runs[cost], runs["quadratic"]
     return [
-        comparison_claim(
+        claim(
             f"{activation} with {cost}: the first step grows with the initial error throughout",
             "grows", f"from {matched['step'][0]:.3f} to {matched['step'][-1]:.3f}",
             (np.diff(matched["step"]) >= 0).all() and matched["step"][-1] > matched["step"][0],
         ),
-        comparison_claim(
+        claim(
             f"{activation} with {cost}: the epochs grow no faster than the distance: those for the "
             "outer half of the way ÷ those for the inner half",
             "at most 1.05", f"{_outer_over_inner(matched):.2f}", _outer_over_inner(matched) <= 1.05,
         ),
-        comparison_claim(
+        claim(
             f"{activation} with the quadratic cost: the first step falls to nothing, and from "
             f"z₀ = {matched['z'][-1]:g} not even 50 times those epochs are enough",
             f"> {50 * matched['epochs'][-1]:,.0f}",
@@ -164,7 +164,7 @@ def _trouble_claims(runs: dict[str, dict[str, Run]]) -> list[Claim]:
     pair = fused("softsign_matching", "softsign")
     cost = [pair.value(v, ACTIVATIONS["softsign"].residual_and_slope(v, 1.0)[0], 1.0) for v in z]
     return [
-        comparison_claim(
+        claim(
             "tanh with the quadratic cost: the gradient peaks at the error 4/3 with 32/27, and "
             "falls to 0 beyond",
             f"{at:.2f}, {top:.4f}, to 0",
@@ -172,7 +172,7 @@ def _trouble_claims(runs: dict[str, dict[str, Run]]) -> list[Claim]:
             step.proven and abs(peak_error - at) < 0.02 and abs(run["step"].max() - top) < 1e-3
             and last_step < 1e-3,
         ),
-        comparison_claim(
+        claim(
             "softsign_matching has no least value for a hard target: at a → y = 1 it falls like "
             "−ln z",
             ", ".join(f"{-np.log1p(v):.2f}" for v in z), ", ".join(f"{c:.2f}" for c in cost),

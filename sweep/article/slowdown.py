@@ -11,7 +11,7 @@ from sweep.article.content import (
     STARTS,
     CaptionedFigure,
     Section,
-    comparison_claim,
+    claim,
     digits_claim,
     number,
 )
@@ -46,7 +46,7 @@ def two_experiments() -> Section:
         start = f"From w = {w:g}, b = {b:g}:"
         claims += [
             digits_claim(f"{start} first output", first, curve.output[0]),
-            comparison_claim(
+            claim(
                 f"{start} it {word}: share of its fall in the first 100 of 300 epochs",
                 expected, f"{share:.3f}", holds,
             ),
@@ -70,9 +70,7 @@ def two_experiments() -> Section:
     )
     drawing = two_starts_figures.draw_quadratic_curves(traces)
     return Section(
-        "Two experiments",
-        [text, CaptionedFigure("experiments", drawing, caption)],
-        claims,
+        "Two experiments", [text, CaptionedFigure("experiments", drawing, caption)], claims
     )
 
 
@@ -99,32 +97,32 @@ def vanishing_gradient() -> Section:
     best = int(measured["quadratic"].argmax())
     rises = np.diff(measured["quadratic"]) > 0
     claims = [
-        comparison_claim(
+        claim(
             "At the output 0.98 the sigmoid's slope is smaller than at 0.82",
             "smaller", f"{slopes[1]:.4f} < {slopes[0]:.4f}", slopes[1] < slopes[0],
         ),
-        comparison_claim(
+        claim(
             "With the quadratic cost the worse start has the smaller gradient ∂C/∂b",
             "smaller", f"{gradients['quadratic'][1]:.4f} < {gradients['quadratic'][0]:.4f}",
             gradients["quadratic"][1] < gradients["quadratic"][0],
         ),
-        comparison_claim(
+        claim(
             "Quadratic: the gradient rises with the error up to one peak and then falls",
             "one peak", f"{int(np.abs(np.diff(rises.astype(int))).sum())} turning point",
             rises[0] and not rises[-1] and np.abs(np.diff(rises.astype(int))).sum() == 1,
         ),
-        comparison_claim(
+        claim(
             "Quadratic: the peak lies at the error 2/3, and is 4/27 (by SymPy and measured)",
             f"{at:.4f}, {top:.6f}", f"{error[best]:.4f}, {measured['quadratic'][best]:.6f}",
             step.proven and abs(error[best] - at) <= 0.0005
             and abs(measured["quadratic"][best] - top) < 1e-6,
         ),
-        comparison_claim(
+        claim(
             "Quadratic: the gradient falls to 0 as the error goes to 1",
             "to 0", f"{measured['quadratic'][-1]:.6f} at the error {error[-1]:g}",
             measured["quadratic"][-1] < 0.001,
         ),
-        comparison_claim(
+        claim(
             "Cross-entropy: the gradient is the error itself, largest where the error is",
             "equal", f"differs by at most {np.abs(measured['cross_entropy'] - error).max():.1e}",
             np.abs(measured["cross_entropy"] - error).max() < 1e-12,

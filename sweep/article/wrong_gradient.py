@@ -5,14 +5,7 @@ from __future__ import annotations
 from math import exp
 
 from sweep.article import two_starts_figures
-from sweep.article.content import (
-    STARTS,
-    CaptionedFigure,
-    Section,
-    Table,
-    comparison_claim,
-    digits_claim,
-)
+from sweep.article.content import STARTS, CaptionedFigure, Section, Table, claim, digits_claim
 from sweep.article.slowdown import curves
 from sweep.neuron.costs import COSTS
 
@@ -48,7 +41,7 @@ def wrong_gradient() -> Section:
     measured = (_cost(z + h) - _cost(z - h)) / (2 * h)
     by_z, by_a = 1 / (1 + exp(-z)), 1 + exp(z)
     claims.append(
-        comparison_claim(
+        claim(
             "∂C/∂b measured on the cost by differences is ∂C/∂z = a, not ∂C/∂a = 1/(1 − a)",
             f"{by_z:.6f}, not {by_a:.2f}", f"{measured:.6f}",
             abs(measured - by_z) < 1e-8 and abs(measured - by_a) > 1,

@@ -117,10 +117,7 @@ def _simulated_cluster(workers: int) -> Iterator[tuple[Client, dict[str, psutil.
             subprocess.Popen(
                 [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            for arguments in (
-                ["-m", "dask", "scheduler", "--no-dashboard", *options],
-                ["-c", code],
-            )
+            for arguments in (["-m", "dask", "scheduler", "--no-dashboard", *options], ["-c", code])
         )
         try:
             with Client(scheduler_file=file, timeout=60, set_as_default=False) as client:
