@@ -9,18 +9,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 __all__ = [
-    "RATE",
-    "STARTS",
-    "CaptionedFigure",
-    "Claim",
-    "Section",
-    "Step",
-    "Table",
-    "claim",
-    "digits_claim",
-    "number",
-    "proof_claim",
-]
+    "RATE", "STARTS", "Block", "CaptionedFigure", "Claim", "Section", "Step", "Table", "claim",
+    "digits_claim", "number", "proof_claim",
+]  # fmt: skip
 
 RATE = 0.15
 STARTS = ((0.6, 0.9), (2.0, 2.0))

@@ -77,13 +77,9 @@ def _time_runs(run: Callable[[], object]) -> list[float]:
 def useful_share(work: Workload, w: NDArray[Any], b: NDArray[Any], threads: int) -> float:
     """Return the share of the kernel's lane-epochs that updated or tested a neuron."""
     problem = make_problem(
-        x=work.x,
-        y=work.y,
-        cost=work.cost,
-        activation="sigmoid",
-        tolerance=work.tolerance,
+        x=work.x, y=work.y, cost=work.cost, activation="sigmoid", tolerance=work.tolerance,
         max_epochs=work.max_epochs,
-    )
+    )  # fmt: skip
     train, lane_epochs, epochs = trainer(problem, work.dtype), 0, 0
     w, b = w.astype(np.float64), b.astype(np.float64)
     for first, last in blocks(len(b), threads, LARGEST_BLOCK):
@@ -213,12 +209,8 @@ def bench(
     summaries, lines = [], []
     for work in works:
         progress(work.name)
-        summary, timed = time_workload(
-            work,
-            [r for r in available if work.kind in r.kinds and work.dtype in r.dtypes],
-            threads,
-            rounds,
-        )
+        chosen = [r for r in available if work.kind in r.kinds and work.dtype in r.dtypes]
+        summary, timed = time_workload(work, chosen, threads, rounds)
         summaries.append(summary)
         lines += timed
     progress("threads and start-up")

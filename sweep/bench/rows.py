@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sweep.bench.workloads import Workload
+from sweep.bench.workloads import Trainer, Workload
 
 __all__ = ["GOALS", "ROWS", "Goal", "Row"]
 
@@ -29,25 +29,21 @@ class Row(NamedTuple):
         advice: str | None = self._module().missing()
         return advice
 
-    def trainer(self, work: Workload, threads: int) -> Callable[[Any, Any], Any]:
+    def trainer(self, work: Workload, threads: int) -> Trainer:
         """Return a function (w, b) -> PeerResult that trains the neurons of a workload."""
-        run: Callable[[Any, Any], Any] = self._module().trainer(work, threads, **self.options)
+        run: Trainer = self._module().trainer(work, threads, **self.options)
         return run
 
     def _module(self) -> Any:
         return import_module(f"sweep.bench.peers.{self.peer}")
 
 
+_ORBIT = MappingProxyType({"method": "orbit"})
+
 # The others are compared with the first.
 ROWS = (
     Row("sweep", "with_sweep"),
-    Row(
-        "sweep, orbit",
-        "with_sweep",
-        MappingProxyType({"method": "orbit"}),
-        ("sweep",),
-        dtypes=("float64",),
-    ),
+    Row("sweep, orbit", "with_sweep", _ORBIT, ("sweep",), dtypes=("float64",)),
     Row("C++", "with_cpp"),
     Row("torch.compile", "with_torch"),
     Row("JAX", "with_jax"),

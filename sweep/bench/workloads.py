@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PeerResult", "Workload", "starts", "workloads"]
+__all__ = ["PeerResult", "Trainer", "Workload", "starts", "workloads"]
 
 
 class PeerResult(NamedTuple):
@@ -17,6 +18,10 @@ class PeerResult(NamedTuple):
     epochs: NDArray[Any]
     w: NDArray[Any]
     b: NDArray[Any]
+
+
+# From the starts (w, b), each (N, d) and (N,), to the neurons trained.
+Trainer: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], PeerResult]
 
 
 @dataclass(frozen=True)

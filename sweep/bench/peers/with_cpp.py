@@ -7,14 +7,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sweep.bench.workloads import PeerResult, Workload
+from sweep.bench.workloads import PeerResult, Trainer, Workload
 from sweep.errors import SweepError
 
 __all__ = ["missing", "trainer"]
@@ -55,7 +54,7 @@ def _library(samples: int, inputs: int) -> ctypes.CDLL:
         return ctypes.CDLL(str(library))
 
 
-def trainer(work: Workload, threads: int) -> Callable[[Any, Any], PeerResult]:
+def trainer(work: Workload, threads: int) -> Trainer:
     """Return a function that trains the neurons of a workload."""
     number = np.dtype(work.dtype).type
     real = {"float64": ctypes.c_double, "float32": ctypes.c_float}[work.dtype]

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 
-from sweep.bench.workloads import PeerResult, Workload
+from sweep.bench.workloads import PeerResult, Trainer, Workload
 
 __all__ = ["missing", "trainer"]
 
@@ -65,7 +64,7 @@ def missing() -> str | None:
     return None
 
 
-def trainer(work: Workload, threads: int) -> Callable[[Any, Any], PeerResult]:
+def trainer(work: Workload, threads: int) -> Trainer:
     """Return a function that trains the neurons of a workload."""
     number = np.dtype(work.dtype).type
     x, y = np.array(work.x, number), np.array(work.y, number)
@@ -77,16 +76,10 @@ def trainer(work: Workload, threads: int) -> Callable[[Any, Any], PeerResult]:
         w, b, epochs = w.copy(), b.copy(), np.empty(len(b), np.int32)
         train = _one if one else _many
         train(
-            w[:, 0] if one else w,
-            b,
-            x[0, 0] if one else x,
-            y[0] if one else y,
-            number(work.learning_rate),
-            number(work.tolerance),
-            work.max_epochs,
-            work.cost == "quadratic",
-            epochs,
-        )
+            w[:, 0] if one else w, b, x[0, 0] if one else x, y[0] if one else y,
+            number(work.learning_rate), number(work.tolerance), work.max_epochs,
+            work.cost == "quadratic", epochs,
+        )  # fmt: skip
         numba.set_num_threads(before)
         return PeerResult(epochs, w, b)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.bench.workloads import PeerResult, Workload
+from sweep.bench.workloads import PeerResult, Trainer, Workload
 
 __all__ = ["missing", "trainer"]
 
@@ -103,7 +102,7 @@ def _train_many(work: Workload, w: NDArray[Any], b: NDArray[Any], epochs: NDArra
     w[:], b[:] = stop[:-1].T, stop[-1]
 
 
-def trainer(work: Workload, threads: int) -> Callable[[Any, Any], PeerResult]:
+def trainer(work: Workload, threads: int) -> Trainer:
     """Return a function that trains the neurons of a workload."""
     one = len(work.y) == 1
     train, block = (_train_one, BLOCK) if one else (_train_many, BLOCK // len(work.y))

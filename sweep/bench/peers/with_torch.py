@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.bench.workloads import PeerResult, Workload
+from sweep.bench.workloads import PeerResult, Trainer, Workload
 
 __all__ = ["missing", "trainer"]
 
@@ -58,7 +58,7 @@ def _compile_training(work: Workload) -> Callable[..., Any]:
     return compiled
 
 
-def trainer(work: Workload, threads: int) -> Callable[[Any, Any], PeerResult]:
+def trainer(work: Workload, threads: int) -> Trainer:
     """Return a function that trains the neurons of a workload."""
     import torch
 
