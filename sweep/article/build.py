@@ -61,16 +61,10 @@ def all_claims_hold(sections: list[Section]) -> bool:
 def to_json(sections: list[Section], paths: list[str]) -> str:
     """Return the claims, and the paths of the page and its figures, as JSON."""
     claims = [
-        {
-            "section": number,
-            "title": section.title,
-            "claim": claim.statement,
-            "expected": claim.expected,
-            "got": claim.got,
-            "holds": claim.holds,
-        }
+        {"section": number, "title": section.title, "claim": claim.statement,
+         "expected": claim.expected, "got": claim.got, "holds": claim.holds}
         for number, section in enumerate(sections, 1)
         for claim in section.claims
-    ]
+    ]  # fmt: skip
     result = {"holds": all_claims_hold(sections), "files": paths, "claims": claims}
     return json.dumps(result, ensure_ascii=False, indent=2)

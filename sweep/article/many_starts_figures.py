@@ -47,9 +47,8 @@ def draw_epochs_by_error(cells: pd.DataFrame, max_epochs: int) -> Figure:
                 )  # fmt: skip
             ratio = medians["quadratic"] / medians["cross_entropy"]
             finite = np.isfinite(ratio)
-            panels[0, 2].plot(
-                log_odds[finite], ratio[finite], color="#4d4d4d", alpha=shade, linewidth=1.5
-            )
+            panels[0, 2].plot(log_odds[finite], ratio[finite], color="#4d4d4d", alpha=shade,
+                              linewidth=1.5)  # fmt: skip
             panels[0, 2].plot(log_odds[finite][-1], ratio[finite].iloc[-1], "o", color="#4d4d4d",
                               alpha=shade, markersize=3.5)  # fmt: skip
             panels[0, 2].annotate(
@@ -77,9 +76,7 @@ def draw_epochs_by_error(cells: pd.DataFrame, max_epochs: int) -> Figure:
     return figure
 
 
-def draw_matching_costs(
-    runs: Mapping[str, Mapping[str, Any]], matching: Mapping[str, str]
-) -> Figure:
+def draw_matching_costs(runs: Mapping[str, Any], matching: Mapping[str, str]) -> Figure:
     """Draw the first step and the epochs against the start, a column for each activation."""
     colours = {"quadratic": scales.cost_colour("quadratic")}
     with scales.style():
@@ -121,25 +118,15 @@ def draw_gradient_flow(
             colour = scales.cost_colour(cost)
             for ax, series in ((first, starts[cost]), (second, tails[cost])):
                 shown = slice(None, None, 2) if ax is first else slice(None)
-                ax.plot(
-                    series.at,
-                    series.flow,
-                    color=colour,
-                    linewidth=1.3,
-                    label=scales.cost_name(cost),
-                )
+                label = scales.cost_name(cost)
+                ax.plot(series.at, series.flow, color=colour, linewidth=1.3, label=label)
                 ax.plot(series.at[shown], series.trained[shown], "o", color=colour, markersize=3.4,
                         markerfacecolor="white", markeredgewidth=1.0)  # fmt: skip
             rate, error = order[cost]
             third.plot(rate, error[2] * rate / rate[2], color=colour, linewidth=1.3)
             third.plot(rate, error, "o", color=colour, markersize=3.4, markerfacecolor="white",
                        markeredgewidth=1.0)  # fmt: skip
-        dashes: dict[str, Any] = {
-            "color": "#777777",
-            "linewidth": 0.9,
-            "linestyle": "--",
-            "zorder": 1,
-        }
+        dashes: Any = {"color": "#777777", "linewidth": 0.9, "linestyle": "--", "zorder": 1}
         z = np.array([3.2, 10.6])
         first.plot(z, np.exp(z) / kappa, **dashes)
         first.text(5.2, np.exp(3.9) / kappa, "exp(z₀)/κ", ha="left", color="#555555")

@@ -106,20 +106,13 @@ def _train_both(activation: str, cost: str) -> dict[str, Run]:
     runs = {}
     for name in ("quadratic", cost):
         kwargs: Any = {"x": 0.0, "y": act.low, "cost": name, "activation": activation}
-        first_step = sweep.train(
-            0 * z, z, learning_rate=1.0, tolerance=1e-12, max_epochs=1, **kwargs
-        )
+        once = sweep.train(0 * z, z, learning_rate=1.0, tolerance=1e-12, max_epochs=1, **kwargs)
         tolerance = _TOLERANCE * (act.high - act.low)
-        trained = sweep.train(
+        end = sweep.train(
             0 * z, z, learning_rate=RATE, tolerance=tolerance, max_epochs=_MAX_EPOCHS, **kwargs
         )
-        epochs = np.where(trained.status == sweep.Status.converged, trained.epochs, np.inf)
-        runs[name] = {
-            "z": z,
-            "error": trained.initial_error,
-            "step": z - first_step.b,
-            "epochs": epochs,
-        }
+        epochs = np.where(end.status == sweep.Status.converged, end.epochs, np.inf)
+        runs[name] = {"z": z, "error": end.initial_error, "step": z - once.b, "epochs": epochs}
     return runs
 
 

@@ -51,9 +51,8 @@ def two_experiments() -> Section:
                 expected, f"{share:.3f}", holds,
             ),
             digits_claim(f"{start} output after 300 iterations", last, curve.output[300]),
-            digits_claim(
-                f"{start} output after 301 updates, six digits", digits, curve.output[301]
-            ),
+            digits_claim(f"{start} output after 301 updates, six digits", digits,
+                         curve.output[301]),
         ]  # fmt: skip
     text = (
         "One sigmoid neuron, one sample: input x = 1, target y = 0, quadratic cost, learning rate "

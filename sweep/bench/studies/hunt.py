@@ -20,6 +20,8 @@ from sweep.neuron.problem import Problem, make_problem
 
 __all__ = ["Differences", "compare", "hunt", "random_settings", "random_starts"]
 
+Floats = NDArray[np.float64]
+
 
 class Differences(NamedTuple):
     """How many of the cells differ between the two methods, and the largest relative deviations."""
@@ -69,9 +71,7 @@ def _problem(kwargs: dict[str, Any]) -> Problem:
     return make_problem(**{k: v for k, v in kwargs.items() if k != "learning_rate"})
 
 
-def random_starts(
-    rng: np.random.Generator, kwargs: dict[str, Any], count: int
-) -> NDArray[np.float64]:
+def random_starts(rng: np.random.Generator, kwargs: dict[str, Any], count: int) -> Floats:
     """Return z₀ of starts: 1/2 within 8 · 10⁷ ulps of a step, 1/8 uniform in ±50, 3/8 normal."""
     problem, rate = _problem(kwargs), kwargs["learning_rate"]
     limit = problem.max_epochs + 100  # some steps beyond max_epochs too
@@ -88,9 +88,7 @@ def random_starts(
     return np.concatenate([near, wide, normal])
 
 
-def compare(
-    kwargs: dict[str, Any], z: NDArray[np.float64], rng: np.random.Generator
-) -> Differences:
+def compare(kwargs: dict[str, Any], z: Floats, rng: np.random.Generator) -> Differences:
     """Train starts z₀ with random w by both methods, and count where they differ."""
     x = kwargs["x"]
     w = rng.normal(0, 1, (len(z), x.shape[1]))
@@ -107,7 +105,7 @@ def compare(
     )
 
 
-def _apart(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+def _apart(a: Floats, b: Floats) -> float:
     # Relative above 1e-4, absolute below: training rounds the sum T in every epoch, and its own
     # small errors are accurate to no better than 1e-13.
     return float((abs(a - b) / (abs(a) + 1e-4)).max(initial=0.0))
