@@ -347,17 +347,17 @@ def _article(arguments: argparse.Namespace) -> int:
     check_threads(arguments.threads)
     open_folder(arguments.out)
     _start_matplotlib()
-    import sweep.article.derivation  # noqa: F401, a missing SymPy is told before any work
-    from sweep.article import page, whole
+    import sweep.article.derivation  # noqa: F401, a missing SymPy is reported before any work
+    from sweep.article import build, page
 
-    sections = whole.article(arguments.out, threads=arguments.threads)
-    paths = whole.write(sections, arguments.out)
+    sections = build.build_sections(arguments.out, threads=arguments.threads)
+    paths = build.write_article(sections, arguments.out)
     if arguments.json:
-        print(whole.to_json(sections, paths))
+        print(build.to_json(sections, paths))
     else:
         print(page.text(sections))
         print("page and figures:", *paths, sep="\n  ")
-    return 0 if whole.holds(sections) else 1
+    return 0 if build.all_claims_hold(sections) else 1
 
 
 def _bench(arguments: argparse.Namespace) -> int:
@@ -370,22 +370,22 @@ def _bench(arguments: argparse.Namespace) -> int:
     from sweep.bench.measure import bench
     from sweep.bench.tables import report
 
-    def say(text: str) -> None:
+    def progress(text: str) -> None:
         if sys.stderr.isatty():
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
-    result = bench(full=arguments.full, threads=arguments.threads, say=say)
-    say("")
+    result = bench(full=arguments.full, threads=arguments.threads, progress=progress)
+    progress("")
     print(report(result))
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if arguments.json or arguments.out:
         _start_matplotlib()
-        from sweep.bench.picture import draw
+        from sweep.bench.picture import draw_ratios
 
         out = Path(arguments.out) if arguments.out else Path(arguments.json).parent
-        print(f"picture: {draw(result, out)}")
-    wrong = sorted({line["row"] for line in result["rows"] if not line["right"]})
-    if wrong:
-        raise SweepError(f"bench: wrong epochs from {', '.join(wrong)}")
+        print(f"picture: {draw_ratios(result, out)}")
+    incorrect = sorted({line["row"] for line in result["rows"] if not line["correct"]})
+    if incorrect:
+        raise SweepError(f"bench: wrong epochs from {', '.join(incorrect)}")
     return 0

@@ -1,4 +1,4 @@
-"""`sweep article`: every claim holds, the page stands alone, and what is wrong is told."""
+"""`sweep article`: every claim holds, the page needs no other file, and failures are reported."""
 
 import json
 import subprocess
@@ -10,39 +10,39 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from sweep.article import derivation, page, whole
-from sweep.article.content import Claim, Picture, Section, proven, rounded
-from sweep.article.correction import stepped_with_da
+from sweep.article import build, derivation, page
+from sweep.article.content import CaptionedFigure, Claim, Section, Step, digits_claim, proof_claim
+from sweep.article.wrong_gradient import stepped_with_da
 from sweep.cli import main
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("article")
-    return whole.article(folder), folder
+    return build.build_sections(folder), folder
 
 
 @pytest.fixture(scope="module")
-def written(made):
-    sections, folder = made
-    return [Path(file) for file in whole.write(sections, folder)]
+def written(built):
+    sections, folder = built
+    return [Path(file) for file in build.write_article(sections, folder)]
 
 
 @pytest.mark.parametrize("number", range(1, 9))
-def test_every_claim_of_the_section_holds(made, number):
-    section = made[0][number - 1]
+def test_every_claim_of_the_section_holds(built, number):
+    section = built[0][number - 1]
     assert section.claims
     failed = [claim for claim in section.claims if not claim.holds]
     assert not failed
 
 
-def test_the_sections_are_those_of_the_article(made):
-    titles = [section.title for section in made[0]]
+def test_the_sections_are_those_of_the_article(built):
+    titles = [section.title for section in built[0]]
     assert len(titles) == len(set(titles)) == 8
-    pictures = [b for section in made[0] for b in section.blocks if isinstance(b, Picture)]
-    assert len(pictures) == 7
-    for picture in pictures:
-        assert picture.caption.count(". ") == 0, "a caption is one sentence"
+    figures = [b for section in built[0] for b in section.blocks if isinstance(b, CaptionedFigure)]
+    assert len(figures) == 7
+    for figure in figures:
+        assert figure.caption.count(". ") == 0, "a caption is one sentence"
 
 
 # The numbers of the design's tables, as the page prints them.
@@ -53,8 +53,8 @@ def test_the_sections_are_those_of_the_article(made):
         (8, "0.416664"), (8, "0.778245"), (8, "0.039964"), (8, "0.047400"),
     ],
 )  # fmt: skip
-def test_public_numbers(made, section, number):
-    assert any(number in claim.got for claim in made[0][section - 1].claims)
+def test_public_numbers(built, section, number):
+    assert any(number in claim.got for claim in built[0][section - 1].claims)
 
 
 class _Page(HTMLParser):
@@ -76,18 +76,18 @@ class _Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_stands_alone(made, written):
+def test_the_page_needs_no_other_file(built, written):
     text = written[0].read_text(encoding="utf-8")
-    seen = _Page()
-    seen.feed(text)
-    assert seen.open == []
-    claims = sum(len(section.claims) for section in made[0])
-    formulas = sum(hasattr(b, "latex") for section in made[0] for b in section.blocks)
-    assert seen.tags.count("img") == formulas + 7
+    parsed = _Page()
+    parsed.feed(text)
+    assert parsed.open == []
+    claims = sum(len(section.claims) for section in built[0])
+    formulas = sum(hasattr(b, "latex") for section in built[0] for b in section.blocks)
+    assert parsed.tags.count("img") == formulas + 7
     assert formulas >= 25
     assert text.count('<td class="yes">yes</td>') == claims
-    assert all(source.startswith("data:image/svg+xml;base64,") for source in seen.sources)
-    assert not {"script", "link", "iframe"} & set(seen.tags)
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in parsed.sources)
+    assert not {"script", "link", "iframe"} & set(parsed.tags)
     assert "url(" not in text
 
 
@@ -99,10 +99,10 @@ def test_the_figures_are_files_too(written):
     assert all(path.stat().st_size > 20_000 for path in written)
 
 
-def test_the_text_fits_a_terminal_and_ends_with_the_claims(made):
-    lines = page.text(made[0]).splitlines()
+def test_the_text_fits_a_terminal_and_ends_with_the_claims(built):
+    lines = page.text(built[0]).splitlines()
     assert max(map(len, lines)) <= 110
-    claims = sum(len(section.claims) for section in made[0])
+    claims = sum(len(section.claims) for section in built[0])
     assert lines[-1] == f"{claims} of {claims} claims hold"
     assert sum(line.endswith("  yes") for line in lines) == claims
 
@@ -111,23 +111,23 @@ def test_the_text_fits_a_terminal_and_ends_with_the_claims(made):
 def one_false(monkeypatch, tmp_path):
     claims = [Claim("1 + 1", "2", "2", True), Claim("2 + 2", "5", "4", False)]
     sections = [Section("Arithmetic", ["Add."], claims)]
-    monkeypatch.setattr(whole, "article", lambda folder, threads: sections)
+    monkeypatch.setattr(build, "build_sections", lambda folder, threads: sections)
     return tmp_path
 
 
 def test_a_claim_that_does_not_hold_is_exit_code_1(one_false, capsys):
     assert main(["article", "-o", str(one_false)]) == 1
-    said = capsys.readouterr().out
-    assert "✗ 2 + 2 — 4" in said
-    assert "1 of 2 claims hold" in said
+    output = capsys.readouterr().out
+    assert "✗ 2 + 2 — 4" in output
+    assert "1 of 2 claims hold" in output
     assert '<td class="no">NO</td>' in (one_false / "article.html").read_text(encoding="utf-8")
 
 
 def test_json(one_false, capsys):
     assert main(["article", "-o", str(one_false), "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
-    assert found["holds"] is False
-    assert found["claims"][1] == {
+    result = json.loads(capsys.readouterr().out)
+    assert result["holds"] is False
+    assert result["claims"][1] == {
         "section": 1, "title": "Arithmetic", "claim": "2 + 2", "expected": "5", "got": "4",
         "holds": False,
     }  # fmt: skip
@@ -137,10 +137,10 @@ def test_a_folder_that_cannot_be_used_is_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["article", "-o", str(tmp_path / "file" / "x")]) == 2
     assert main(["article", "-o", str(tmp_path), "--threads", "0"]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 2
-    assert "threads = 0" in said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 2
+    assert "threads = 0" in output.err
 
 
 def test_without_sympy_one_line_says_how_to_get_it():
@@ -155,12 +155,12 @@ def test_without_sympy_one_line_says_how_to_get_it():
 
 
 def test_claims_can_fail():
-    assert rounded("pi", "3.14", np.pi).holds
-    assert not rounded("pi", "3.15", np.pi).holds
-    lines = derivation.slope()
-    assert proven("all", lines).holds
-    wrong = derivation.Line("wrong", "1 = 2", "1 = 2", proven=False)
-    assert not proven("one wrong", [*lines, wrong]).holds
+    assert digits_claim("pi", "3.14", np.pi).holds
+    assert not digits_claim("pi", "3.15", np.pi).holds
+    steps = derivation.slope()
+    assert proof_claim("all", steps).holds
+    wrong = Step("wrong", "1 = 2", "1 = 2", proven=False)
+    assert not proof_claim("one wrong", [*steps, wrong]).holds
 
 
 def test_sympy_refuses_wrong_algebra():
@@ -177,7 +177,7 @@ def test_a_wrong_activation_is_not_proven(monkeypatch):
     act, shown, slope, cost = derivation._ACTIVATIONS["tanh"]
     broken = {"tanh": (act, shown, 2 * slope, cost)}
     monkeypatch.setattr(derivation, "_ACTIVATIONS", broken)
-    proofs = [line.proven for line in derivation.matching("tanh").lines]
+    proofs = [step.proven for step in derivation.matching("tanh").steps]
     assert proofs == [None, False, False, True]
 
 
@@ -191,9 +191,9 @@ def test_what_is_printed_keeps_its_sign_and_order():
     ("activation", "error", "gradient"), [("sigmoid", 2 / 3, 4 / 27), ("tanh", 4 / 3, 32 / 27)]
 )
 def test_peaks_of_the_quadratic_gradient(activation, error, gradient):
-    at, top, line = derivation.peak(activation)
+    at, top, step = derivation.peak(activation)
     assert (at, top) == pytest.approx((error, gradient))
-    assert line.proven
+    assert step.proven
 
 
 def test_the_script_s_steps():

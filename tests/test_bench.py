@@ -1,4 +1,4 @@
-"""The benchmark: what it returns, that it catches wrong answers, and says what is missing."""
+"""The benchmark: what it returns, that it catches incorrect results, and reports missing peers."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,7 @@ from sweep.bench.peers import with_cpp, with_jax, with_numba, with_numpy, with_s
 from sweep.bench.rows import GOALS, ROWS, Row
 from sweep.bench.studies import storing
 from sweep.bench.tables import report
-from sweep.bench.workloads import Stopped, starts, workloads
+from sweep.bench.workloads import PeerResult, starts, workloads
 from sweep.cli import main
 from sweep.errors import SweepError
 from sweep.experiment.grid import Grid
@@ -26,16 +26,16 @@ ALWAYS = [row for row in ROWS if row.peer in ("with_sweep", "with_numpy", "with_
 
 @pytest.mark.parametrize("work", SMALL, ids=lambda work: work.name)
 @pytest.mark.parametrize("peer", [p for p in (with_numpy, with_numba, with_cpp) if not p.missing()])
-def test_a_peer_finds_our_epochs(peer, work):
+def test_a_peer_counts_the_epochs_of_sweep(peer, work):
     w, b = starts(work)
-    kept = w.copy(), b.copy()
-    ours = with_sweep.trainer(work, 2)(w, b)
-    found = measure.compared(ours, peer.trainer(work, 2)(w, b), work.dtype)
-    assert found["right"], found
-    assert ours.epochs.max() == (150 if work.cost == "quadratic" or work.kind == "raw" else 56)
-    assert (ours.epochs.min() < 150) == (work.kind == "sweep")
-    assert np.array_equal(kept[0], w)
-    assert np.array_equal(kept[1], b)
+    unchanged = w.copy(), b.copy()
+    expected = with_sweep.trainer(work, 2)(w, b)
+    comparison = measure.compare(expected, peer.trainer(work, 2)(w, b), work.dtype)
+    assert comparison["correct"], comparison
+    assert expected.epochs.max() == (150 if work.cost == "quadratic" or work.kind == "raw" else 56)
+    assert (expected.epochs.min() < 150) == (work.kind == "sweep")
+    assert np.array_equal(unchanged[0], w)
+    assert np.array_equal(unchanged[1], b)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_the_result_is_json_with_all_that_was_measured(result):
     }
     for line in again["rows"]:
         assert line["seconds"]["min"] <= line["seconds"]["median"] <= line["seconds"]["max"]
-        assert line["right"]
+        assert line["correct"]
     for about in again["workloads"]:
         assert 0 < about["useful"] <= 1
         assert ("bound" in about) == (not about["workload"].startswith("samples"))
@@ -63,53 +63,57 @@ def test_the_result_is_json_with_all_that_was_measured(result):
 
 
 def test_the_table_shows_each_row(result):
-    said = report(result)
-    assert said.count("  Numba prange  ") == len(result["workloads"])
-    assert "WRONG" not in said
+    output = report(result)
+    assert output.count("  Numba prange  ") == len(result["workloads"])
+    assert "WRONG" not in output
 
 
 def test_the_picture_is_drawn(result, tmp_path):
-    from sweep.bench.picture import draw
+    from sweep.bench.picture import draw_ratios
 
-    assert draw(result, tmp_path).stat().st_size > 5000
+    assert draw_ratios(result, tmp_path).stat().st_size > 5000
 
 
 @pytest.mark.parametrize(
-    ("epochs", "w"), [(1, 0.0), (0, 0.5), (0, np.nan)], ids=["all epochs", "a weight", "NaN"]
+    ("epochs", "w", "b"),
+    [(1, 0.0, 0.0), (0, 0.5, 0.0), (0, np.nan, 0.0), (0, 0.0, np.nan)],
+    ids=["all epochs", "a weight", "NaN", "NaN in b"],
 )
-def test_a_wrong_peer_is_caught(epochs, w, monkeypatch):
+def test_an_incorrect_peer_is_caught(epochs, w, b, monkeypatch):
     work = SMALL[2]
-    right = with_sweep.trainer
+    correct = with_sweep.trainer
 
-    def wrong(work, threads):
+    def incorrect(work, threads):
         def run(w0, b0):
-            done = right(work, threads)(w0, b0)
-            return Stopped(done.epochs + epochs, done.w + w, done.b)
+            result = correct(work, threads)(w0, b0)
+            return PeerResult(result.epochs + epochs, result.w + w, result.b + b)
 
         return run
 
-    monkeypatch.setattr(with_numpy, "trainer", wrong)
-    rows = [ROWS[0], Row("wrong", "with_numpy")]
-    _, (ours, theirs) = measure.measured(work, rows, 1, 1)
-    assert ours["right"]
-    assert not theirs["right"]
-    assert theirs["differing"] == (144 if epochs else 0)
+    monkeypatch.setattr(with_numpy, "trainer", incorrect)
+    rows = [ROWS[0], Row("incorrect", "with_numpy")]
+    _, (reference, peer) = measure.time_workload(work, rows, 1, 1)
+    assert reference["correct"]
+    assert not peer["correct"]
+    assert peer["differing"] == (144 if epochs else 0)
 
 
 def test_one_cell_on_the_other_side_of_the_tolerance_is_rounding():
     epochs, w = np.full(200_000, 40), np.zeros((200_000, 1))
     other = epochs.copy()
     other[7] += 1
-    found = measure.compared(Stopped(epochs, w, w[:, 0]), Stopped(other, w, w[:, 0]), "float64")
-    assert found["right"]
-    assert (found["differing"], found["epochs_apart"]) == (1, 1)
+    comparison = measure.compare(
+        PeerResult(epochs, w, w[:, 0]), PeerResult(other, w, w[:, 0]), "float64"
+    )
+    assert comparison["correct"]
+    assert (comparison["differing"], comparison["epochs_apart"]) == (1, 1)
     other[7] += 1
-    assert not measure.compared(Stopped(epochs, w, w[:, 0]), Stopped(other, w, w[:, 0]), "float64")[
-        "right"
-    ]
+    assert not measure.compare(
+        PeerResult(epochs, w, w[:, 0]), PeerResult(other, w, w[:, 0]), "float64"
+    )["correct"]
 
 
-def test_what_is_missing_is_a_line(result, monkeypatch):
+def test_a_missing_peer_is_one_line(result, monkeypatch):
     monkeypatch.setattr(with_cpp, "_compiler", lambda: None)
     for peer in (with_jax, with_torch):
         monkeypatch.setattr(peer, "find_spec", lambda name: None)
@@ -119,13 +123,13 @@ def test_what_is_missing_is_a_line(result, monkeypatch):
     assert lines["JAX"] == "not installed: pip install neuron-sweep[bench]"
     monkeypatch.setattr(measure, "startup", lambda rounds: result["startup"])
     work = SMALL[0]
-    found = measure.bench(
+    measured = measure.bench(
         works=[work],
         rows=[*ALWAYS[:1], *(row for row in ROWS if row.name == "C++")],
         rounds=1,
         threads=1,
     )
-    assert report(found).splitlines()[-1].startswith("C++: no g++")
+    assert report(measured).splitlines()[-1].startswith("C++: no g++")
 
 
 def test_a_compiler_that_fails_is_one_line(monkeypatch):
@@ -148,21 +152,23 @@ def test_the_peak_is_a_rate():
 def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path):
     assert main(["bench", "--threads", "0"]) == 2
     assert main(["bench", "--json", str(tmp_path / "none" / "x.json")]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 2
-    assert "threads = 0" in said
-    assert "its folder does not exist" in said
+    output = capsys.readouterr().err
+    assert output.count("\n") == 2
+    assert "threads = 0" in output
+    assert "its folder does not exist" in output
 
 
 def test_pyarrow_writes_the_same_tables_and_every_encoding_is_measured():
     axes = {"w": [-1.0, 0.0, 1.0], "b": {"start": -2.0, "stop": 2.0, "num": 500}}
     spec = Spec(name="small", axes=axes | {"learning_rate": [0.3, 3.0]})
-    ((whole, writing),) = storing.against_pyarrow(spec, 1)
-    assert min(*whole, *writing) > 0
+    ((run_took, writing),) = storing.time_run_and_pyarrow(spec, 1)
+    assert min(*run_took, *writing) > 0
     grid = Grid(spec)
-    table = storing.table_of(grid, 3, staircases(grid))
-    found = {name: storing.measured(table[name], settings(grid), 1) for name in table.schema.names}
-    assert set(found["status"]) == {"plain", "delta", "dictionary", "indices"}
-    assert set(found["epochs"]) == {"plain", "split", "delta", "dictionary", "indices"}
-    assert set(found["b0"]) == {"plain", "split", "dictionary", "indices"}
-    assert found["learning_rate"]["plain"][1] < found["b0"]["plain"][1]  # one value, many
+    table = storing.part_as_table(grid, 3, staircases(grid))
+    measured = {
+        name: storing.time_encodings(table[name], settings(grid), 1) for name in table.schema.names
+    }
+    assert set(measured["status"]) == {"plain", "delta", "dictionary", "indices"}
+    assert set(measured["epochs"]) == {"plain", "split", "delta", "dictionary", "indices"}
+    assert set(measured["b0"]) == {"plain", "split", "dictionary", "indices"}
+    assert measured["learning_rate"]["plain"][1] < measured["b0"]["plain"][1]  # one value, many

@@ -26,7 +26,7 @@ from conftest import MANY_PARTS, parts
 from distributed import Client
 
 import sweep
-from sweep.bench.studies.scaling import many
+from sweep.bench.studies.scaling import time_sleeping_parts
 from sweep.cli import main
 from sweep.experiment.spec import Spec
 from sweep.running import cluster
@@ -336,7 +336,7 @@ def test_a_part_that_kills_its_workers():
 
 
 def test_few_tasks_are_under_way_however_many_parts_there_are():
-    said = many(parts=1000, seconds=0.01, together=4, workers=8)
+    said = time_sleeping_parts(parts=1000, seconds=0.01, parts_per_task=4, workers=8)
     about = re.match(r"1,000 parts of 0.01 s on 8 workers: .*; (\S+) tasks, .* (\d+) at once", said)
     assert 250 <= int(about[1]) < 500
     assert 8 <= int(about[2]) <= 40  # some that ended are not forgotten yet

@@ -25,7 +25,7 @@ def targets(activation):
     return [act.low, act.low + 0.3, 0.5, act.high]
 
 
-def test_every_activation_has_an_exact_twin_here():
+def test_every_activation_has_its_exact_form():
     assert set(EXACT) == set(ACTIVATIONS)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep.bench.studies.hunt import compare, draw, starts
+from sweep.bench.studies.hunt import compare, random_settings, random_starts
 from sweep.kernels import block, orbit
 from sweep.kernels.orbit import applicability, staircase
 from sweep.neuron.activations import ACTIVATIONS
@@ -21,9 +21,9 @@ def test_the_hunt_finds_no_difference(seed):
     rng = np.random.default_rng([17, seed])
     met = 0
     while met < 15:
-        asked = draw(rng, 2e3)
+        asked = random_settings(rng, 2e3)
         if asked is not None:
-            found = compare(asked, starts(rng, asked, 4000), rng)
+            found = compare(asked, random_starts(rng, asked, 4000), rng)
             assert (found.epochs_differ, found.status_differ) == (0, 0), asked
             assert found.error_apart < 1e-9, asked
             assert found.weights_apart < 1e-9, asked

@@ -1,7 +1,7 @@
 """`sweep article`: every claim of the article reproduced, shown and checked.
 
-`content` says what a section is made of. Its sections are made in `slowdown` (1, 2), `algebra`
-(3, 6), `repair` (4), `recipe` (5), `theory` (7) and `correction` (8), with the drawings of
-`figures` and `many_starts`; `page` sets them as text and as one HTML file, and
-`whole` puts all together.
+`content` declares what a section consists of. The sections are made in `slowdown` (1, 2), `algebra`
+(3, 6), `cost_comparison` (4), `matching_costs` (5), `gradient_flow` (7) and `wrong_gradient` (8),
+with the algebra of `derivation` (SymPy) and the drawings of `two_starts_figures` and
+`many_starts_figures`; `page` formats them as text and as one HTML file, and `build` makes all.
 """

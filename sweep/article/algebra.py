@@ -5,26 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from sweep.article import derivation
-from sweep.article.content import Section, compared, proven
+from sweep.article.content import Section, claim, proof_claim
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.problem import make_problem
 from sweep.neuron.reference import descend
 
-__all__ = ["appendix", "gradients"]
+__all__ = ["gradients", "sigmoid_slope"]
 
 
 def gradients() -> Section:
     """Section 3: ∂C/∂w and ∂C/∂b by SymPy and by finite differences."""
-    lines = derivation.gradients()
+    steps = derivation.gradients()
     claims = []
-    for name, cost, mine in (
-        ("quadratic cost", "quadratic", lines[:3]),
-        ("cross-entropy", "cross_entropy", lines[3:]),
+    for name, cost, cost_steps in (
+        ("quadratic cost", "quadratic", steps[:3]),
+        ("cross-entropy", "cross_entropy", steps[3:]),
     ):
-        claims.append(proven(f"The {name}'s gradients, over n samples of three inputs", mine))
+        claims.append(
+            proof_claim(f"The {name}'s gradients, over n samples of three inputs", cost_steps)
+        )
         worst, count = _finite_differences(cost)
         claims.append(
-            compared(
+            claim(
                 f"The same by central differences: {count} partial derivatives of random neurons "
                 "with 1 to 7 samples of 1 to 4 inputs",
                 "differ by < 1e-8", f"at most {worst:.1e}", worst < 1e-8,
@@ -34,7 +36,7 @@ def gradients() -> Section:
         "With a = σ(z) and z = Σⱼ wⱼxⱼ + b, differentiate both costs. The quadratic cost keeps the "
         "factor σ′(z); in the cross-entropy it cancels, and only the error is left:"
     )
-    return Section("The gradients", [text, *lines], claims)
+    return Section("The gradients", [text, *steps], claims)
 
 
 def _finite_differences(cost: str, neurons: int = 100) -> tuple[float, int]:
@@ -50,23 +52,23 @@ def _finite_differences(cost: str, neurons: int = 100) -> tuple[float, int]:
         theta = rng.normal(0, 1, d + 1)
         states = descend(theta[:-1].tolist(), float(theta[-1]), 1.0, problem)
         before, after = next(states), next(states)
-        moved = [v - u for u, v in zip([*after.w, after.b], [*before.w, before.b], strict=True)]
+        update = [v - u for u, v in zip([*after.w, after.b], [*before.w, before.b], strict=True)]
         for k in range(d + 1):
             costs = []
             for sign in (1, -1):
-                there = theta.copy()
-                there[k] += sign * h
+                shifted = theta.copy()
+                shifted[k] += sign * h
                 costs.append(
-                    next(descend(there[:-1].tolist(), float(there[-1]), 1.0, problem)).cost
+                    next(descend(shifted[:-1].tolist(), float(shifted[-1]), 1.0, problem)).cost
                 )
-            worst = max(worst, abs(moved[k] - (costs[0] - costs[1]) / (2 * h)))
+            worst = max(worst, abs(update[k] - (costs[0] - costs[1]) / (2 * h)))
             count += 1
     return worst, count
 
 
-def appendix() -> Section:
-    """Section 6: σ′ = σ(1 − σ), and whether all depends on its maximum being below 1."""
-    lines = derivation.slope()
+def sigmoid_slope() -> Section:
+    """Section 6: σ′ = σ(1 − σ), and whether the slowdown depends on its maximum being below 1."""
+    steps = derivation.slope()
     z = np.linspace(-8, 8, 16001)
     slopes = {
         name: np.array([ACTIVATIONS[name].derivative(v) for v in z]) for name in ("sigmoid", "tanh")
@@ -74,13 +76,13 @@ def appendix() -> Section:
     best = int(slopes["sigmoid"].argmax())
     tanh_top, tanh_far = slopes["tanh"].max(), slopes["tanh"][-1]
     claims = [
-        proven("σ′ = σ(1 − σ), and its maximum", lines),
-        compared(
+        proof_claim("σ′ = σ(1 − σ), and its maximum", steps),
+        claim(
             "A reader's remark: the maximum of σ′ is below 1; it is 1/4",
             "0.25 at z = 0", f"{slopes['sigmoid'][best]:g} at z = {abs(z[best]):g}",
             slopes["sigmoid"][best] == 0.25 and abs(z[best]) < 1e-12,
         ),
-        compared(
+        claim(
             "But the slowdown does not depend on that: the slope of tanh reaches 1, and vanishes "
             "for saturated outputs as well",
             "1, then 0", f"{tanh_top:g} at z = 0, {tanh_far:.1e} at z = {z[-1]:g}",
@@ -95,4 +97,4 @@ def appendix() -> Section:
         "larger learning rate makes up for. What slows the worst neurons down is that σ′ goes to "
         f"0: tanh, whose slope reaches {tanh_top:g}, freezes in the same way (section 5)."
     )
-    return Section("The appendix: the sigmoid's slope", [text, *lines, remark], claims)
+    return Section("The appendix: the sigmoid's slope", [text, *steps, remark], claims)

@@ -1,7 +1,7 @@
-"""The article's algebra done by SymPy: each line is a formula to print and whether it was proven.
+"""The article's algebra done by SymPy: each step is a formula to print and whether it was proven.
 
-SymPy comes with the extra `article`; only this file imports it, and only those who derive import
-this file. Formulas leave here as Unicode text and as LaTeX.
+SymPy comes with the extra `article`; only this file imports it, and only the sections that
+need a derivation import this file. Formulas are returned as Unicode text and as LaTeX.
 """
 
 # SymPy is untyped
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sweep.article.content import Step
 from sweep.errors import SpecError
 
 try:
@@ -23,21 +24,7 @@ except ImportError:
         "the article's algebra needs SymPy: pip install 'neuron-sweep[article]'"
     ) from None
 
-__all__ = ["Line", "Matching", "cross_entropy", "gradients", "matching", "peak", "slope"]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A step of a derivation: what it says, its formula in two notations, and its proof.
-
-    `proven` says whether SymPy reduced the difference of both sides to 0; it is None where there is
-    nothing to prove, as in a definition.
-    """
-
-    says: str
-    text: str
-    latex: str
-    proven: bool | None = None
+__all__ = ["Matching", "cross_entropy", "gradients", "matching", "peak", "slope"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +34,7 @@ class Matching:
     `slope` is act' as a function of the output a, `cost` the cost of (a, y), up to a constant.
     """
 
-    lines: list[Line]
+    steps: list[Step]
     slope: Callable[[float], float]
     cost: Callable[[float, float], float]
 
@@ -71,7 +58,7 @@ _LATEX = {
 }
 
 
-def _line(says: str, left: Any, right: Any, proven: bool | None = None) -> Line:
+def _step(description: str, left: Any, right: Any, proven: bool | None = None) -> Step:
     """Print left = right, the terms in the order in which they were written."""
     with sp.evaluate(False):
         formula = sp.Eq(left, right)
@@ -88,7 +75,7 @@ def _line(says: str, left: Any, right: Any, proven: bool | None = None) -> Line:
     for _ in range(2):  # from the inside outwards
         latex = re.sub(r"\\left\(((?:(?!\\left|\\dfrac).)*?) ?\\right\)", r"(\1)", latex)
     text = sp.pretty(formula, use_unicode=True, wrap_line=False, order="none")
-    return Line(says, text, latex, proven)
+    return Step(description, text, latex, proven)
 
 
 def _value(formula: Any) -> Any:
@@ -110,7 +97,7 @@ _by_a, _by_b, _sigma, _prime = sp.symbols("∂C/∂a ∂C/∂b σ(z) σ′(z)")
 _sigmoid = 1 / (1 + sp.exp(-_z))
 
 
-def slope() -> list[Line]:
+def slope() -> list[Step]:
     """Derive σ′ = σ(1 − σ) from the definition, and its maximum 1/4 (the article's appendix)."""
     e = sp.exp(-_z)
     derived = sp.diff(_sigmoid, _z)
@@ -125,18 +112,18 @@ def slope() -> list[Line]:
     # A parabola that opens downwards has one top, and σ(0) is there.
     on_top = sp.diff(_a * (1 - _a), _a, 2) < 0 and _sigmoid.subs(_z, 0) == best
     return [
-        _line("The sigmoid", _sigma, _sigmoid),
-        _line("Differentiate", _prime, e / (1 + e) ** 2, proven(e / (1 + e) ** 2)),
-        _line("Solve the first line for the exponential", e, solved,
+        _step("The sigmoid", _sigma, _sigmoid),
+        _step("Differentiate", _prime, e / (1 + e) ** 2, proven(e / (1 + e) ** 2)),
+        _step("Solve the first line for the exponential", e, solved,
               _same(e, 1 / _sigmoid - 1)),
-        _line("Insert it into the second", _prime, inserted, proven(inserted)),
-        _line("Multiply out: the slope from the output alone", _prime, product, proven(product)),
-        _line("It is largest where both factors are equal, at z = 0",
+        _step("Insert it into the second", _prime, inserted, proven(inserted)),
+        _step("Multiply out: the slope from the output alone", _prime, product, proven(product)),
+        _step("It is largest where both factors are equal, at z = 0",
               sp.Symbol("σ′(0)"), best * (1 - best), on_top),
     ]  # fmt: skip
 
 
-def gradients() -> list[Line]:
+def gradients() -> list[Step]:
     """Differentiate both costs over n samples of three inputs by the weights and by the bias."""
     n, i = sp.Symbol("n", positive=True, integer=True), sp.Symbol("i", integer=True)
     x, y = sp.IndexedBase("x", real=True), sp.IndexedBase("y", real=True)
@@ -152,8 +139,8 @@ def gradients() -> list[Line]:
         )  # fmt: skip
 
     def over_samples(term: Any, sign: int = 1) -> Any:
-        whole = sp.Mul(over_n, sp.Sum(term, (i, 1, n)), evaluate=False)
-        return whole if sign > 0 else sp.Mul(-1, whole, evaluate=False)
+        total = sp.Mul(over_n, sp.Sum(term, (i, 1, n)), evaluate=False)
+        return total if sign > 0 else sp.Mul(-1, total, evaluate=False)
 
     def has_term(derived: Any, variable: Any, shown: Any) -> bool:
         known = {a_i: a, y_i: y[i], prime_i: a * (1 - a), x_ij: x[i, variable]}
@@ -161,36 +148,36 @@ def gradients() -> list[Line]:
         factor, sums = (n * derived).as_coeff_Mul()
         return isinstance(sums, sp.Sum) and _same(factor * sums.function, term)
 
-    lines = []
+    steps = []
     for name, sign, value, by_bias, by_weight in costs:
         cost = sign * sp.Sum(_value(value.subs({a_i: a, y_i: y[i]})), (i, 1, n)) / n
         weights = all(has_term(sp.diff(cost, w[k]), k, by_weight) for k in range(3))
         bias = has_term(sp.diff(cost, b), 0, by_bias)
-        lines += [
-            _line(f"The {name} cost", _C, over_samples(value, sign)),
-            _line(
+        steps += [
+            _step(f"The {name} cost", _C, over_samples(value, sign)),
+            _step(
                 "Its derivative by a weight", sp.Symbol("∂C/∂wⱼ"), over_samples(by_weight), weights
             ),
-            _line("Its derivative by the bias", _by_b, over_samples(by_bias), bias),
+            _step("Its derivative by the bias", _by_b, over_samples(by_bias), bias),
         ]
-    return lines
+    return steps
 
 
-def cross_entropy() -> list[Line]:
+def cross_entropy() -> list[Step]:
     """Derive the cross-entropy from the wish that ∂C/∂b = a − y (the article's section 3)."""
     wish, by_a = _a - _y, (_a - _y) / (_a * (1 - _a))
     closed = _ACTIVATIONS["sigmoid"][3]
     with sp.evaluate(False):
         fractions = (1 - _y) / (1 - _a) - _y / _a
         chain, cleared = _by_a * _prime, _by_a * (_a * (1 - _a))
-        whole = closed + _const
+        total = closed + _const
     return [
-        _line("The wish: the larger the error, the faster it learns", _by_b, wish),
-        _line("The chain rule, for z = wx + b", _by_b, chain),
-        _line("Both together, with the slope a(1 − a)", cleared, wish),
-        _line("Divided by the slope", _by_a, by_a, _same(by_a * _a * (1 - _a), wish)),
-        _line("In partial fractions", _by_a, fractions, _same(_value(fractions), by_a)),
-        _line("Integrated over a: the cross-entropy", _C, whole, _integrates(by_a, closed)),
+        _step("The wish: the larger the error, the faster it learns", _by_b, wish),
+        _step("The chain rule, for z = wx + b", _by_b, chain),
+        _step("Both together, with the slope a(1 − a)", cleared, wish),
+        _step("Divided by the slope", _by_a, by_a, _same(by_a * _a * (1 - _a), wish)),
+        _step("In partial fractions", _by_a, fractions, _same(_value(fractions), by_a)),
+        _step("Integrated over a: the cross-entropy", _C, total, _integrates(by_a, closed)),
     ]
 
 
@@ -229,14 +216,14 @@ def matching(activation: str) -> Matching:
     derived = sp.simplify(sp.diff(act, z).subs(z, inverse))
     with sp.evaluate(False):
         output = _a if activation == "sigmoid" else _any
-        by_a, whole = (output - _y) / slope, sp.Add(*sp.Add.make_args(cost), _const)
-    right = _same(derived, _upper(slope))
+        by_a, total = (output - _y) / slope, sp.Add(*sp.Add.make_args(cost), _const)
+    slope_proven = _same(derived, _upper(slope))
     return Matching(
-        lines=[
-            _line("The activation", sp.Symbol("a"), shown),
-            _line("Its slope, from the output", sp.Symbol("da/dz"), slope, right),
-            _line("The wish a − y, divided by the slope", _by_a, by_a, right),
-            _line("Integrated over a", _C, whole,
+        steps=[
+            _step("The activation", sp.Symbol("a"), shown),
+            _step("Its slope, from the output", sp.Symbol("da/dz"), slope, slope_proven),
+            _step("The wish a − y, divided by the slope", _by_a, by_a, slope_proven),
+            _step("Integrated over a", _C, total,
                   _integrates((_a - _y) / derived, _upper(cost))),
         ],
         slope=sp.lambdify(sorted(slope.free_symbols, key=str), _value(slope), "math"),
@@ -253,11 +240,11 @@ def _integrates(integrand: Any, closed: Any) -> bool:
     """Whether SymPy's integral over a and the closed form differ by a constant."""
     rest = sp.simplify(integrand.subs(_y, 0))
     by_y = sp.simplify(integrand.subs(_y, 1) - rest)  # the integrand is linear in y
-    found = sp.integrate(rest, _a) + _y * sp.integrate(by_y, _a)
-    return not found.has(sp.Integral) and _same(sp.diff(found - _value(closed), _a), 0)
+    integral = sp.integrate(rest, _a) + _y * sp.integrate(by_y, _a)
+    return not integral.has(sp.Integral) and _same(sp.diff(integral - _value(closed), _a), 0)
 
 
-def peak(activation: str) -> tuple[float, float, Line]:
+def peak(activation: str) -> tuple[float, float, Step]:
     """Find where the quadratic cost's gradient is largest, for the lowest target.
 
     Parameters
@@ -268,7 +255,7 @@ def peak(activation: str) -> tuple[float, float, Line]:
     -------
     error, gradient : float
         The error a − y there, and ∂C/∂b = (a − y)·act′.
-    line : Line
+    step : Step
         The exact statement.
     """
     low, slope = {"sigmoid": (0, _a * (1 - _a)), "tanh": (-1, 1 - _a**2)}[activation]
@@ -277,4 +264,4 @@ def peak(activation: str) -> tuple[float, float, Line]:
     # Between two zeros, at the ends of the range, there is one more zero of the derivative.
     proven = sp.diff(gradient, _a, 2).subs(_a, best) < 0
     top = gradient.subs(_a, best)
-    return float(best - low), float(top), _line(f"Largest at a = {best}", _by_b, top, bool(proven))
+    return float(best - low), float(top), _step(f"Largest at a = {best}", _by_b, top, bool(proven))

@@ -1,4 +1,4 @@
-"""The article set twice: as text for the terminal, and as one HTML file that needs no network."""
+"""The article as text for the terminal, and as one HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from html import escape
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from sweep.article.content import Claim, Picture, Section, Table
+from sweep.article.content import Block, CaptionedFigure, Claim, Section, Table
 from sweep.figures import scales
 
 __all__ = ["html", "text"]
@@ -31,13 +31,13 @@ def text(sections: Sequence[Section]) -> str:
         title = f"{number}. {section.title}"
         lines += ["", title, "-" * len(title)]
         for block in section.blocks:
-            lines += ["", *_block(block)]
+            lines += ["", *_text_block(block)]
         lines.append("")
         for claim in section.claims:
-            lines += _wrapped(f"{_mark(claim)} {claim.says} — {claim.got}", "    ", "  ")
+            lines += _wrap(f"{_mark(claim)} {claim.statement} — {claim.got}", "    ", "  ")
     lines += ["", "All claims", "----------", ""]
     rows = [
-        (str(number), claim.says, claim.expected, claim.got, _word(claim))
+        (str(number), claim.statement, claim.expected, claim.got, _verdict(claim))
         for number, section in enumerate(sections, 1)
         for claim in section.claims
     ]
@@ -47,27 +47,26 @@ def text(sections: Sequence[Section]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _block(block: object) -> list[str]:
+def _text_block(block: Block) -> list[str]:
     if isinstance(block, str):
-        return _wrapped(block, "", "")
-    if isinstance(block, Picture):
-        return _wrapped(f"[figure {block.name}] {block.caption}", "    ", "    ")
+        return _wrap(block, "", "")
+    if isinstance(block, CaptionedFigure):
+        return _wrap(f"[figure {block.name}] {block.caption}", "    ", "    ")
     if isinstance(block, Table):
         rows = [tuple(block.head), *map(tuple, block.rows)]
         widths = tuple(max(map(len, column)) for column in zip(*rows, strict=True))
         return ["    " + line for line in _columns(rows, widths)]
-    says, formula = block.says, block.text.splitlines()  # type: ignore[attr-defined]
-    return [f"  {says}:", *(f"      {line}" for line in formula)]
+    return [f"  {block.description}:", *(f"      {line}" for line in block.text.splitlines())]
 
 
-def _wrapped(words: str, later: str, first: str) -> list[str]:
+def _wrap(text: str, indent: str, first_indent: str) -> list[str]:
     return textwrap.wrap(
-        words, WIDTH, initial_indent=first, subsequent_indent=later, break_on_hyphens=False
+        text, WIDTH, initial_indent=first_indent, subsequent_indent=indent, break_on_hyphens=False
     )
 
 
 def _columns(rows: Sequence[tuple[str, ...]], widths: tuple[int, ...]) -> list[str]:
-    """Set rows in columns, each cell wrapped to its width, a rule under the first row."""
+    """Format rows as lines of aligned columns: cells wrapped, a rule under the first row."""
     lines = []
     for k, row in enumerate(rows):
         cells = [
@@ -75,9 +74,9 @@ def _columns(rows: Sequence[tuple[str, ...]], widths: tuple[int, ...]) -> list[s
             for cell, width in zip(row, widths, strict=True)
         ]
         for i in range(max(map(len, cells))):
-            part = [c[i] if i < len(c) else "" for c in cells]
+            line = [c[i] if i < len(c) else "" for c in cells]
             lines.append(
-                "  ".join(f"{cell:{width}}" for cell, width in zip(part, widths, strict=True))
+                "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))
             )
         if k == 0:
             lines.append("  ".join("─" * width for width in widths))
@@ -88,7 +87,7 @@ def _mark(claim: Claim) -> str:
     return "✓" if claim.holds else "✗"
 
 
-def _word(claim: Claim) -> str:
+def _verdict(claim: Claim) -> str:
     return "yes" if claim.holds else "NO"
 
 
@@ -128,22 +127,22 @@ def html(sections: Sequence[Section]) -> str:
     body = []
     for number, section in enumerate(sections, 1):
         body.append(f'<h2 id="s{number}">{number}. {escape(section.title)}</h2>')
-        body += [_element(block) for block in section.blocks]
+        body += [_html_block(block) for block in section.blocks]
         items = [
-            f'<li><b class="{_word(c).lower()}">{_mark(c)}</b>{escape(c.says)} — '
+            f'<li><b class="{_verdict(c).lower()}">{_mark(c)}</b>{escape(c.statement)} — '
             f"{escape(c.got)}</li>"
             for c in section.claims
         ]
         body.append(f'<ul class="claims">{"".join(items)}</ul>')
     rows = [
         "<tr>"
-        + "".join(f"<td>{escape(v)}</td>" for v in (str(number), c.says, c.expected, c.got))
-        + f'<td class="{_word(c).lower()}">{_word(c)}</td></tr>'
+        + "".join(f"<td>{escape(v)}</td>" for v in (str(number), c.statement, c.expected, c.got))
+        + f'<td class="{_verdict(c).lower()}">{_verdict(c)}</td></tr>'
         for number, section in enumerate(sections, 1)
         for c in section.claims
     ]
-    held = sum(c.holds for section in sections for c in section.claims)
-    verdict = f"{held} of {len(rows)} claims hold"
+    holding = sum(c.holds for section in sections for c in section.claims)
+    verdict = f"{holding} of {len(rows)} claims hold"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -156,41 +155,40 @@ def html(sections: Sequence[Section]) -> str:
     )
 
 
-def _element(block: object) -> str:
+def _html_block(block: Block) -> str:
     if isinstance(block, str):
-        return f"<p>{_prose(block)}</p>"
-    if isinstance(block, Picture):
+        return f"<p>{_html_paragraph(block)}</p>"
+    if isinstance(block, CaptionedFigure):
         caption = escape(block.caption)
         return (
-            f'<figure><img alt="{caption}" src="{_address(block.figure)}">'
+            f'<figure><img alt="{caption}" src="{_data_uri(block.figure)}">'
             f"<figcaption>{caption}</figcaption></figure>"
         )
     if isinstance(block, Table):
         head = "".join(f"<th>{escape(v)}</th>" for v in block.head)
         rows = ["".join(f"<td>{escape(v)}</td>" for v in row) for row in block.rows]
         return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
-    latex = block.latex  # type: ignore[attr-defined]
     return (
-        f'<div class="step"><span>{escape(block.says)}</span>'  # type: ignore[attr-defined]
-        f'<img alt="{escape(latex)}" src="{_formula(latex)}"></div>'
+        f'<div class="step"><span>{escape(block.description)}</span>'
+        f'<img alt="{escape(block.latex)}" src="{_render_formula(block.latex)}"></div>'
     )
 
 
-def _prose(words: str) -> str:
-    """Return a paragraph with its powers raised, and no line broken beside a sign."""
-    raised = re.sub(r"\^(?:\(([^)]*)\)|(\w))", r"<sup>\1\2</sup>", escape(words))
+def _html_paragraph(text: str) -> str:
+    """Return HTML with powers as superscripts, and no line break beside an operator."""
+    raised = re.sub(r"\^(?:\(([^)]*)\)|(\w))", r"<sup>\1\2</sup>", escape(text))
     return re.sub(r" ([=−+÷]) ", "\u00a0\\1\u00a0", raised).replace("/∂", "/\u2060∂")
 
 
-def _formula(latex: str) -> str:
+def _render_formula(latex: str) -> str:
     """Render a formula by Matplotlib, which looks the same in every browser."""
     figure = Figure((0.01, 0.01))
     figure.text(0, 0, f"${latex}$", fontsize=13, math_fontfamily="cm", color="#222222")
-    return _address(figure, tight=True)
+    return _data_uri(figure, tight=True)
 
 
-def _address(figure: Figure, tight: bool = False) -> str:
-    """Return a figure as a data: address of an SVG whose letters are outlines."""
+def _data_uri(figure: Figure, tight: bool = False) -> str:
+    """Return a figure as a data: URI of an SVG whose letters are outlines."""
     file = io.BytesIO()
     with scales.style():
         # The date and random names would make the same page a different file each time.

@@ -1,7 +1,6 @@
 """The kernel against its peers and against the machine's own limit.
 
-`workloads` says what is trained, `rows` by whom (`peers`, one file each), `measure` takes the times
-and checks the answers, `machine` finds the limit, `startup` the time until the first epoch;
-`tables` and `picture` show it. `hunt` looks for a start that the orbit gets wrong;
-`storing` measures what it costs to keep results.
+`workloads` declares what is trained, `rows` by which peers (`peers`, one file each), `measure`
+takes the times and checks the results, `machine` measures the CPU's limit, `startup` the time until
+the first epoch; `tables` and `picture` show the result. `studies` holds longer measurements.
 """

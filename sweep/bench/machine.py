@@ -1,4 +1,4 @@
-"""The machine: its name, and how many fused multiply-adds a second its lanes can do."""
+"""The machine: its description, and how many multiply-adds a second its lanes can do."""
 
 # compiled code: its types are Numba's
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
@@ -62,25 +62,25 @@ def _multiply_add(dtype: str) -> Callable[..., None]:
 
 
 def fma_peak(dtype: str, threads: int, seconds: float = 0.05) -> float:
-    """Return the fused multiply-adds of single lanes that all threads do in a second."""
+    """Return the fused multiply-adds a second, counted in single lanes, of all threads."""
     walk = _multiply_add(dtype)
     lanes = CHAINS * width_of(getattr(types, dtype))
 
-    def work(first: int, last: int, stop: Any) -> None:
+    def run(first: int, last: int, stop: Any) -> None:
         state = np.ones((1, lanes), dtype)
         walk(state, 0.5, 0.5, last - first)
 
-    def timed(turns: int) -> float:
+    def seconds_for(epochs: int) -> float:
         began = time.perf_counter()
-        # in blocks, so that a thread that is held up does not hold up all
-        run_blocks(work, [(0, turns)] * (8 * threads), threads)
+        # In blocks, so that one delayed thread does not delay all.
+        run_blocks(run, [(0, epochs)] * (8 * threads), threads)
         return time.perf_counter() - began
 
-    turns = 1000
-    while (took := timed(turns)) < seconds / 4:
-        turns *= 2
-    turns = int(turns * seconds / took)
-    return turns * 8 * threads * lanes / timed(turns)
+    epochs = 1000
+    while (took := seconds_for(epochs)) < seconds / 4:
+        epochs *= 2
+    epochs = int(epochs * seconds / took)
+    return epochs * 8 * threads * lanes / seconds_for(epochs)
 
 
 def _cpu() -> str:
@@ -94,7 +94,7 @@ def _cpu() -> str:
 
 
 def description() -> dict[str, Any]:
-    """Return what the machine is."""
+    """Return the CPU, its vector width and the system."""
     from llvmlite.binding import get_host_cpu_name
 
     return {
@@ -107,11 +107,11 @@ def description() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what was measured."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python, sweep and the peers that are installed."""
+    installed = {"python": platform.python_version()}
     for name in ("neuron-sweep", "numpy", "numba", "llvmlite", "jax", "torch"):
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -1,11 +1,11 @@
-"""The benchmark itself: interleaved rounds, answers checked, everything in one dict."""
+"""The benchmark: times all rows in interleaved rounds and checks their results."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,108 +13,118 @@ from numpy.typing import NDArray
 from sweep.bench.machine import OPERATIONS, description, fma_peak, versions
 from sweep.bench.rows import GOALS, ROWS, SAMPLES_OVER_RAW, Row
 from sweep.bench.startup import startup
-from sweep.bench.workloads import Stopped, Workload, starts, workloads
+from sweep.bench.workloads import PeerResult, Workload, starts, workloads
 from sweep.kernels.block import trainer
 from sweep.kernels.pool import LARGEST_BLOCK, blocks, check_threads
 from sweep.kernels.results import empty_results
 from sweep.neuron.problem import make_problem
 
-__all__ = ["bench", "compared", "measured", "useful"]
+__all__ = ["bench", "compare", "time_workload", "useful_share"]
 
-# A timing shorter than this is taken again and again within its round.
+# A run shorter than this, in seconds, is repeated within its round.
 SHORTEST = 0.05
 
-# A row that takes longer than this sits out the other rounds.
+# A row that takes longer than this, in seconds, is timed in one round only.
 LONGEST = 10.0
 
-# Rounding may decide on which side of the tolerance an epoch lies, for a few cells in a million:
-# an epoch more or less is then right. In float32 more of them, and more epochs where z creeps.
-# (share of cells, epochs apart, epochs apart for each epoch, distance of w and b)
-WITHIN_ROUNDING = {"float64": (1e-5, 1, 0.0, 1e-8), "float32": (0.05, 1, 2e-3, 0.1)}
+
+class RoundingLimits(NamedTuple):
+    """The largest differences from sweep's results that rounding explains.
+
+    Rounding may decide on which side of the tolerance an epoch lies, for a few neurons in a
+    million: one epoch more or less is then correct. In float32 it decides for more neurons, and by
+    more epochs where z moves slowly.
+    """
+
+    share: float  # of neurons whose epochs may differ
+    epochs: int
+    epochs_per_epoch: float
+    weights: float  # of w and b, where the epochs agree
 
 
-def compared(ours: Stopped, theirs: Stopped, dtype: str) -> dict[str, Any]:
-    """Say how a row's answers differ from ours, and if that is more than rounding can do."""
-    apart = np.abs(theirs.epochs.astype(np.int64) - ours.epochs)
-    distance = max(float(np.abs(theirs.w - ours.w).max()), float(np.abs(theirs.b - ours.b).max()))
-    share, epochs, per_epoch, way = WITHIN_ROUNDING[dtype]
-    few = np.count_nonzero(apart) <= max(1.0, share * len(apart))
-    near = bool((apart <= epochs + per_epoch * ours.epochs).all())
-    same = apart == 0
-    moved = max(
-        float(np.abs(theirs.w - ours.w)[same].max(initial=0.0)),
-        float(np.abs(theirs.b - ours.b)[same].max(initial=0.0)),
-    )
+LIMITS = {
+    "float64": RoundingLimits(1e-5, 1, 0.0, 1e-8),
+    "float32": RoundingLimits(0.05, 1, 2e-3, 0.1),
+}
+
+
+def compare(expected: PeerResult, result: PeerResult, dtype: str) -> dict[str, Any]:
+    """Compare a row's result with sweep's: how far it differs, and if rounding explains that."""
+    apart = np.abs(result.epochs.astype(np.int64) - expected.epochs)
+    w, b = np.abs(result.w - expected.w), np.abs(result.b - expected.b)
+    limits, same = LIMITS[dtype], apart == 0
+    close = (w[same] <= limits.weights).all() and (b[same] <= limits.weights).all()
+    few = np.count_nonzero(apart) <= max(1.0, limits.share * len(apart))
+    near = (apart <= limits.epochs + limits.epochs_per_epoch * expected.epochs).all()
     return {
         "differing": int(np.count_nonzero(apart)),
         "epochs_apart": int(apart.max()),
-        "distance": distance,
-        "right": bool(few and near and moved <= way),  # NaN is wrong
+        "distance": max(float(w.max()), float(b.max())),
+        "correct": bool(few and near and close),  # False for NaN
     }
 
 
-def _timings(run: Callable[[], object]) -> list[float]:
-    taken: list[float] = []
-    while sum(taken) < SHORTEST:
+def _time_runs(run: Callable[[], object]) -> list[float]:
+    """Return the seconds of each run, of as many as take `SHORTEST` together."""
+    timings: list[float] = []
+    while sum(timings) < SHORTEST:
         began = time.perf_counter()
         run()
-        taken.append(time.perf_counter() - began)
-    return taken
+        timings.append(time.perf_counter() - began)
+    return timings
 
 
-def useful(work: Workload, w: NDArray[Any], b: NDArray[Any], threads: int) -> float:
+def useful_share(work: Workload, w: NDArray[Any], b: NDArray[Any], threads: int) -> float:
     """Return the share of the kernel's lane-epochs that updated or tested a neuron."""
     problem = make_problem(
-        x=work.x,
-        y=work.y,
-        cost=work.cost,
-        activation="sigmoid",
-        tolerance=work.tolerance,
+        x=work.x, y=work.y, cost=work.cost, activation="sigmoid", tolerance=work.tolerance,
         max_epochs=work.max_epochs,
-    )
-    train, walked, epochs = trainer(problem, work.dtype), 0, 0
+    )  # fmt: skip
+    train, lane_epochs, epochs = trainer(problem, work.dtype), 0, 0
     w, b = w.astype(np.float64), b.astype(np.float64)
     for first, last in blocks(len(b), threads, LARGEST_BLOCK):
         out = empty_results(last - first, w.shape[1], work.dtype)
         rate = np.full(last - first, work.learning_rate)
-        here = slice(first, last)
-        walked += train(out, w[here], b[here], rate, np.zeros(1, np.uint8))
+        block = slice(first, last)
+        lane_epochs += train(out, w[block], b[block], rate, np.zeros(1, np.uint8))
         epochs += int(out.epochs.sum(dtype=np.int64))
-    return epochs / walked
+    return epochs / lane_epochs
 
 
-def measured(
+def time_workload(
     work: Workload, rows: Sequence[Row], threads: int, rounds: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Time some rows on one workload, A B C A B C …; the first row is what others are held to.
+    """Time some rows on one workload, in the order A B C A B C …, and compare with the first.
 
     Returns
     -------
-    of the workload : dict
-        neurons, sample_epochs, useful, fma_peak, bound, share_of_bound (of one sample), and
-        cpus_had: how many of its threads ran at a time, fewer where others use the machine
-    of each row : list of dicts
-        seconds, rate and ratio (median, fastest, slowest), first_call, and what `compared` says
+    summary : dict
+        Of the workload: neurons, sample_epochs, useful, fma_peak, cpus_used (how many of sweep's
+        threads ran at a time on average, fewer where other processes use the machine) and, with
+        one sample, bound and share_of_bound. Rates are per second.
+    results : list of dicts
+        Of each row: seconds (median, min, max), rate, ratio (its seconds over sweep's median),
+        first_call, and the result of `compare`.
     """
     w, b = starts(work)
-    runs, answers, first_calls = [], [], []
+    runs, results, first_calls = [], [], []
     for row in rows:
         began = time.perf_counter()
         runs.append(row.trainer(work, threads))
-        answers.append(runs[-1](w, b))
+        results.append(runs[-1](w, b))
         first_calls.append(time.perf_counter() - began)
-    taken: list[list[float]] = [[] for _ in rows]
+    timings: list[list[float]] = [[] for _ in rows]
     peaks, cpu = [], 0.0
     for _ in range(rounds):
         peaks.append(fma_peak(work.dtype, threads))
-        for run, seconds in zip(runs, taken, strict=True):
+        for run, seconds in zip(runs, timings, strict=True):
             if seconds and seconds[0] > LONGEST:
                 continue
-            used = time.process_time()
-            seconds += _timings(lambda run=run: run(w, b))  # type: ignore[misc]
-            cpu += time.process_time() - used if run is runs[0] else 0.0
-    steps = int(answers[0].epochs.sum(dtype=np.int64)) * len(work.y)
-    ours = median(taken[0])
+            before = time.process_time()
+            seconds += _time_runs(lambda run=run: run(w, b))  # type: ignore[misc]
+            cpu += time.process_time() - before if run is runs[0] else 0.0
+    steps = int(results[0].epochs.sum(dtype=np.int64)) * len(work.y)
+    base = median(timings[0])
     lines = [
         {
             "workload": work.name,
@@ -122,23 +132,23 @@ def measured(
             "first_call": first,
             "seconds": {"median": median(t), "min": min(t), "max": max(t), "count": len(t)},
             "rate": steps / median(t),
-            "ratio": {"median": median(t) / ours, "min": min(t) / ours, "max": max(t) / ours},
-            **compared(answers[0], answer, work.dtype),
+            "ratio": {"median": median(t) / base, "min": min(t) / base, "max": max(t) / base},
+            **compare(results[0], result, work.dtype),
         }
-        for row, first, t, answer in zip(rows, first_calls, taken, answers, strict=True)
+        for row, first, t, result in zip(rows, first_calls, timings, results, strict=True)
     ]
-    about: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "workload": work.name,
         "neurons": len(b),
         "sample_epochs": steps,
-        "useful": useful(work, w, b, threads),
+        "useful": useful_share(work, w, b, threads),
         "fma_peak": max(peaks),
-        "cpus_had": cpu / sum(taken[0]),
+        "cpus_used": cpu / sum(timings[0]),
     }
     if len(work.y) == 1:
-        about["bound"] = max(peaks) / OPERATIONS[work.cost, work.dtype]
-        about["share_of_bound"] = steps / ours / about["bound"]
-    return about, lines
+        summary["bound"] = max(peaks) / OPERATIONS[work.cost, work.dtype]
+        summary["share_of_bound"] = steps / base / summary["bound"]
+    return summary, lines
 
 
 def scaling(work: Workload, threads: int, rounds: int) -> list[dict[str, float]]:
@@ -146,26 +156,27 @@ def scaling(work: Workload, threads: int, rounds: int) -> list[dict[str, float]]
     w, b = starts(work)
     numbers = sorted({1, threads} | {2**k for k in range(1, threads.bit_length())})
     runs = {n: ROWS[0].trainer(work, n) for n in numbers}
-    taken: dict[int, list[float]] = {n: [] for n in numbers}
+    timings: dict[int, list[float]] = {n: [] for n in numbers}
     for _ in range(rounds):
         for n, run in runs.items():
-            taken[n] += _timings(lambda run=run: run(w, b))  # type: ignore[misc]
+            timings[n] += _time_runs(lambda run=run: run(w, b))  # type: ignore[misc]
     return [
-        {"threads": n, "seconds": median(t), "speedup": median(taken[1]) / median(t)}
-        for n, t in taken.items()
+        {"threads": n, "seconds": median(t), "speedup": median(timings[1]) / median(t)}
+        for n, t in timings.items()
     ]
 
 
 def _goals(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = {(line["workload"], line["row"]): line for line in lines}
+    by_row = {(line["workload"], line["row"]): line for line in lines}
     goals = []
     for goal in GOALS:
         workload = f"{goal.kind} {goal.cost} {goal.dtype}"
-        if line := found.get((workload, goal.row)):
+        if line := by_row.get((workload, goal.row)):
             what = f"{workload}, {goal.row}"
             goals.append({"what": what, "goal": goal.ratio, "reached": line["ratio"]["median"]})
-    ours = ROWS[0].name
-    one, many = (found.get((f"{kind} quadratic float64", ours)) for kind in ("raw", "samples"))
+    one, many = (
+        by_row.get((f"{kind} quadratic float64", ROWS[0].name)) for kind in ("raw", "samples")
+    )
     if one and many:
         what = "sample-epochs of samples over neuron-epochs of raw, float64"
         goals.append(
@@ -181,41 +192,37 @@ def bench(
     works: Sequence[Workload] | None = None,
     rows: Sequence[Row] = ROWS,
     rounds: int | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Measure everything and return it as one dict, made for JSON.
+    """Run the benchmark and return all that was measured as one dict that JSON can hold.
 
     Parameters
     ----------
-    say : callable
-        Is told what goes on.
+    progress : callable
+        Called with a line of text before each step.
     """
     threads = check_threads(threads)
     works = workloads(full) if works is None else works
     rounds = rounds or (5 if full else 3)
     missing = {row.name: row.missing() for row in rows}
-    there = [row for row in rows if missing[row.name] is None and (full or not row.full_only)]
-    abouts, lines = [], []
+    available = [row for row in rows if missing[row.name] is None and (full or not row.full_only)]
+    summaries, lines = [], []
     for work in works:
-        say(work.name)
-        about, timed = measured(
-            work,
-            [r for r in there if work.kind in r.kinds and work.dtype in r.dtypes],
-            threads,
-            rounds,
-        )
-        abouts.append(about)
+        progress(work.name)
+        chosen = [r for r in available if work.kind in r.kinds and work.dtype in r.dtypes]
+        summary, timed = time_workload(work, chosen, threads, rounds)
+        summaries.append(summary)
         lines += timed
-    say("threads and start-up")
-    sweeps = [work for work in works if work.kind == "sweep"] or works
+    progress("threads and start-up")
+    sweep_works = [work for work in works if work.kind == "sweep"] or works
     return {
         "machine": description(),
         "versions": versions(),
         "settings": {"full": full, "threads": threads, "rounds": rounds},
         "missing": {name: advice for name, advice in missing.items() if advice},
-        "workloads": abouts,
+        "workloads": summaries,
         "rows": lines,
-        "scaling": scaling(sweeps[0], threads, rounds),
+        "scaling": scaling(sweep_works[0], threads, rounds),
         "startup": startup(rounds),
         "goals": _goals(lines),
     }

@@ -1,4 +1,4 @@
-"""A picture of the ratios: how many times as long each peer takes."""
+"""Draws bench.png: how many times as long as sweep each peer takes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from sweep.errors import SweepError
 from sweep.figures import scales
 
-__all__ = ["draw"]
+__all__ = ["draw_ratios"]
 
 
-def draw(result: dict[str, Any], folder: Path) -> Path:
+def draw_ratios(result: dict[str, Any], folder: Path) -> Path:
     """Draw the ratios of a result of `bench` into folder/bench.png and return the path."""
-    ours = result["rows"][0]["row"]
+    reference = result["rows"][0]["row"]
     frame = pd.DataFrame(
         {
             "dtype": line["workload"].split()[-1],
@@ -26,7 +26,7 @@ def draw(result: dict[str, Any], folder: Path) -> Path:
             **line["ratio"],
         }
         for line in result["rows"]
-        if line["row"] != ours
+        if line["row"] != reference
     )
     dtypes, names = list(frame["dtype"].unique()), list(frame["row"].unique())
     palette = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
@@ -44,14 +44,14 @@ def draw(result: dict[str, Any], folder: Path) -> Path:
             for bars, name in zip(axes.containers, part["row"].unique(), strict=True):
                 rows = part[part["row"] == name]
                 for bar, (_, row) in zip(bars, rows.iterrows(), strict=True):
-                    bar.set_x(1.0)  # from 1 to either side
+                    bar.set_x(1.0)  # bars start at 1, to the left or to the right
                     bar.set_width(row["median"] - 1.0)
                     middle = bar.get_y() + bar.get_height() / 2
                     axes.plot([row["min"], row["max"]], [middle] * 2, color="0.3", linewidth=0.8)
                     digits = 1 if row["median"] >= 1 else 2
                     label = f" {row['median']:.{digits}f}×"
                     axes.text(max(row["max"], 1.0), middle, label, va="center", fontsize=7)
-            axes.set(title=dtype, xlabel=f"time, {ours} = 1", ylabel="")
+            axes.set(title=dtype, xlabel=f"time, {reference} = 1", ylabel="")
             axes.set_xlim(min(0.7, 0.8 * frame["min"].min()), 3.0 * frame["max"].max())
             axes.grid(axis="y", visible=False)
         handles = [panels[0].bar(1, 0, color=palette[name], label=name) for name in names]

@@ -1,13 +1,13 @@
-"""Who takes part, and what is to be reached: rows and goals as data."""
+"""The benchmark's participants and its goals, as data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sweep.bench.workloads import Workload
+from sweep.bench.workloads import Trainer, Workload
 
 __all__ = ["GOALS", "ROWS", "Goal", "Row"]
 
@@ -15,7 +15,7 @@ _ALL = ("raw", "sweep", "samples")
 
 
 class Row(NamedTuple):
-    """One line of the table: a file of `peers` with options, and the workloads it is for."""
+    """A row of the table: a module of `peers`, its options, and the workloads it is timed on."""
 
     name: str
     peer: str
@@ -25,29 +25,25 @@ class Row(NamedTuple):
     dtypes: tuple[str, ...] = ("float64", "float32")
 
     def missing(self) -> str | None:
-        """Say how to get it, if it is not there."""
+        """Return how to install the peer, None if it is installed."""
         advice: str | None = self._module().missing()
         return advice
 
-    def trainer(self, work: Workload, threads: int) -> Callable[[Any, Any], Any]:
-        """Return a function (w, b) -> Stopped."""
-        run: Callable[[Any, Any], Any] = self._module().trainer(work, threads, **self.options)
+    def trainer(self, work: Workload, threads: int) -> Trainer:
+        """Return a function (w, b) -> PeerResult that trains the neurons of a workload."""
+        run: Trainer = self._module().trainer(work, threads, **self.options)
         return run
 
     def _module(self) -> Any:
         return import_module(f"sweep.bench.peers.{self.peer}")
 
 
-# The first is what the others are compared with.
+_ORBIT = MappingProxyType({"method": "orbit"})
+
+# The others are compared with the first.
 ROWS = (
     Row("sweep", "with_sweep"),
-    Row(
-        "sweep, orbit",
-        "with_sweep",
-        MappingProxyType({"method": "orbit"}),
-        ("sweep",),
-        dtypes=("float64",),
-    ),
+    Row("sweep, orbit", "with_sweep", _ORBIT, ("sweep",), dtypes=("float64",)),
     Row("C++", "with_cpp"),
     Row("torch.compile", "with_torch"),
     Row("JAX", "with_jax"),
@@ -57,7 +53,7 @@ ROWS = (
 
 
 class Goal(NamedTuple):
-    """`sweep` is to be at least so many times as fast as a row on a workload."""
+    """`sweep` is to be at least `ratio` times as fast as a row on a workload."""
 
     kind: str
     cost: str

@@ -30,26 +30,26 @@ print(imported - began, time.perf_counter() - imported)
 
 def _timed(code: str, cache: str) -> list[float]:
     environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
-    return [float(word) for word in done.stdout.split()]
+    return [float(word) for word in process.stdout.split()]
 
 
 def startup(rounds: int) -> dict[str, float]:
-    """Return the medians over some rounds, in seconds, each in a fresh process.
+    """Return the medians over some rounds, in seconds; each timing is of a fresh process.
 
     import : `import sweep`
     numba : the import of Numba and the kernels, on the first use
     compiled : the first `train` of one (cost, activation, dtype), nothing compiled yet
     cached : the same, compiled code on the disk
     """
-    taken: dict[str, list[float]] = {"import": [], "numba": [], "compiled": [], "cached": []}
+    timings: dict[str, list[float]] = {"import": [], "numba": [], "compiled": [], "cached": []}
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as cache:
-            taken["import"] += _timed(_IMPORT, cache)
+            timings["import"] += _timed(_IMPORT, cache)
             for name in ("compiled", "cached"):
                 numba, call = _timed(_FIRST_CALL, cache)
-                taken["numba"].append(numba)
-                taken[name].append(call)
-    return {name: median(seconds) for name, seconds in taken.items()}
+                timings["numba"].append(numba)
+                timings[name].append(call)
+    return {name: median(seconds) for name, seconds in timings.items()}

@@ -1,4 +1,4 @@
-"""What was measured, as text."""
+"""The result of the benchmark as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _row(line: dict[str, Any]) -> list[str]:
         f"{seconds['min']:.4f}–{seconds['max']:.4f}",
         f"{line['rate'] / 1e6:,.0f}",
         f"{ratio['median']:.2f}",
-        differing if line["right"] else f"WRONG: {differing}",
+        differing if line["correct"] else f"WRONG: {differing}",
         f"{line['first_call']:.1f}",
     ]
 
@@ -39,7 +39,7 @@ HEAD = ("", "seconds", "min–max", "M epochs/s", "ratio", "cells differing", "f
 
 
 def report(result: dict[str, Any]) -> str:
-    """Return everything that was measured as a table for the terminal."""
+    """Format a result of `bench` for the terminal."""
     machine, settings = result["machine"], result["settings"]
     lines = [
         f"{machine['cpu']} ({machine['llvm_cpu']}), {machine['vector_bits']}-bit vectors, "
@@ -47,25 +47,23 @@ def report(result: dict[str, Any]) -> str:
         ", ".join(f"{name} {version}" for name, version in result["versions"].items()),
         "",
     ]
-    # one table, so that the columns of all workloads stand under one another
-    body = [_row(line) for line in result["rows"]]
-    head, *rows = _table(HEAD, body)
+    # One table, so that the columns of all workloads are aligned.
+    head, *rows = _table(HEAD, [_row(line) for line in result["rows"]])
     lines.append(head)
-    texts = dict(enumerate(rows))
-    for about in result["workloads"]:
+    for work in result["workloads"]:
         bound = (
-            f", {about['share_of_bound']:.0%} of the FMA bound" if "share_of_bound" in about else ""
+            f", {work['share_of_bound']:.0%} of the FMA bound" if "share_of_bound" in work else ""
         )
         lines.append(
-            f"{about['workload']}: {about['neurons']:,} neurons, "
-            f"{about['useful']:.0%} of lane-epochs useful{bound}"
+            f"{work['workload']}: {work['neurons']:,} neurons, "
+            f"{work['useful']:.0%} of lane-epochs useful{bound}"
         )
         lines += [
-            texts[i]
-            for i, line in enumerate(result["rows"])
-            if line["workload"] == about["workload"]
+            text
+            for text, line in zip(rows, result["rows"], strict=True)
+            if line["workload"] == work["workload"]
         ]
-    threads = ", ".join(f"{at['threads']}: {at['speedup']:.2f}" for at in result["scaling"])
+    threads = ", ".join(f"{run['threads']}: {run['speedup']:.2f}" for run in result["scaling"])
     start = result["startup"]
     lines += [
         "",
@@ -74,11 +72,11 @@ def report(result: dict[str, Any]) -> str:
         f"Numba and kernels {start['numba']:.2f} s, first call compiled {start['compiled']:.2f} s, "
         f"from the disk {start['cached']:.3f} s",
     ]
-    had = min(about["cpus_had"] for about in result["workloads"])
-    if had < 0.9 * settings["threads"]:
+    cpus = min(work["cpus_used"] for work in result["workloads"])
+    if cpus < 0.9 * settings["threads"]:
         lines.append(
-            f"The machine was busy: sweep's {settings['threads']} threads had {had:.1f} CPUs. "
-            "Take no figures from this run."
+            f"The machine was busy: sweep's {settings['threads']} threads used {cpus:.1f} CPUs. "
+            "Do not cite figures from this run."
         )
     if result["goals"]:
         body = [

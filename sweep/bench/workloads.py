@@ -1,22 +1,27 @@
-"""What is trained: the workloads as data, their starts, and what a peer gives back."""
+"""The workloads as data, their starts, and the type of a peer's result."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Stopped", "Workload", "starts", "workloads"]
+__all__ = ["PeerResult", "Trainer", "Workload", "starts", "workloads"]
 
 
-class Stopped(NamedTuple):
-    """N neurons at their stop: epochs (N,), w (N, d), b (N,)."""
+class PeerResult(NamedTuple):
+    """N trained neurons: epochs (N,), and the final w (N, d) and b (N,)."""
 
     epochs: NDArray[Any]
     w: NDArray[Any]
     b: NDArray[Any]
+
+
+# From the starts (w, b), each (N, d) and (N,), to the neurons trained.
+Trainer: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], PeerResult]
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Workload:
     Attributes
     ----------
     kind : str
-        "raw" (nobody converges), "sweep" (early exit) or "samples" (many samples, nobody
+        "raw" (no neuron converges), "sweep" (early exit) or "samples" (many samples, no neuron
         converges).
     side : int
         There are side² neurons.
@@ -44,28 +49,28 @@ class Workload:
 
     @property
     def name(self) -> str:
-        """How tables call it."""
+        """The workload's name in tables and JSON."""
         return f"{self.kind} {self.cost} {self.dtype}"
 
 
-# No neuron gets there in any workload's epochs.
-NEVER = 1e-12
+# No neuron reaches this tolerance within any workload's epochs.
+UNREACHABLE = 1e-12
 
-# 16 points and labels that no line separates, so that all neurons go on learning.
+# 16 points and labels that no line separates, so that no neuron stops learning.
 _points = np.random.default_rng(16)
 _X = tuple(map(tuple, _points.normal(0.0, 1.0, (16, 2)).round(3).tolist()))
 _Y = tuple(_points.integers(0, 2, 16).astype(float).tolist())
 
 
 def workloads(full: bool) -> list[Workload]:
-    """Return the tasks of the benchmark, float64 first."""
-    raw = Workload("raw", "quadratic", "float64", 256, 2000 if full else 1000, NEVER)
+    """Return the workloads of the benchmark, float64 first."""
+    raw = Workload("raw", "quadratic", "float64", 256, 2000 if full else 1000, UNREACHABLE)
     sweep = Workload("sweep", "quadratic", "float64", 1024 if full else 256, 20_000, 0.1)
     samples = replace(raw, kind="samples", x=_X, y=_Y, max_epochs=200 if full else 60)
-    double = [raw, sweep, replace(sweep, cost="cross_entropy"), samples]
+    float64 = [raw, sweep, replace(sweep, cost="cross_entropy"), samples]
     if full:
-        double.insert(1, replace(raw, cost="cross_entropy"))
-    return double + [replace(work, dtype="float32") for work in double]
+        float64.insert(1, replace(raw, cost="cross_entropy"))
+    return float64 + [replace(work, dtype="float32") for work in float64]
 
 
 def starts(work: Workload) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from sweep.errors import SpecError, short
 
-__all__ = ["FEWEST_DIGITS", "label", "labels", "meant"]
+__all__ = ["FEWEST_DIGITS", "cost_name", "label", "labels", "meant", "percent"]
 
 FEWEST_DIGITS = 3
 
@@ -58,3 +58,14 @@ def meant(field: str, value: float, values: Iterable[float]) -> float:
         near = min(listed, key=lambda each: abs(each - value))
         raise SpecError(f"{field} {short(value)}: is not on this axis; the nearest is {near!r}")
     return found.pop()
+
+
+def percent(share: float) -> str:
+    """Return a share in 0..1 as a percentage; one that only rounds to 0 or 100 % says so."""
+    text = f"{100 * share:.1f} %"
+    return {"100.0 %": "> 99.9 %", "0.0 %": "< 0.1 %"}.get(text, text) if 0 < share < 1 else text
+
+
+def cost_name(cost: str) -> str:
+    """Return a cost as it is written in a text: `cross_entropy` is cross-entropy."""
+    return cost.replace("_", "-")

@@ -1,5 +1,6 @@
-// The work in C++ as for a cluster: libmvec's exp, full vectors, OpenMP over blocks that are
-// compacted as their neurons converge. Built by with_cpp.py with -DSAMPLES and -DINPUTS.
+// Training in C++ as one would write it for a cluster: libmvec's exp, full vectors, OpenMP over
+// blocks that are compacted as their neurons converge. Built by with_cpp.py with -DSAMPLES and
+// -DINPUTS.
 #include <algorithm>
 #include <cmath>
 
@@ -13,7 +14,7 @@ template <bool quadratic, class Real> static inline Real delta(Real a, Real e, R
 
 constexpr int BLOCK = 2048, EPOCHS_BETWEEN_COMPACTIONS = 16;
 
-// One sample: z is all there is to a neuron, and falls by kappa * delta.
+// One sample: z is the whole state of a neuron, and falls by kappa * delta.
 template <bool quadratic, class Real>
 static void one(long size, Real *w, Real *b, Real x, Real y, Real rate, Real tolerance,
                 int max_epochs, int *epochs) {
@@ -38,9 +39,9 @@ static void one(long size, Real *w, Real *b, Real x, Real y, Real rate, Real tol
                 for (int i = 0; i < padded; ++i) {
                     const Real e = std::exp(-z[i]);
                     const Real a = 1 / (1 + e);
-                    const bool wrong = std::abs(a - y) > tolerance;
-                    z[i] -= wrong ? kappa * delta<quadratic>(a, e, y) : 0;
-                    count[i] += wrong;
+                    const bool unconverged = std::abs(a - y) > tolerance;
+                    z[i] -= unconverged ? kappa * delta<quadratic>(a, e, y) : 0;
+                    count[i] += unconverged;
                 }
             }
             done += steps;
@@ -49,7 +50,7 @@ static void one(long size, Real *w, Real *b, Real x, Real y, Real rate, Real tol
                 if (count[i] == done && done < max_epochs) {
                     z[left] = z[i], count[left] = count[i], neuron[left] = neuron[i];
                     ++left;
-                } else {  // the way of (w, b) along (x, 1)
+                } else {  // (w, b) has moved along (x, 1)
                     const long at = first + neuron[i];
                     const Real moved = (w[at] * x + b[at] - z[i]) / (x * x + 1);
                     w[at] -= moved * x, b[at] -= moved;
@@ -62,7 +63,7 @@ static void one(long size, Real *w, Real *b, Real x, Real y, Real rate, Real tol
 }
 
 #if SAMPLES > 1
-// Many samples: a few vectors of neurons, their weights and gradients, sample after sample.
+// Many samples: blocks of a few vectors of neurons, with weights and gradients; samples one by one.
 template <bool quadratic, class Real>
 static void many(long size, Real *w, Real *b, const Real *x, const Real *y, Real rate,
                  Real tolerance, int max_epochs, int *epochs) {
@@ -101,10 +102,10 @@ static void many(long size, Real *w, Real *b, const Real *x, const Real *y, Real
             working = 0;
 #pragma omp simd reduction(+ : working)
             for (int i = 0; i < LANES; ++i) {
-                const bool wrong = error[i] > tolerance * SAMPLES;
-                for (int j = 0; j < P; ++j) theta[j][i] -= wrong ? step * gradient[j][i] : 0;
-                count[i] += wrong;
-                working += wrong;
+                const bool unconverged = error[i] > tolerance * SAMPLES;
+                for (int j = 0; j < P; ++j) theta[j][i] -= unconverged ? step * gradient[j][i] : 0;
+                count[i] += unconverged;
+                working += unconverged;
             }
         }
         for (int i = 0; i < lanes; ++i) {

@@ -1,4 +1,4 @@
-"""JAX: blocks of neurons in a jitted `while_loop`, several epochs to a turn."""
+"""JAX: blocks of neurons in a jitted `while_loop`, several epochs an iteration."""
 
 # jax's types are those of its arrays
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
@@ -12,20 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from sweep.bench.workloads import Stopped, Workload
+from sweep.bench.workloads import PeerResult, Trainer, Workload
 
 __all__ = ["missing", "trainer"]
 
 BLOCK = 1024
-EPOCHS_IN_A_TURN = 8  # of one sample; of many, one
+EPOCHS_PER_ITERATION = 8  # with one sample; with many, 1
 
 
 def missing() -> str | None:
-    """Say how to get it, if it is not there."""
+    """Return how to install it, None if it is installed."""
     return None if find_spec("jax") else "not installed: pip install neuron-sweep[bench]"
 
 
-def _walk(work: Workload) -> Callable[..., Any]:
+def _compile_training(work: Workload) -> Callable[..., Any]:
     """Return a function start (p, N) -> (theta (p, N), epochs (N,)), compiled at its first call."""
     import jax
     import jax.numpy as jnp
@@ -33,7 +33,7 @@ def _walk(work: Workload) -> Callable[..., Any]:
     jax.config.update("jax_enable_x64", True)
     number = np.dtype(work.dtype)
     one = len(work.y) == 1
-    turn_epochs = EPOCHS_IN_A_TURN if one else 1
+    epochs_per_iteration = EPOCHS_PER_ITERATION if one else 1
     x = np.hstack([np.array(work.x), np.ones((len(work.y), 1))]).astype(number)
     y = np.array(work.y, number)
     rate = number.type(work.learning_rate / len(y) * (float(np.square(x[0]).sum()) if one else 1))
@@ -55,57 +55,58 @@ def _walk(work: Workload) -> Callable[..., Any]:
         else:  # 2.3 times as fast as with the samples unrolled
             add = lambda sums, sample: (add_sample(sums, sample, theta), None)  # noqa: E731
             sums, _ = jax.lax.scan(add, sums, (jnp.asarray(x), jnp.asarray(y)))
-        wrong = sums[0] > limit
-        return jnp.where(wrong, theta - rate * sums[1], theta), count + wrong
+        unconverged = sums[0] > limit
+        return jnp.where(unconverged, theta - rate * sums[1], theta), count + unconverged
 
-    def turn(state):
+    def iteration(state):
         done, theta, count, _ = state
         before = count
-        for _ in range(turn_epochs):
+        for _ in range(epochs_per_iteration):
             theta, count = epoch(theta, count)
-        return done + turn_epochs, theta, count, (count > before).any()
+        return done + epochs_per_iteration, theta, count, (count > before).any()
 
     def unfinished(state):
         done, _, _, working = state
-        return working & (done + turn_epochs <= work.max_epochs)
+        return working & (done + epochs_per_iteration <= work.max_epochs)
 
-    def walk(theta):
+    def train(theta):
         state = (0, theta, jnp.zeros(theta.shape[1], counts), True)
-        done, theta, count, _ = jax.lax.while_loop(unfinished, turn, state)
-        # what is left of max_epochs
+        done, theta, count, _ = jax.lax.while_loop(unfinished, iteration, state)
+        stopped = done + epochs_per_iteration <= work.max_epochs
+        # the remaining epochs up to max_epochs, one by one
         _, theta, count = jax.lax.while_loop(
             lambda s: s[0] < work.max_epochs,
             lambda s: (s[0] + 1, *epoch(s[1], s[2])),
-            (jnp.where(done + turn_epochs <= work.max_epochs, work.max_epochs, done), theta, count),
+            (jnp.where(stopped, work.max_epochs, done), theta, count),
         )
         return theta, count
 
-    compiled: Callable[..., Any] = jax.jit(walk)
+    compiled: Callable[..., Any] = jax.jit(train)
     return compiled
 
 
-def trainer(work: Workload, threads: int) -> Callable[[Any, Any], Stopped]:
+def trainer(work: Workload, threads: int) -> Trainer:
     """Return a function that trains the neurons of a workload."""
-    walk = _walk(work)
+    train = _compile_training(work)
     one = len(work.y) == 1
 
-    def run(w: Any, b: Any) -> Stopped:
+    def run(w: Any, b: Any) -> PeerResult:
         z = w[:, 0] * w.dtype.type(work.x[0][0]) + b
-        # Neighbours in z end together, so that no block waits long for a few; the longest first.
+        # Neurons with similar z end together, so no block waits long for a few; the longest first.
         order = np.argsort(-z) if one else np.arange(len(b))
         start = z[None, order] if one else np.vstack([w[order].T, b[order]])
         stop, epochs = np.empty((len(start), len(b)), w.dtype), np.empty(len(b), np.int32)
 
-        def block(first: int) -> None:
-            here = slice(first, first + BLOCK)
-            theta, count = walk(start[:, here])
-            stop[:, order[here]], epochs[order[here]] = theta, count
+        def train_block(first: int) -> None:
+            block = slice(first, first + BLOCK)
+            theta, count = train(start[:, block])
+            stop[:, order[block]], epochs[order[block]] = theta, count
 
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(block, range(0, len(b), BLOCK)))
+            list(pool.map(train_block, range(0, len(b), BLOCK)))
         if not one:
-            return Stopped(epochs, stop[:-1].T, stop[-1])
+            return PeerResult(epochs, stop[:-1].T, stop[-1])
         moved = (z - stop[0]) / w.dtype.type(work.x[0][0] ** 2 + 1)
-        return Stopped(epochs, w - moved[:, None] * w.dtype.type(work.x[0][0]), b - moved)
+        return PeerResult(epochs, w - moved[:, None] * w.dtype.type(work.x[0][0]), b - moved)
 
     return run

@@ -1,4 +1,4 @@
-"""The obvious Numba: a `prange` over neurons, a loop over epochs, the textbook's updates."""
+"""Plain Numba: a `prange` over neurons, a loop over epochs, the textbook's updates."""
 
 # compiled code: its types are Numba's
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 
-from sweep.bench.workloads import Stopped, Workload
+from sweep.bench.workloads import PeerResult, Trainer, Workload
 
 __all__ = ["missing", "trainer"]
 
@@ -61,33 +60,27 @@ def _many(w, b, x, y, learning_rate, tolerance, max_epochs, quadratic, epochs):
 
 
 def missing() -> str | None:
-    """Say how to get it, if it is not there."""
+    """Return how to install it, None if it is installed."""
     return None
 
 
-def trainer(work: Workload, threads: int) -> Callable[[Any, Any], Stopped]:
+def trainer(work: Workload, threads: int) -> Trainer:
     """Return a function that trains the neurons of a workload."""
     number = np.dtype(work.dtype).type
     x, y = np.array(work.x, number), np.array(work.y, number)
     one = len(y) == 1 and x.shape[1] == 1
 
-    def run(w: Any, b: Any) -> Stopped:
+    def run(w: Any, b: Any) -> PeerResult:
         before = numba.get_num_threads()
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
         w, b, epochs = w.copy(), b.copy(), np.empty(len(b), np.int32)
-        walk = _one if one else _many
-        walk(
-            w[:, 0] if one else w,
-            b,
-            x[0, 0] if one else x,
-            y[0] if one else y,
-            number(work.learning_rate),
-            number(work.tolerance),
-            work.max_epochs,
-            work.cost == "quadratic",
-            epochs,
-        )
+        train = _one if one else _many
+        train(
+            w[:, 0] if one else w, b, x[0, 0] if one else x, y[0] if one else y,
+            number(work.learning_rate), number(work.tolerance), work.max_epochs,
+            work.cost == "quadratic", epochs,
+        )  # fmt: skip
         numba.set_num_threads(before)
-        return Stopped(epochs, w, b)
+        return PeerResult(epochs, w, b)
 
     return run

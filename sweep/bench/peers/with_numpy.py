@@ -1,15 +1,14 @@
-"""NumPy: blocks that stay in the cache, operations in place, finished neurons taken out."""
+"""NumPy: blocks that stay in the cache, in-place operations, converged neurons removed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.bench.workloads import Stopped, Workload
+from sweep.bench.workloads import PeerResult, Trainer, Workload
 
 __all__ = ["missing", "trainer"]
 
@@ -18,7 +17,7 @@ EPOCHS_BETWEEN_COMPACTIONS = 16
 
 
 def missing() -> str | None:
-    """Say how to get it, if it is not there."""
+    """Return how to install it, None if it is installed."""
     return None
 
 
@@ -38,10 +37,11 @@ def _train_one(work: Workload, w: NDArray[Any], b: NDArray[Any], epochs: NDArray
     z, neuron = start.copy(), np.arange(len(b))
     done = 0
     e_, a_, d_ = np.empty((3, len(b)), number)
-    wrong_, count_ = np.empty(len(b), bool), np.empty(len(b), np.uint8)
+    unconverged_, count_ = np.empty(len(b), bool), np.empty(len(b), np.uint8)
     while len(z):
         size, steps = len(z), min(EPOCHS_BETWEEN_COMPACTIONS, work.max_epochs - done)
-        e, a, d, wrong, count = e_[:size], a_[:size], d_[:size], wrong_[:size], count_[:size]
+        e, a, d = e_[:size], a_[:size], d_[:size]
+        unconverged, count = unconverged_[:size], count_[:size]
         count[:] = 0
         for _ in range(steps):
             _forward(z, e, a)
@@ -53,11 +53,11 @@ def _train_one(work: Workload, w: NDArray[Any], b: NDArray[Any], epochs: NDArray
                 np.multiply(d, e, out=d)
             else:
                 np.abs(d, out=a)
-            np.greater(a, tolerance, out=wrong)
+            np.greater(a, tolerance, out=unconverged)
             np.multiply(d, kappa, out=d)
-            np.multiply(d, wrong, out=d)
+            np.multiply(d, unconverged, out=d)
             np.subtract(z, d, out=z)
-            np.add(count, wrong, out=count)
+            np.add(count, unconverged, out=count)
         done += steps
         ended = count < steps
         if done == work.max_epochs:
@@ -88,27 +88,27 @@ def _train_many(work: Workload, w: NDArray[Any], b: NDArray[Any], epochs: NDArra
             np.multiply(e, a, out=e)
             np.multiply(e, a, out=e)
         np.subtract(a, y, out=a)
-        wrong = np.abs(a, out=z).sum(axis=0) > limit
+        unconverged = np.abs(a, out=z).sum(axis=0) > limit
         if work.cost == "quadratic":
             np.multiply(a, e, out=a)
         if done == work.max_epochs:
-            wrong[:] = False
-        if not wrong.all():
-            ended = neuron[~wrong]
-            stop[:, ended], epochs[ended] = theta[:, ~wrong], done
-            theta, neuron, a = theta[:, wrong], neuron[wrong], a[:, wrong]
+            unconverged[:] = False
+        if not unconverged.all():
+            ended = neuron[~unconverged]
+            stop[:, ended], epochs[ended] = theta[:, ~unconverged], done
+            theta, neuron, a = theta[:, unconverged], neuron[unconverged], a[:, unconverged]
         theta -= step * (x.T @ a)
         done += 1
     w[:], b[:] = stop[:-1].T, stop[-1]
 
 
-def trainer(work: Workload, threads: int) -> Callable[[Any, Any], Stopped]:
+def trainer(work: Workload, threads: int) -> Trainer:
     """Return a function that trains the neurons of a workload."""
     one = len(work.y) == 1
     train, block = (_train_one, BLOCK) if one else (_train_many, BLOCK // len(work.y))
 
-    def run(w: Any, b: Any) -> Stopped:
-        # Neighbours in z end together, so that blocks do not dwindle for long; the longest first.
+    def run(w: Any, b: Any) -> PeerResult:
+        # Neurons with similar z end together, so blocks shrink fast at the end; the longest first.
         order = np.argsort(w[:, 0] * -work.x[0][0] - b) if one else np.arange(len(b))
         w_sorted, b_sorted, epochs_sorted = w[order], b[order], np.empty(len(b), np.int32)
         with ThreadPoolExecutor(threads) as pool:
@@ -116,6 +116,6 @@ def trainer(work: Workload, threads: int) -> Callable[[Any, Any], Stopped]:
             list(pool.map(lambda c: train(work, w_sorted[c], b_sorted[c], epochs_sorted[c]), cuts))
         w, b, epochs = w.copy(), b.copy(), np.empty(len(b), np.int32)
         w[order], b[order], epochs[order] = w_sorted, b_sorted, epochs_sorted
-        return Stopped(epochs, w, b)
+        return PeerResult(epochs, w, b)
 
     return run

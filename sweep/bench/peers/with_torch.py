@@ -1,4 +1,4 @@
-"""PyTorch: `torch.compile` fuses several epochs into one loop; neighbours train together."""
+"""PyTorch: `torch.compile` fuses several epochs into one loop; similar z share a block."""
 
 # torch's compiled functions are untyped
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from sweep.bench.workloads import Stopped, Workload
+from sweep.bench.workloads import PeerResult, Trainer, Workload
 
 __all__ = ["missing", "trainer"]
 
 BLOCK = 8192
-EPOCHS_IN_A_CALL = 16
+EPOCHS_PER_CALL = 16
 
 
 def missing() -> str | None:
-    """Say how to get it, if it is not there."""
+    """Return how to install it, None if it is installed."""
     return None if find_spec("torch") else "not installed: pip install neuron-sweep[bench]"
 
 
-def _walk(work: Workload) -> Callable[..., Any]:
-    """Return (theta: p of (N,), count (N,), epochs) -> both some epochs later, compiled."""
+def _compile_training(work: Workload) -> Callable[..., Any]:
+    """Compile a function (theta: p of (N,), count (N,), epochs) -> (theta, count) after them."""
     import torch
 
     one = len(work.y) == 1
@@ -35,7 +35,7 @@ def _walk(work: Workload) -> Callable[..., Any]:
     rate = work.learning_rate / len(work.y) * (square if one else 1.0)
     limit = float(np.dtype(work.dtype).type(work.tolerance * len(work.y)))
 
-    def walk(theta, count, epochs: int):
+    def train(theta, count, epochs: int):
         for _ in range(epochs):
             error, gradient = 0.0, [0.0] * len(theta)
             for x, y in zip(xs, work.y, strict=True):
@@ -45,56 +45,57 @@ def _walk(work: Workload) -> Callable[..., Any]:
                 delta = (a - y) * e * a * a if work.cost == "quadratic" else a - y
                 error = error + (a - y).abs()
                 gradient = [g + delta * v for g, v in zip(gradient, x, strict=True)]
-            wrong = error > limit
+            unconverged = error > limit
             theta = [
-                torch.where(wrong, t - rate * g, t) for t, g in zip(theta, gradient, strict=True)
+                torch.where(unconverged, t - rate * g, t)
+                for t, g in zip(theta, gradient, strict=True)
             ]
-            count = count + wrong
+            count = count + unconverged
         return theta, count
 
-    torch.compiler.reset()  # or it gives up: too many versions of one function
-    compiled: Callable[..., Any] = torch.compile(walk, dynamic=False)
+    torch.compiler.reset()  # else it gives up: too many versions of one function
+    compiled: Callable[..., Any] = torch.compile(train, dynamic=False)
     return compiled
 
 
-def trainer(work: Workload, threads: int) -> Callable[[Any, Any], Stopped]:
+def trainer(work: Workload, threads: int) -> Trainer:
     """Return a function that trains the neurons of a workload."""
     import torch
 
-    walk = _walk(work)
+    train = _compile_training(work)
     one = len(work.y) == 1
-    turn = EPOCHS_IN_A_CALL if one else 1
+    epochs_per_call = EPOCHS_PER_CALL if one else 1
 
-    def run(w: Any, b: Any) -> Stopped:
-        torch.set_num_threads(1)  # blocks over threads: OpenMP's meet after each call
+    def run(w: Any, b: Any) -> PeerResult:
+        torch.set_num_threads(1)  # threads take blocks; OpenMP's would meet after each call
         z = w[:, 0] * w.dtype.type(work.x[0][0]) + b
-        # Neighbours in z end together, so that no block waits long for a few.
+        # Neurons with similar z end together, so no block waits long for a few.
         order = np.argsort(-z) if one else np.arange(len(b))
         padded = np.resize(order, -(-len(b) // BLOCK) * BLOCK)  # one size, compiled once
         start = torch.from_numpy(z[None, padded] if one else np.vstack([w[padded].T, b[padded]]))
         stop = torch.empty_like(start)
         epochs = torch.empty(len(padded), dtype=torch.int32)
 
-        def train(first: int) -> None:
-            here = slice(first, first + BLOCK)
-            theta, done = [t[here] for t in start], 0
+        def train_block(first: int) -> None:
+            block = slice(first, first + BLOCK)
+            theta, done = [t[block] for t in start], 0
             count = torch.zeros(BLOCK, dtype=torch.int64 if b.itemsize == 8 else torch.int32)
             while done < work.max_epochs:
-                steps = turn if done + turn <= work.max_epochs else 1
-                theta, count = walk(theta, count, steps)
+                steps = epochs_per_call if done + epochs_per_call <= work.max_epochs else 1
+                theta, count = train(theta, count, steps)
                 done += steps
                 if int(count.max()) < done:
                     break
-            stop[:, here], epochs[here] = torch.stack(theta), count
+            stop[:, block], epochs[block] = torch.stack(theta), count
 
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(train, range(0, len(padded), BLOCK)))
-        back = np.empty(len(b), np.int64)
-        back[order] = np.arange(len(b))
-        theta, counted = stop.numpy()[:, back], epochs.numpy()[back]
+            list(pool.map(train_block, range(0, len(padded), BLOCK)))
+        inverse = np.empty(len(b), np.int64)
+        inverse[order] = np.arange(len(b))
+        theta, counted = stop.numpy()[:, inverse], epochs.numpy()[inverse]
         if not one:
-            return Stopped(counted, theta[:-1].T, theta[-1])
+            return PeerResult(counted, theta[:-1].T, theta[-1])
         moved = (z - theta[0]) / w.dtype.type(work.x[0][0] ** 2 + 1)
-        return Stopped(counted, w - moved[:, None] * w.dtype.type(work.x[0][0]), b - moved)
+        return PeerResult(counted, w - moved[:, None] * w.dtype.type(work.x[0][0]), b - moved)
 
     return run

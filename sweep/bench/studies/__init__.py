@@ -1,1 +1,1 @@
-"""Longer measurements: the hunt for a difference of the two methods, scaling, storing."""
+"""Longer measurements: differences between the two methods, scaling on Dask, cost of storing."""

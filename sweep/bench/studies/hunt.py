@@ -1,4 +1,4 @@
-"""The hunt for a start where `orbit` and `train` disagree: random settings, starts at the steps."""
+"""Looks for starts where `orbit` and `train` disagree: random settings, starts near the steps."""
 
 from __future__ import annotations
 
@@ -16,25 +16,37 @@ from sweep.kernels.results import TrainResult
 from sweep.kernels.training import train
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
-from sweep.neuron.problem import make_problem
+from sweep.neuron.problem import Problem, make_problem
 
-__all__ = ["Found", "compare", "draw", "hunt"]
+__all__ = ["Differences", "compare", "hunt", "random_settings", "random_starts"]
 
-
-class Found(NamedTuple):
-    """What a comparison of the two methods found."""
-
-    cells: int
-    epochs_differ: int
-    status_differ: int
-    error_apart: float
-    weights_apart: float
+Floats = NDArray[np.float64]
 
 
-def draw(rng: np.random.Generator, updates: float) -> dict[str, Any] | None:
-    """Return random arguments of `train` for which the orbit is proven; None if it is not.
+class Differences(NamedTuple):
+    """How many of the cells differ between the two methods, and the largest relative deviations."""
 
-    `updates` is about how many updates training may take for the lot.
+    cells: int = 0
+    epochs_differ: int = 0
+    status_differ: int = 0
+    error_apart: float = 0.0
+    weights_apart: float = 0.0
+
+    def merge(self, other: Differences) -> Differences:
+        """Add the counts, take the larger deviations."""
+        return Differences(
+            cells=self.cells + other.cells,
+            epochs_differ=self.epochs_differ + other.epochs_differ,
+            status_differ=self.status_differ + other.status_differ,
+            error_apart=max(self.error_apart, other.error_apart),
+            weights_apart=max(self.weights_apart, other.weights_apart),
+        )
+
+
+def random_settings(rng: np.random.Generator, updates: float) -> dict[str, Any] | None:
+    """Return random arguments of `train`, or None if the orbit is not proven for them.
+
+    `updates` is the largest `max_epochs`.
     """
     cost = str(rng.choice(list(COSTS)))
     activation = str(rng.choice(list(COSTS[cost].pairs)))
@@ -42,27 +54,29 @@ def draw(rng: np.random.Generator, updates: float) -> dict[str, Any] | None:
     inputs = int(rng.choice([1, 1, 1, 2, 5]))
     x = rng.normal(0, 1.5, (1, inputs))
     share = float(rng.choice([0.0, 1.0, rng.uniform(), rng.uniform(0, 0.02)]))
-    asked: dict[str, Any] = {
+    kwargs: dict[str, Any] = {
         "cost": cost,
         "activation": activation,
         "x": x,
         "y": act.low + share * (act.high - act.low),
         "tolerance": float(10 ** rng.uniform(-6, np.log10(0.4))),
         "max_epochs": int(10 ** rng.uniform(0, np.log10(updates))),
-        # the bend of κ = η(|x|² + 1) between slow and folding lies in here
+        # spans κ = η(|x|² + 1) from slow steps to those where z − κδ(z) is no longer increasing
         "learning_rate": float(10 ** rng.uniform(-4, 1.3)),
     }
-    problem = make_problem(**{k: v for k, v in asked.items() if k != "learning_rate"})
-    return None if obstacle(problem, asked["learning_rate"], "float64") else asked
+    return None if obstacle(_problem(kwargs), kwargs["learning_rate"], "float64") else kwargs
 
 
-def starts(rng: np.random.Generator, asked: dict[str, Any], count: int) -> NDArray[np.float64]:
-    """Return z₀ of starts: all over, dense where it matters, and within ulps of the steps."""
-    problem = make_problem(**{k: v for k, v in asked.items() if k != "learning_rate"})
-    rate = asked["learning_rate"]
-    counted = problem.max_epochs + 100  # and a few rows of those that max_epochs cuts off
+def _problem(kwargs: dict[str, Any]) -> Problem:
+    return make_problem(**{k: v for k, v in kwargs.items() if k != "learning_rate"})
+
+
+def random_starts(rng: np.random.Generator, kwargs: dict[str, Any], count: int) -> Floats:
+    """Return z₀ of starts: 1/2 within 8 · 10⁷ ulps of a step, 1/8 uniform in ±50, 3/8 normal."""
+    problem, rate = _problem(kwargs), kwargs["learning_rate"]
+    limit = problem.max_epochs + 100  # some steps beyond max_epochs too
     near = np.concatenate(
-        [*(side * steps(problem, rate, side, counted, 50.0) for side in (1.0, -1.0)), [0.0]]
+        [*(side * steps(problem, rate, side, limit, 50.0) for side in (1.0, -1.0)), [0.0]]
     )
     if problem.act.mirrors(float(problem.y[0])):
         near = -near
@@ -70,31 +84,30 @@ def starts(rng: np.random.Generator, asked: dict[str, Any], count: int) -> NDArr
     ulps = rng.integers(-8, 9, len(near)) * np.spacing(near)
     near = near + ulps * 10.0 ** rng.integers(0, 8, len(near))
     wide = rng.uniform(-50, 50, count // 8)
-    usual = rng.normal(0, 4, count - len(near) - len(wide))
-    return np.concatenate([near, wide, usual])
+    normal = rng.normal(0, 4, count - len(near) - len(wide))
+    return np.concatenate([near, wide, normal])
 
 
-def compare(asked: dict[str, Any], z: NDArray[np.float64], rng: np.random.Generator) -> Found:
-    """Train starts by both methods and say where they differ."""
-    x = asked["x"]
+def compare(kwargs: dict[str, Any], z: Floats, rng: np.random.Generator) -> Differences:
+    """Train starts z₀ with random w by both methods, and count where they differ."""
+    x = kwargs["x"]
     w = rng.normal(0, 1, (len(z), x.shape[1]))
-    w[: len(z) // 2] = 0.0  # there z₀ is b itself, to the last bit
+    w[: len(z) // 2] = 0.0  # half of them have z₀ = b, exact to the last bit
     b = z - w @ x[0]
-    walked, told = (train(w, b, **asked, method=m) for m in ("train", "orbit"))
-    problem = make_problem(**{k: v for k, v in asked.items() if k != "learning_rate"})
-    kappa = step_size(problem, asked["learning_rate"])
-    return Found(
+    trained, orbit = (train(w, b, **kwargs, method=m) for m in ("train", "orbit"))
+    kappa = step_size(_problem(kwargs), kwargs["learning_rate"])
+    return Differences(
         cells=len(z),
-        epochs_differ=int((walked.epochs != told.epochs).sum()),
-        status_differ=int((walked.status != told.status).sum()),
-        error_apart=_apart(walked.final_error, told.final_error),
-        weights_apart=_weights_apart(walked, told) / max(1.0, kappa),
+        epochs_differ=int((trained.epochs != orbit.epochs).sum()),
+        status_differ=int((trained.status != orbit.status).sum()),
+        error_apart=_apart(trained.final_error, orbit.final_error),
+        weights_apart=_weights_apart(trained, orbit) / max(1.0, kappa),
     )
 
 
-def _apart(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    # Relative, but for errors below 1e-4: training itself, which rounds T in every epoch, has
-    # them no better than to 1e-13.
+def _apart(a: Floats, b: Floats) -> float:
+    # Relative above 1e-4, absolute below: training rounds the sum T in every epoch, and its own
+    # small errors are accurate to no better than 1e-13.
     return float((abs(a - b) / (abs(a) + 1e-4)).max(initial=0.0))
 
 
@@ -103,36 +116,33 @@ def _weights_apart(a: TrainResult, b: TrainResult) -> float:
     return float((abs(a.b - b.b) / size).max(initial=0.0))
 
 
-def hunt(cells: int, settings: int, seed: int = 0) -> Found:
-    """Compare the two methods on so many cells in so many random settings."""
+def hunt(cells: int, settings: int, seed: int = 0) -> Differences:
+    """Compare the two methods on `cells` starts, spread over `settings` random settings."""
     rng = np.random.default_rng(seed)
-    total, met, began = Found(0, 0, 0, 0.0, 0.0), 0, time.perf_counter()
-    while met < settings:
-        asked = draw(rng, 3e3)
-        if asked is None:
+    total, compared, began = Differences(), 0, time.perf_counter()
+    while compared < settings:
+        kwargs = random_settings(rng, 3e3)
+        if kwargs is None:
             continue
-        found = compare(asked, starts(rng, asked, cells // settings), rng)
-        met += 1
-        total = Found(
-            *(a + b for a, b in zip(total[:3], found[:3], strict=True)),
-            *(max(a, b) for a, b in zip(total[3:], found[3:], strict=True)),
-        )
-        if found.epochs_differ or found.status_differ or found.error_apart > 1e-9:
-            print(f"{found}\n  {asked}")
-        if met % max(1, settings // 10) == 0:
-            print(f"{met} settings, {time.perf_counter() - began:.0f} s: {total}", flush=True)
+        differences = compare(kwargs, random_starts(rng, kwargs, cells // settings), rng)
+        compared += 1
+        total = total.merge(differences)
+        if differences.epochs_differ or differences.status_differ or differences.error_apart > 1e-9:
+            print(f"{differences}\n  {kwargs}")
+        if compared % max(1, settings // 10) == 0:
+            print(f"{compared} settings, {time.perf_counter() - began:.0f} s: {total}", flush=True)
     return total
 
 
 def main() -> int:
-    """Run the hunt from the command line; exit code 1 if it finds a difference."""
+    """Run the comparison from the command line; exit code 1 if epochs or status differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=float, default=1e8, help="default: 1e8")
     parser.add_argument("--settings", type=int, default=1000, help="default: 1000")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    found = hunt(int(asked.cells), asked.settings, asked.seed)
-    return 1 if found.epochs_differ or found.status_differ else 0
+    args = parser.parse_args()
+    total = hunt(int(args.cells), args.settings, args.seed)
+    return 1 if total.epochs_differ or total.status_differ else 0
 
 
 if __name__ == "__main__":

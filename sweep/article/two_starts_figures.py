@@ -1,4 +1,4 @@
-"""The article's figures of its two starts: functions of numbers that return Matplotlib figures."""
+"""The article's figures of its two starts; each function takes numbers and returns a figure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def open_axes(rows: int, columns: int, size: tuple[float, float], **kw: Any) -> 
     return figure, panels
 
 
-def experiments(curves: Sequence[Any]) -> Figure:
+def draw_quadratic_curves(curves: Sequence[Any]) -> Figure:
     """Draw output and cost over epochs of the quadratic cost, the two starts side by side."""
     colour = scales.cost_colour("quadratic")
     with scales.style():
@@ -60,7 +60,9 @@ def experiments(curves: Sequence[Any]) -> Figure:
     return figure
 
 
-def why(starts: Any, error: Any, gradients: Mapping[str, Any], peak: tuple[float, float]) -> Figure:
+def draw_slope_and_gradient(
+    starts: Any, error: Any, gradients: Mapping[str, Any], peak: tuple[float, float]
+) -> Figure:
     """Draw the sigmoid with its slope, and the gradient against the initial error."""
     act = ACTIVATIONS["sigmoid"]
     z = np.linspace(-6, 6, 481)
@@ -119,12 +121,12 @@ def why(starts: Any, error: Any, gradients: Mapping[str, Any], peak: tuple[float
     return figure
 
 
-def repair(curves: Mapping[str, Sequence[Any]]) -> Figure:
+def draw_both_costs(curves: Mapping[str, Sequence[Any]]) -> Figure:
     """Draw output and cost of both starts under both costs."""
     with scales.style():
         figure, panels = open_axes(1, 2, (7.2, 3.4), sharex=True)
-        for cost, two in curves.items():
-            for curve, style in zip(two, START_STYLES, strict=True):
+        for cost, pair in curves.items():
+            for curve, style in zip(pair, START_STYLES, strict=True):
                 for ax, values in zip(
                     panels[0], (curve.output, curve.cost / curve.cost[0]), strict=True
                 ):
@@ -148,7 +150,7 @@ def repair(curves: Mapping[str, Sequence[Any]]) -> Figure:
     return figure
 
 
-def correction(true: Sequence[Any], script: Sequence[Any], learning_rate: float) -> Figure:
+def draw_wrong_gradient(true: Sequence[Any], script: Sequence[Any], learning_rate: float) -> Figure:
     """Draw the outputs of both starts, stepped with the gradient and with ∂C/∂a."""
     with scales.style():
         figure, panels = open_axes(1, 1, (5.6, 3.8))

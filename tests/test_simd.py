@@ -1,4 +1,4 @@
-"""The exponentials of lanes against correctly rounded arithmetic."""
+"""The exponentials of SIMD lanes against correctly rounded arithmetic."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def _natural(t, over, under, width):
 
 
 @njit(error_model="numpy")
-def _octaves(t, over, under, width):
+def _powers(t, over, under, width):
     _rows(exp2_ratio, t, over, under, width)
 
 
@@ -33,12 +33,12 @@ def _near(t, over, under, width):
     _rows(exp2_ratio_near, t, over, under, width)
 
 
-EXACT = {_natural: np.exp, _octaves: np.exp2, _near: np.exp2}
-LIMITS = {_natural: (707.0, 86.0), _octaves: (1021.0, 125.0), _near: (1021.0, 125.0)}
+EXACT = {_natural: np.exp, _powers: np.exp2, _near: np.exp2}
+LIMITS = {_natural: (707.0, 86.0), _powers: (1021.0, 125.0), _near: (1021.0, 125.0)}
 
 
 def ratio(rows, t):
-    """Return the two sides of the fraction for each number of t."""
+    """Return numerator and denominator of the fraction for each number of t."""
     width = width_of(from_dtype(t.dtype))
     padded = np.zeros((1, -(-len(t) // width) * width), t.dtype)
     padded[0, : len(t)] = t
@@ -78,7 +78,7 @@ def test_exponentials_are_within_2_ulp_at_a_million_points(rows, dtype):
             assert abs(power(mp.mpf(float(t))) / mp.mpf(float(e)) - 1) < 2e-16
 
 
-@pytest.mark.parametrize(("rows", "end"), [(_natural, 1021.0 * np.log(2)), (_octaves, 1021.0)])
+@pytest.mark.parametrize(("rows", "end"), [(_natural, 1021.0 * np.log(2)), (_powers, 1021.0)])
 def test_beyond_the_range_it_is_the_limit_and_nan_stays_nan(rows, end):
     t = np.array([-np.inf, -1e9, -end - 1, end + 1, 1e9, np.inf, np.nan])
     low, high = EXACT[rows](-end), EXACT[rows](end)
@@ -98,5 +98,5 @@ def test_sigmoids_grow_with_their_argument(rows):
 
 def test_near_has_the_same_bits():
     t = np.random.default_rng(2).uniform(-1000, 1000, 10_000)
-    for ours, theirs in zip(ratio(_octaves, t), ratio(_near, t), strict=True):
-        assert ours.tobytes() == theirs.tobytes()
+    for full, near in zip(ratio(_powers, t), ratio(_near, t), strict=True):
+        assert full.tobytes() == near.tobytes()

@@ -1,4 +1,4 @@
-"""The article's figures over many starts: functions of numbers that return Matplotlib figures."""
+"""The article's figures over many starts; each function takes numbers and returns a figure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sweep.article.figures import MATCHED, open_axes
+from sweep.article.two_starts_figures import MATCHED, open_axes
 from sweep.figures import scales
 
 
-def _log_error(ax: Axes, low: float = 0.02, high: float = 0.9999) -> None:
+def _error_ticks(ax: Axes, low: float = 0.02, high: float = 0.9999) -> None:
     """Label an axis of log-odds with errors."""
     ticks = [e for e in (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999) if low <= e <= high]
     ax.set_xticks([np.log(e / (1 - e)) for e in ticks], [f"{e:g}" for e in ticks])
 
 
-def grid(cells: pd.DataFrame, max_epochs: int) -> Figure:
+def draw_epochs_by_error(cells: pd.DataFrame, max_epochs: int) -> Figure:
     """Draw epochs against the initial error for every learning rate, and the ratio of the costs."""
     rates = np.sort(cells["learning_rate"].unique())
     bins = np.linspace(-2.25, 10.05, 124)
@@ -33,27 +33,26 @@ def grid(cells: pd.DataFrame, max_epochs: int) -> Figure:
         for shade, rate in zip(np.linspace(0.35, 1.0, len(rates)), rates, strict=True):
             medians = cells[cells["learning_rate"] == rate].groupby("bin").median()
             medians = medians[medians["cross_entropy"] > 0]
-            where = middle[medians.index - 1]
+            log_odds = middle[medians.index - 1]
             for ax, cost in zip(panels[0], scales.COST_COLOURS, strict=False):
-                known = np.isfinite(medians[cost])
+                finite = np.isfinite(medians[cost])
                 ax.plot(
-                    where[known], medians[cost][known], color=scales.cost_colour(cost),
+                    log_odds[finite], medians[cost][finite], color=scales.cost_colour(cost),
                     alpha=shade, linewidth=1.5,
                 )  # fmt: skip
-                at = int(np.abs(where - (1.6 if cost == "quadratic" else 8.0)).argmin())
+                at = int(np.abs(log_odds - (1.6 if cost == "quadratic" else 8.0)).argmin())
                 ax.annotate(
-                    f"η = {rate:.2g}", (where[at], medians[cost].iloc[at]), xytext=(0, 3),
+                    f"η = {rate:.2g}", (log_odds[at], medians[cost].iloc[at]), xytext=(0, 3),
                     textcoords="offset points", ha="right", fontsize=7.5, color=scales.INK,
                 )  # fmt: skip
             ratio = medians["quadratic"] / medians["cross_entropy"]
-            known = np.isfinite(ratio)
-            panels[0, 2].plot(
-                where[known], ratio[known], color="#4d4d4d", alpha=shade, linewidth=1.5
-            )
-            panels[0, 2].plot(where[known][-1], ratio[known].iloc[-1], "o", color="#4d4d4d",
+            finite = np.isfinite(ratio)
+            panels[0, 2].plot(log_odds[finite], ratio[finite], color="#4d4d4d", alpha=shade,
+                              linewidth=1.5)  # fmt: skip
+            panels[0, 2].plot(log_odds[finite][-1], ratio[finite].iloc[-1], "o", color="#4d4d4d",
                               alpha=shade, markersize=3.5)  # fmt: skip
             panels[0, 2].annotate(
-                f"η = {rate:.2g}", (where[known][-1], ratio[known].iloc[-1]), xytext=(-5, 3),
+                f"η = {rate:.2g}", (log_odds[finite][-1], ratio[finite].iloc[-1]), xytext=(-5, 3),
                 textcoords="offset points", ha="right", fontsize=7.5, color=scales.INK,
             )  # fmt: skip
         for ax, title in zip(
@@ -62,7 +61,7 @@ def grid(cells: pd.DataFrame, max_epochs: int) -> Figure:
             ax.set_yscale("log")
             ax.set_title(title)
             ax.set_xlim(-2.4, 10.4)
-            _log_error(ax, 0.1)
+            _error_ticks(ax, 0.1)
             ax.set_xlabel("initial error (log-odds scale)")
         for ax in panels[0, :2]:
             ax.set_ylim(0.8, 2e4)
@@ -77,24 +76,24 @@ def grid(cells: pd.DataFrame, max_epochs: int) -> Figure:
     return figure
 
 
-def recipe(runs: Mapping[str, Mapping[str, Any]], matching: Mapping[str, str]) -> Figure:
+def draw_matching_costs(runs: Mapping[str, Any], matching: Mapping[str, str]) -> Figure:
     """Draw the first step and the epochs against the start, a column for each activation."""
     colours = {"quadratic": scales.cost_colour("quadratic")}
     with scales.style():
         figure, panels = open_axes(2, len(runs), (8.2, 4.6), sharex="col")
-        for column, (activation, both) in enumerate(runs.items()):
+        for column, (activation, by_cost) in enumerate(runs.items()):
             top, bottom = panels[:, column]
-            for cost, run in both.items():
+            for cost, run in by_cost.items():
                 colour = colours.get(cost, MATCHED)
                 top.plot(run["z"], run["step"], color=colour, linewidth=1.6)
                 bottom.plot(run["z"], run["epochs"], color=colour, linewidth=1.6)
             top.set_title(activation)
-            top.set_ylim(0, 1.08 * max(run["step"].max() for run in both.values()))
+            top.set_ylim(0, 1.08 * max(run["step"].max() for run in by_cost.values()))
             bottom.set_yscale("log")
             bottom.set_ylim(3, 3e4)
             scales.log_ticks(bottom.yaxis, 1.0, 1e4)
             bottom.set_xlabel("start z₀")
-            bottom.set_xlim(0, both["quadratic"]["z"][-1])
+            bottom.set_xlim(0, by_cost["quadratic"]["z"][-1])
             bottom.legend(
                 handles=[
                     Line2D([], [], color=colours["quadratic"], label="quadratic"),
@@ -108,7 +107,7 @@ def recipe(runs: Mapping[str, Mapping[str, Any]], matching: Mapping[str, str]) -
     return figure
 
 
-def theory(
+def draw_gradient_flow(
     starts: Mapping[str, Any], tails: Mapping[str, Any], order: Mapping[str, Any], kappa: float
 ) -> Figure:
     """Draw the flow's lines and asymptotes through the trained points, and the flow's error."""
@@ -117,21 +116,17 @@ def theory(
         first, second, third = panels[0]
         for cost in starts:
             colour = scales.cost_colour(cost)
-            for ax, (where, measured, expected) in ((first, starts[cost]), (second, tails[cost])):
-                some = slice(None, None, 2) if ax is first else slice(None)
-                ax.plot(where, expected, color=colour, linewidth=1.3, label=scales.cost_name(cost))
-                ax.plot(where[some], measured[some], "o", color=colour, markersize=3.4,
+            for ax, series in ((first, starts[cost]), (second, tails[cost])):
+                shown = slice(None, None, 2) if ax is first else slice(None)
+                label = scales.cost_name(cost)
+                ax.plot(series.at, series.flow, color=colour, linewidth=1.3, label=label)
+                ax.plot(series.at[shown], series.trained[shown], "o", color=colour, markersize=3.4,
                         markerfacecolor="white", markeredgewidth=1.0)  # fmt: skip
             rate, error = order[cost]
             third.plot(rate, error[2] * rate / rate[2], color=colour, linewidth=1.3)
             third.plot(rate, error, "o", color=colour, markersize=3.4, markerfacecolor="white",
                        markeredgewidth=1.0)  # fmt: skip
-        dashes: dict[str, Any] = {
-            "color": "#777777",
-            "linewidth": 0.9,
-            "linestyle": "--",
-            "zorder": 1,
-        }
+        dashes: Any = {"color": "#777777", "linewidth": 0.9, "linestyle": "--", "zorder": 1}
         z = np.array([3.2, 10.6])
         first.plot(z, np.exp(z) / kappa, **dashes)
         first.text(5.2, np.exp(3.9) / kappa, "exp(z₀)/κ", ha="left", color="#555555")
