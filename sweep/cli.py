@@ -195,13 +195,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _plot_options(command: argparse.ArgumentParser) -> None:
+    from sweep.figures import FIGURES
+
+    figures = "; ".join(f"{name}: {figure.description}" for name, figure in FIGURES.items())
     command.add_argument(
         "--figure",
         nargs="+",
         action="extend",
         metavar="NAME",
-        help="heatmap, error, slowdown, ratio, distribution, curves, theory (default: all that "
-        "this result can give)",
+        help=f"{figures} (default: all that this result can give)",
     )
     command.add_argument("--format", default="png", metavar="png|svg|pdf", help="default: png")
     command.add_argument(
@@ -262,12 +264,12 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"figures: sweep plot {done.folder}")
         return 0
     _start_matplotlib()
-    from sweep.analysis.findings import findings, report
+    from sweep.analysis.findings import findings, format_findings
     from sweep.analysis.row_groups import open_result
     from sweep.figures.draw import draw
 
     result = open_result(done.folder)
-    print(report(findings(result)))
+    print(format_findings(findings(result)))
     names = [f"{name}.png" for name in DRAWN_BY_RUN]
     figures = [done.folder / name for name in names]
     if done.computed or not files(done.folder).keys() >= set(names):
@@ -311,16 +313,16 @@ def _plot(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from sweep.analysis.contents import contents, told
-    from sweep.analysis.findings import findings, report
+    from sweep.analysis.contents import contents, format_contents
+    from sweep.analysis.findings import findings, format_findings
     from sweep.analysis.row_groups import open_result
 
     result = open_result(arguments.folder, skip_damaged=arguments.skip_damaged)
     if arguments.json:
         print(json.dumps(contents(result) | findings(result), indent=2, allow_nan=False))
         return 0
-    print(f"{result.folder}: {told(contents(result))}")
-    print(report(findings(result)))
+    print(f"{result.folder}: {format_contents(contents(result))}")
+    print(format_findings(findings(result)))
     return 0
 
 

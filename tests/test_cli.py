@@ -13,7 +13,7 @@ import pytest
 
 from sweep.cli import main
 from sweep.experiment.spec import ARTICLE, Spec
-from sweep.figures.draw import FIGURES
+from sweep.figures import FIGURES
 from sweep.running.run import run
 
 SPEC = """

@@ -12,11 +12,12 @@ import pytest
 import sweep
 from sweep.analysis.by_error import compare_costs, count_by_error, epochs_by_error, share_by_epochs
 from sweep.analysis.by_start import epochs_by_start
-from sweep.analysis.findings import findings, report
+from sweep.analysis.findings import findings, format_findings
 from sweep.analysis.row_groups import open_result
 from sweep.cli import main
 from sweep.experiment.labels import labels
-from sweep.figures.draw import FIGURES, draw
+from sweep.figures import FIGURES
+from sweep.figures.draw import draw, plot
 
 PAIRS = {
     "sigmoid": ["quadratic", "cross_entropy"],
@@ -63,7 +64,7 @@ def test_info_is_what_brute_force_says(awkward):
                            ("median_large", learns[learns.initial_error > 0.9])):  # fmt: skip
             right = median(some.known)
             assert cost[name] == ("not reached" if right == np.inf else right)
-    assert f"{found['non_finite']:,} starts are not finite" in report(found)
+    assert f"{found['non_finite']:,} starts are not finite" in format_findings(found)
 
 
 def test_tables_are_what_brute_force_says(awkward):
@@ -116,7 +117,7 @@ def test_panels_beyond_the_flip_are_named(tmp_path):
     assert beyond == {(cost, rate, 0.75) for cost in rates for rate in rates[cost]}
     flips = {p["cost"]: p["flip"] for p in found["beyond_flip"]}
     assert flips == pytest.approx({"cross_entropy": 10.666667, "quadratic": 56.888889}, abs=1e-6)
-    text = report(found)
+    text = format_findings(found)
     assert "cross-entropy: in 3 panels, from learning rate 5.4 on, steps overshoot" in text
     assert "(κ = 10.8 is above 10.67)" in text
     json.dumps(found, allow_nan=False)
@@ -130,7 +131,7 @@ def test_rounding_of_large_medians_is_said(tmp_path):
     (cost,) = found["costs"]
     assert right > 4096
     assert right * (1 - found["precision"]) <= cost["median_large"] <= right
-    assert "medians above 4,096 epochs may be 0.049 % too low" in report(found)
+    assert "medians above 4,096 epochs may be 0.049 % too low" in format_findings(found)
 
 
 def test_the_method_is_that_of_all_parts(tmp_path, capsys):
@@ -177,13 +178,11 @@ def test_titles_lines_and_ticks_tell_values_apart(tmp_path, capsys):
     result = open_result(tmp_path)
     from sweep.figures.draw import Tables
 
-    heat = texts_of(FIGURES["heatmap"].plot(Tables(result), "paper"))
+    heat = texts_of(plot("heatmap", Tables(result), "paper"))
     for text in ("learning rate 7.99", "learning rate 7.995", "learning rate 8.0001",
                  "2.0000000002", "2.0000000004"):  # fmt: skip
         assert text in heat
-    assert {"7.99", "7.995", "8", "8.0001"} <= set(
-        texts_of(FIGURES["error"].plot(Tables(result), "paper"))
-    )
+    assert {"7.99", "7.995", "8", "8.0001"} <= set(texts_of(plot("error", Tables(result), "paper")))
     assert main(["info", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "7.99, 7.995, 8, 8.0001" in said
@@ -198,7 +197,7 @@ def test_the_one_value_that_is_shown_is_told_apart(tmp_path):
     sweep.run(sweep.Spec(axes=axes | {"tolerance": [0.1, 0.2]}, stop={"max_epochs": 9}), tmp_path)
     from sweep.figures.draw import Tables
 
-    figure = FIGURES["slowdown"].plot(Tables(open_result(tmp_path)), "paper")
+    figure = plot("slowdown", Tables(open_result(tmp_path)), "paper")
     titles = " ".join(ax.get_title() for ax in figure.axes) + figure.get_suptitle()
     assert "x = 1.00000001" in titles
 

@@ -11,16 +11,16 @@ from sweep.store.folder import files
 from sweep.store.parts import part_name, read_metadata
 
 LISTED = 6
-"""Of an axis of more values, the first and the last are said."""
+"""Of an axis of more values, the first and the last are printed."""
 
 
 def contents(result: Result) -> dict[str, Any]:
-    """Return what was asked and what is there, ready for JSON."""
+    """Return the spec, the files and how they were written, ready for JSON."""
     grid = result.grid
     spec = grid.spec.model_dump(exclude_none=True)
-    there = files(result.folder)
-    parts = [there[part_name(grid, part)] for part in result.parts]
-    about = read_metadata(result.folder, parts[0].base_name)
+    listing = files(result.folder)
+    parts = [listing[part_name(grid, part)] for part in result.parts]
+    metadata = read_metadata(result.folder, parts[0].base_name)
     names = (part.base_name for part in parts)
     methods = pooled(
         lambda name: read_metadata(result.folder, name)["method"].split(" and "), names
@@ -47,7 +47,7 @@ def contents(result: Result) -> dict[str, Any]:
         ],
         "seconds": written[-1] - written[0],
         "method": " and ".join(sorted(set().union(*methods))),
-        "versions": about["versions"],
+        "versions": metadata["versions"],
     }
 
 
@@ -70,26 +70,26 @@ def _brief(value: Any) -> str:
     return f"{len(value):,} samples{inputs}"
 
 
-def told(found: dict[str, Any]) -> str:
-    """Put contents into a few lines of text."""
-    lines = [f"sweep {found['name']!r}, {found['neurons']:,} neurons, id {found['id']}"]
-    for name, axis in found["axes"].items():
-        said = ", ".join(found["labels"][name])
-        lines.append(f"{name:14} {axis['num']:>6} value{'s' if axis['num'] > 1 else ''}: {said}")
-    if found["start"]:
-        how = ", ".join(f"{name} {value}" for name, value in found["start"].items())
-        lines.append(f"{'starts':14} drawn: {how}")
-    fixed = ", ".join(f"{name} = {_brief(value)}" for name, value in found["fixed"].items())
+def format_contents(contents: dict[str, Any]) -> str:
+    """Return contents as a few lines of text."""
+    lines = [f"sweep {contents['name']!r}, {contents['neurons']:,} neurons, id {contents['id']}"]
+    for name, axis in contents["axes"].items():
+        values = ", ".join(contents["labels"][name])
+        lines.append(f"{name:14} {axis['num']:>6} value{'s' if axis['num'] > 1 else ''}: {values}")
+    if contents["start"]:
+        random = ", ".join(f"{name} {value}" for name, value in contents["start"].items())
+        lines.append(f"{'starts':14} drawn: {random}")
+    fixed = ", ".join(f"{name} = {_brief(value)}" for name, value in contents["fixed"].items())
     lines.append(f"{'fixed':14} {fixed}")
-    left = f"; left out: {', '.join(found['left_out'])}" if found["left_out"] else ""
+    left = f"; left out: {', '.join(contents['left_out'])}" if contents["left_out"] else ""
     lines.append(
-        f"{'parts':14} {found['parts']:>6} of {found['parts_in_all']}, {found['rows']:,} rows, "
-        f"{_size(found['bytes'])}{left}"
+        f"{'parts':14} {contents['parts']:>6} of {contents['parts_in_all']}, "
+        f"{contents['rows']:,} rows, {_size(contents['bytes'])}{left}"
     )
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in contents["versions"].items())
     lines.append(
-        f"{'method':14} {found['method']}; written {found['written'][1]}, from the first part to "
-        f"the last in {found['seconds']:,.1f} s ({versions})"
+        f"{'method':14} {contents['method']}; written {contents['written'][1]}, from the first "
+        f"part to the last in {contents['seconds']:,.1f} s ({versions})"
     )
     return "\n  ".join(lines)
 

@@ -1,4 +1,4 @@
-"""What a result says, as data and in a few lines: what `sweep info` and `sweep run` print."""
+"""The main numbers of a result, as data and as text: what `sweep info` and `sweep run` print."""
 
 import math
 from itertools import product
@@ -18,7 +18,7 @@ from sweep.analysis.by_error import (
 from sweep.analysis.cell_index import panels_of
 from sweep.analysis.row_groups import Result
 from sweep.experiment.grid import Grid
-from sweep.experiment.labels import labels
+from sweep.experiment.labels import cost_name, labels, percent
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import fused
@@ -28,7 +28,7 @@ SMALL, LARGE = 0.5, 0.9
 
 
 def findings(result: Result) -> dict[str, Any]:
-    """Return the answers that a result gives in a few numbers, ready for JSON.
+    """Return the main numbers of a result, ready for JSON.
 
     Returns
     -------
@@ -68,8 +68,8 @@ def findings(result: Result) -> dict[str, Any]:
             "cost": row.cost,
             "starts": int(row.starts),
             "share_unconverged": float(row.share_unconverged),
-            "median_small": _told(medians.get((row.cost, 0))),
-            "median_large": _told(medians.get((row.cost, 2))),
+            "median_small": _median(medians.get((row.cost, 0))),
+            "median_large": _median(medians.get((row.cost, 2))),
             "slowdown_from": slow.get(row.cost),
         }
         for row in every.rename(columns={"count": "starts"}).itertuples()
@@ -83,51 +83,55 @@ def findings(result: Result) -> dict[str, Any]:
     }
 
 
-def report(found: dict[str, Any]) -> str:
-    """Put findings into a few lines of text."""
-    width = max((len(_name(cost["cost"])) for cost in found["costs"]), default=0)
+def format_findings(findings: dict[str, Any]) -> str:
+    """Return findings as a few lines of text."""
+    width = max((len(cost_name(cost["cost"])) for cost in findings["costs"]), default=0)
     lines = []
-    for cost in found["costs"]:
+    for cost in findings["costs"]:
         slow = cost["slowdown_from"]
         lines.append(
-            f"{_name(cost['cost']):{width}}  median epochs: {_epochs(cost['median_small'])} from "
-            f"an initial error up to {SMALL:g}, {_epochs(cost['median_large'])} from above "
+            f"{cost_name(cost['cost']):{width}}  median epochs: {_epochs(cost['median_small'])} "
+            f"from an initial error up to {SMALL:g}, {_epochs(cost['median_large'])} from above "
             f"{LARGE:g}; "
             + (f"slow (twice those from {SMALL:g}) from {slow:.4g}; " if slow else "")
-            + f"unconverged: {_percent(cost['share_unconverged'])} of {cost['starts']:,}"
+            + f"unconverged: {percent(cost['share_unconverged'])} of {cost['starts']:,}"
         )
-    if found["wins"]:
-        pairs = sum(win["pairs"] for win in found["wins"])
-        won = sum(win["share_cross_entropy"] * win["pairs"] for win in found["wins"])
+    if findings["wins"]:
+        pairs = sum(win["pairs"] for win in findings["wins"])
+        won = sum(win["share_cross_entropy"] * win["pairs"] for win in findings["wins"])
         lines.append(
-            f"cross-entropy needs fewer epochs than quadratic from {_percent(won / pairs)} of "
+            f"cross-entropy needs fewer epochs than quadratic from {percent(won / pairs)} of "
             f"{pairs:,} starts; by learning rate:"
         )
-    rates = labels((win["learning_rate"] for win in found["wins"]), 4)
+    rates = labels((win["learning_rate"] for win in findings["wins"]), 4)
     lines += [
-        f"  {rate:<8} {_percent(win['share_cross_entropy']):>7}"
+        f"  {rate:<8} {percent(win['share_cross_entropy']):>7}"
         f"   median ratio quadratic ÷ cross-entropy: {_ratio(win['median_ratio'])}"
-        for rate, win in zip(rates, found["wins"], strict=True)
+        for rate, win in zip(rates, findings["wins"], strict=True)
     ]
-    return "\n".join(lines + _reservations(found))
+    return "\n".join(lines + _caveats(findings))
 
 
-def _reservations(found: dict[str, Any]) -> list[str]:
-    """Say what the numbers do not hold for."""
+def _caveats(findings: dict[str, Any]) -> list[str]:
+    """Return lines that say where the numbers do not hold."""
     lines = []
-    medians = [cost[name] for cost in found["costs"] for name in ("median_small", "median_large")]
+    medians = [
+        cost[name] for cost in findings["costs"] for name in ("median_small", "median_large")
+    ]
     if any(isinstance(median, float) and median > 4096 for median in medians):
-        lines.append(f"medians above 4,096 epochs may be {100 * found['precision']:.2g} % too low")
-    if found["non_finite"]:
-        lines.append(f"{found['non_finite']:,} starts are not finite, and left out of all this")
-    beyond = found["beyond_flip"]
-    for cost in dict.fromkeys(panel["cost"] for panel in beyond):
-        mine = [panel for panel in beyond if panel["cost"] == cost]
-        least = min(mine, key=lambda panel: panel["learning_rate"])
         lines.append(
-            f"{_name(cost)}: in {len(mine):,} panels, from learning rate "
-            f"{least['label']} on, steps overshoot (κ = {least['kappa']:.4g} is "
-            f"above {least['flip']:.4g}): orbits cycle or are chaotic, no float64 counts exactly"
+            f"medians above 4,096 epochs may be {100 * findings['precision']:.2g} % too low"
+        )
+    if findings["non_finite"]:
+        lines.append(f"{findings['non_finite']:,} starts are not finite, and left out of all this")
+    beyond = findings["beyond_flip"]
+    for cost in dict.fromkeys(panel["cost"] for panel in beyond):
+        panels = [panel for panel in beyond if panel["cost"] == cost]
+        first = min(panels, key=lambda panel: panel["learning_rate"])
+        lines.append(
+            f"{cost_name(cost)}: in {len(panels):,} panels, from learning rate "
+            f"{first['label']} on, steps overshoot (κ = {first['kappa']:.4g} is "
+            f"above {first['flip']:.4g}): orbits cycle or are chaotic, no float64 counts exactly"
         )
     return lines
 
@@ -198,20 +202,17 @@ def _wins(result: Result) -> list[dict[str, Any]]:
             "share_cross_entropy": row.under_fewer / (row.pairs - row.already),
             "share_quadratic": row.over_fewer / (row.pairs - row.already),
             "share_neither": row.neither / (row.pairs - row.already),
-            "median_ratio": _told(row.median),
+            "median_ratio": _median(row.median),
         }
         for row in trained.itertuples()
     ]
 
 
-def _told(number: float | None) -> float | str | None:
+def _median(number: float | None) -> float | str | None:
+    """Return a median for JSON: None where there is none, "not reached" where it is infinite."""
     if number is None or math.isnan(number):
         return None
     return "not reached" if math.isinf(number) else float(number)
-
-
-def _name(cost: str) -> str:
-    return cost.replace("_", "-")
 
 
 def _epochs(number: float | str | None) -> str:
@@ -220,9 +221,3 @@ def _epochs(number: float | str | None) -> str:
 
 def _ratio(number: float | str | None) -> str:
     return f"{number:.3g}" if isinstance(number, float) else "unbounded" if number else "none"
-
-
-def _percent(share: float) -> str:
-    # 99.96 % is not 100 %: only what holds without an exception is said so.
-    text = f"{100 * share:.1f} %"
-    return {"100.0 %": "> 99.9 %", "0.0 %": "< 0.1 %"}.get(text, text) if 0 < share < 1 else text

@@ -39,11 +39,11 @@ class Result:
     folder : Folder
     grid : Grid
     parts : tuple of int
-        Those that are there and whole.
+        Those that are usable.
     missing : tuple of int
         Those that are not computed yet.
     left_out : tuple of str
-        What was wrong with the others.
+        The faults of the others.
     """
 
     folder: Folder
@@ -54,19 +54,19 @@ class Result:
 
     @property
     def rows(self) -> int:
-        """The number of cells that are there."""
+        """The number of cells in the usable parts."""
         return sum(len(self.grid.part(part)) for part in self.parts)
 
     @property
     def warnings(self) -> list[str]:
-        """What is to be said of a result that is not whole, if anything."""
-        said = [f"left out: {fault}" for fault in self.left_out]
+        """Warnings about a result that is not complete, if any."""
+        warnings = [f"left out: {fault}" for fault in self.left_out]
         if self.missing:
-            said.append(
+            warnings.append(
                 f"{len(self.missing)} of {self.grid.parts} parts are not computed yet; "
                 "the answers are those of the others"
             )
-        return said
+        return warnings
 
 
 def open_result(folder: str | Path | Folder, *, skip_damaged: bool = False) -> Result:
@@ -127,7 +127,7 @@ def reduced_pairs(
 
     The costs are given by their place on the axis. It is the outermost axis of a grid, so one
     cost's cells lie a fixed number after the other's. Cells are left out whose counterparts lie in
-    a part that is not there.
+    a part that is missing.
     """
     each = result.grid.size // len(result.grid.values["cost"])
     ours, theirs = range(over * each, (over + 1) * each), (under - over) * each
@@ -154,7 +154,7 @@ def read(result: Result, cells: range, columns: Sequence[str]) -> Columns:
         A part cannot be read.
     """
     pieces: list[Columns] = []
-    names = [*columns, "status"] if "epochs" in columns else list(columns)
+    names = list({*columns, "status"} if "epochs" in columns else columns)
     for part in _parts_of(result, cells):
         whole, folder, grid = result.grid.part(part), result.folder, result.grid
         path = folder / part_name(grid, part)
@@ -173,10 +173,10 @@ def read(result: Result, cells: range, columns: Sequence[str]) -> Columns:
             ) from error
     if "epochs" in columns:
         for piece in pieces:
-            converged = piece.pop("status") == Status.converged
+            converged = piece["status"] == Status.converged
             piece["epochs"] = np.where(converged, piece["epochs"], np.inf)
     if len(pieces) == 1:
-        return pieces[0]
+        return {name: pieces[0][name] for name in columns}
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in columns}
 
 

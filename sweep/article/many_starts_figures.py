@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sweep.article.two_starts_figures import MATCHED, open_axes
+from sweep.experiment.labels import cost_name
 from sweep.figures import scales
+from sweep.figures.style import COST_COLOURS, INK, cost_colour, styled
 
 
 def _error_ticks(ax: Axes, low: float = 0.02, high: float = 0.9999) -> None:
@@ -28,22 +30,22 @@ def draw_epochs_by_error(cells: pd.DataFrame, max_epochs: int) -> Figure:
     odds = np.log(cells["initial_error"] / (1 - cells["initial_error"]))
     cells = cells.assign(bin=np.digitize(odds, bins))[odds > bins[0]]
     middle = (bins[1:] + bins[:-1]) / 2
-    with scales.style():
+    with styled():
         figure, panels = open_axes(1, 3, (9.6, 3.5), width_ratios=(1, 1, 1))
         for shade, rate in zip(np.linspace(0.35, 1.0, len(rates)), rates, strict=True):
             medians = cells[cells["learning_rate"] == rate].groupby("bin").median()
             medians = medians[medians["cross_entropy"] > 0]
             log_odds = middle[medians.index - 1]
-            for ax, cost in zip(panels[0], scales.COST_COLOURS, strict=False):
+            for ax, cost in zip(panels[0], COST_COLOURS, strict=False):
                 finite = np.isfinite(medians[cost])
                 ax.plot(
-                    log_odds[finite], medians[cost][finite], color=scales.cost_colour(cost),
+                    log_odds[finite], medians[cost][finite], color=cost_colour(cost),
                     alpha=shade, linewidth=1.5,
                 )  # fmt: skip
                 at = int(np.abs(log_odds - (1.6 if cost == "quadratic" else 8.0)).argmin())
                 ax.annotate(
                     f"η = {rate:.2g}", (log_odds[at], medians[cost].iloc[at]), xytext=(0, 3),
-                    textcoords="offset points", ha="right", fontsize=7.5, color=scales.INK,
+                    textcoords="offset points", ha="right", fontsize=7.5, color=INK,
                 )  # fmt: skip
             ratio = medians["quadratic"] / medians["cross_entropy"]
             finite = np.isfinite(ratio)
@@ -53,7 +55,7 @@ def draw_epochs_by_error(cells: pd.DataFrame, max_epochs: int) -> Figure:
                               alpha=shade, markersize=3.5)  # fmt: skip
             panels[0, 2].annotate(
                 f"η = {rate:.2g}", (log_odds[finite][-1], ratio[finite].iloc[-1]), xytext=(-5, 3),
-                textcoords="offset points", ha="right", fontsize=7.5, color=scales.INK,
+                textcoords="offset points", ha="right", fontsize=7.5, color=INK,
             )  # fmt: skip
         for ax, title in zip(
             panels[0], ("quadratic", "cross-entropy", "quadratic ÷ cross-entropy"), strict=True
@@ -78,8 +80,8 @@ def draw_epochs_by_error(cells: pd.DataFrame, max_epochs: int) -> Figure:
 
 def draw_matching_costs(runs: Mapping[str, Any], matching: Mapping[str, str]) -> Figure:
     """Draw the first step and the epochs against the start, a column for each activation."""
-    colours = {"quadratic": scales.cost_colour("quadratic")}
-    with scales.style():
+    colours = {"quadratic": cost_colour("quadratic")}
+    with styled():
         figure, panels = open_axes(2, len(runs), (8.2, 4.6), sharex="col")
         for column, (activation, by_cost) in enumerate(runs.items()):
             top, bottom = panels[:, column]
@@ -111,14 +113,14 @@ def draw_gradient_flow(
     starts: Mapping[str, Any], tails: Mapping[str, Any], order: Mapping[str, Any], kappa: float
 ) -> Figure:
     """Draw the flow's lines and asymptotes through the trained points, and the flow's error."""
-    with scales.style():
+    with styled():
         figure, panels = open_axes(1, 3, (9.6, 3.4))
         first, second, third = panels[0]
         for cost in starts:
-            colour = scales.cost_colour(cost)
+            colour = cost_colour(cost)
             for ax, series in ((first, starts[cost]), (second, tails[cost])):
                 shown = slice(None, None, 2) if ax is first else slice(None)
-                label = scales.cost_name(cost)
+                label = cost_name(cost)
                 ax.plot(series.at, series.flow, color=colour, linewidth=1.3, label=label)
                 ax.plot(series.at[shown], series.trained[shown], "o", color=colour, markersize=3.4,
                         markerfacecolor="white", markeredgewidth=1.0)  # fmt: skip
@@ -151,7 +153,7 @@ def draw_gradient_flow(
         third.set_title("the error is O(η)")
         handles = [
             *(
-                Line2D([], [], color=scales.cost_colour(c), label=scales.cost_name(c))
+                Line2D([], [], color=cost_colour(c), label=cost_name(c))
                 for c in starts
             ),
             Line2D([], [], color="#444444", marker="o", markerfacecolor="white", linestyle="",

@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from sweep.article.content import Block, CaptionedFigure, Claim, Section, Table
-from sweep.figures import scales
+from sweep.figures.style import styled
 
 __all__ = ["html", "text"]
 
@@ -190,7 +190,7 @@ def _render_formula(latex: str) -> str:
 def _data_uri(figure: Figure, tight: bool = False) -> str:
     """Return a figure as a data: URI of an SVG whose letters are outlines."""
     file = io.BytesIO()
-    with scales.style():
+    with styled():
         # The date and random names would make the same page a different file each time.
         mpl.rcParams["svg.fonttype"] = "path"
         box = {"bbox_inches": "tight", "pad_inches": 0.02} if tight else {}

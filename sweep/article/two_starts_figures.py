@@ -10,14 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sweep.article.content import RATE, STARTS
-from sweep.figures import scales
+from sweep.experiment.labels import cost_name
+from sweep.figures.style import COST_COLOURS, INK, cost_colour, styled
 from sweep.neuron.activations import ACTIVATIONS
 
 GRID = {"color": "#e4e4e4", "linewidth": 0.5}
 # The article's two starts, bad and worse, in every figure that shows both.
 START_STYLES: tuple[dict[str, Any], ...] = ({"linestyle": "-"}, {"linestyle": (0, (5, 1.6))})
 START_NAMES = [f"w = {w:g}, b = {b:g}" for w, b in STARTS]
-MATCHED = scales.COST_COLOURS["cross_entropy"]
+MATCHED = COST_COLOURS["cross_entropy"]
 
 
 def open_axes(rows: int, columns: int, size: tuple[float, float], **kw: Any) -> tuple[Figure, Any]:
@@ -33,8 +34,8 @@ def open_axes(rows: int, columns: int, size: tuple[float, float], **kw: Any) -> 
 
 def draw_quadratic_curves(curves: Sequence[Any]) -> Figure:
     """Draw output and cost over epochs of the quadratic cost, the two starts side by side."""
-    colour = scales.cost_colour("quadratic")
-    with scales.style():
+    colour = cost_colour("quadratic")
+    with styled():
         figure, panels = open_axes(2, 2, (6.4, 4.0), sharex=True, sharey="row")
         for column, ((w, b), curve) in enumerate(zip(STARTS, curves, strict=True)):
             rows = ((curve.output, "output a", "{:.2f}"), (curve.cost, "cost C", "{:.2g}"))
@@ -66,14 +67,14 @@ def draw_slope_and_gradient(
     """Draw the sigmoid with its slope, and the gradient against the initial error."""
     act = ACTIVATIONS["sigmoid"]
     z = np.linspace(-6, 6, 481)
-    quadratic = scales.cost_colour("quadratic")
-    with scales.style():
+    quadratic = cost_colour("quadratic")
+    with styled():
         figure, panels = open_axes(1, 2, (7.2, 3.2))
         left, right = panels[0]
-        left.plot(z, [act.value(v) for v in z], color=scales.INK, linewidth=1.4)
+        left.plot(z, [act.value(v) for v in z], color=INK, linewidth=1.4)
         slope = np.array([act.derivative(v) for v in z])
         left.plot(z, slope, color="#8a8a8a", linewidth=1.4)
-        left.text(-0.4, 0.55, "output σ(z)", ha="right", color=scales.INK)
+        left.text(-0.4, 0.55, "output σ(z)", ha="right", color=INK)
         left.text(-1.6, 0.2, "slope σ′(z)", ha="right", color="#6a6a6a")
         for start in starts:
             a, s = act.value(start), act.derivative(start)
@@ -98,11 +99,11 @@ def draw_slope_and_gradient(
         left.set_xlabel("z = wx + b")
         left.set_title("The slope at the two starts")
         for cost, values in gradients.items():
-            right.plot(error, values, color=scales.cost_colour(cost), linewidth=1.6)
+            right.plot(error, values, color=cost_colour(cost), linewidth=1.6)
             for start in starts:
                 e = act.value(start)
                 right.plot(
-                    e, np.interp(e, error, values), "o", color=scales.cost_colour(cost),
+                    e, np.interp(e, error, values), "o", color=cost_colour(cost),
                     markersize=4.5,
                 )  # fmt: skip
         right.text(0.47, 0.52, "cross-entropy", color=MATCHED, ha="right")
@@ -123,7 +124,7 @@ def draw_slope_and_gradient(
 
 def draw_both_costs(curves: Mapping[str, Sequence[Any]]) -> Figure:
     """Draw output and cost of both starts under both costs."""
-    with scales.style():
+    with styled():
         figure, panels = open_axes(1, 2, (7.2, 3.4), sharex=True)
         for cost, pair in curves.items():
             for curve, style in zip(pair, START_STYLES, strict=True):
@@ -131,7 +132,7 @@ def draw_both_costs(curves: Mapping[str, Sequence[Any]]) -> Figure:
                     panels[0], (curve.output, curve.cost / curve.cost[0]), strict=True
                 ):
                     ax.plot(
-                        curve.epoch[:301], values[:301], color=scales.cost_colour(cost),
+                        curve.epoch[:301], values[:301], color=cost_colour(cost),
                         linewidth=1.5, **style,
                     )  # fmt: skip
         for ax, name in zip(panels[0], ("output a", "cost, as a share of the first"), strict=True):
@@ -139,9 +140,7 @@ def draw_both_costs(curves: Mapping[str, Sequence[Any]]) -> Figure:
             ax.set_ylabel(name)
             ax.set_ylim(0, 1.04)
         panels[0, 0].set_xlim(0, 300)
-        handles = [
-            Line2D([], [], color=scales.cost_colour(c), label=scales.cost_name(c)) for c in curves
-        ] + [
+        handles = [Line2D([], [], color=cost_colour(c), label=cost_name(c)) for c in curves] + [
             Line2D([], [], color="#666666", label=n, **s)
             for n, s in zip(START_NAMES, START_STYLES, strict=True)
         ]
@@ -152,7 +151,7 @@ def draw_both_costs(curves: Mapping[str, Sequence[Any]]) -> Figure:
 
 def draw_wrong_gradient(true: Sequence[Any], script: Sequence[Any], learning_rate: float) -> Figure:
     """Draw the outputs of both starts, stepped with the gradient and with ∂C/∂a."""
-    with scales.style():
+    with styled():
         figure, panels = open_axes(1, 1, (5.6, 3.8))
         ax = panels[0, 0]
         for outputs, colour in ((true, MATCHED), (script, "#8c8c8c")):

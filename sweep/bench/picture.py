@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from sweep.errors import SweepError
-from sweep.figures import scales
+from sweep.figures.style import styled
 
 __all__ = ["draw_ratios"]
 
@@ -30,7 +30,7 @@ def draw_ratios(result: dict[str, Any], folder: Path) -> Path:
     )
     dtypes, names = list(frame["dtype"].unique()), list(frame["row"].unique())
     palette = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
-    with scales.style():
+    with styled():
         height = 0.9 + 0.19 * len(frame) / len(dtypes)
         figure = Figure(figsize=(4.6 * len(dtypes), height), layout="constrained")
         panels = figure.subplots(1, len(dtypes), sharex=True, sharey=True, squeeze=False)[0]

@@ -16,6 +16,7 @@ from matplotlib.path import Path
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from sweep.figures import scales
+from sweep.figures.style import INK, letters
 
 Floats = npt.NDArray[np.float64]
 
@@ -85,7 +86,7 @@ def paint(
         text = {
             "annot": np.vectorize(written)(shown),
             "fmt": "",
-            "annot_kws": {"size": scales.letters(0.72)},
+            "annot_kws": {"size": letters(0.72)},
         }
     sns.heatmap(
         shown,
@@ -120,17 +121,13 @@ def contours(ax: Axes, error: Floats) -> None:
     if not levels:
         return
     middles = (np.arange(length) + 0.5 for length in error.T.shape)
-    lines = ax.contour(
-        *middles, np.ma.masked_invalid(error), levels, colors=scales.INK, linewidths=0.7
-    )
+    lines = ax.contour(*middles, np.ma.masked_invalid(error), levels, colors=INK, linewidths=0.7)
     halo: list[AbstractPathEffect] = [withStroke(linewidth=1.8, foreground="white", alpha=0.8)]
     lines.set_path_effects(halo)
     # Labels go to the middle of each line: those that clabel places itself may stick out.
     longest = [max(segments, key=len, default=()) for segments in lines.allsegs]
     middle = [tuple(line[len(line) // 2]) for line in longest if len(line)]
-    ax.clabel(
-        lines, fontsize=scales.letters(0.72), fmt=scales.plain, inline_spacing=2, manual=middle
-    )
+    ax.clabel(lines, fontsize=letters(0.72), fmt=scales.plain, inline_spacing=2, manual=middle)
     for text in lines.labelTexts:
         text.set_path_effects(halo)
 
@@ -157,7 +154,7 @@ def legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend below the panels, in as many columns as the figure is wide."""
     if handles:
         widest = max(len(str(handle.get_label())) for handle in handles)
-        room = figure.get_figwidth() * 9 / scales.letters(1)
+        room = figure.get_figwidth() * 9 / letters(1)
         fit = int(room / (0.65 + 0.06 * widest))  # inches: swatch, letters
         columns = min(max(fit, 1), len(handles))
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)

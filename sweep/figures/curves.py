@@ -1,4 +1,4 @@
-"""Learning curves of a few starts of a result, traced on demand: the table and the figure."""
+"""curves.png: learning curves of a few starts, traced on demand."""
 
 from itertools import count
 
@@ -14,8 +14,19 @@ from sweep.analysis.cell_index import GOLDEN, evenly_spaced, lengths, panels_of
 from sweep.analysis.row_groups import Result
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
-from sweep.experiment.labels import labels
+from sweep.experiment.labels import cost_name, labels
 from sweep.figures import cells, scales
+from sweep.figures.style import (
+    INK,
+    axis_value,
+    cost_line,
+    order_costs,
+    page,
+    start_symbol,
+    styled,
+    tick,
+    title,
+)
 from sweep.neuron.reference import descend
 from sweep.store.schema import axis_column
 
@@ -29,7 +40,7 @@ MOST_TRACED = 20_000
 CANDIDATES = 4096
 
 
-def learning_curves(result: Result) -> pd.DataFrame:
+def table_of(result: Result) -> pd.DataFrame:
     """Trace a few starts of a result, with the plain reference loop.
 
     Parameters
@@ -102,7 +113,7 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
     Parameters
     ----------
     table
-        From `learning_curves`.
+        From `table_of`.
     style
         "paper" or "talk".
 
@@ -112,18 +123,18 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
         Columns are starts, with growing initial error; dots where the tolerance was reached.
     """
     across = table.attrs["by"][1]
-    costs = scales.order_costs(list(table["cost"].unique()))
+    costs = order_costs(list(table["cost"].unique()))
     rates = sorted(table[across].unique())
     starts = sorted(table["start"].unique())
     tolerance = table.attrs["tolerance"]
     top = table["error"].max() * 1.06
     columns = table.attrs["starts"]
     begins: dict[int, list[float]] = {}  # of each column, where the panel above began
-    said = ", ".join(scales.start_symbol(column) for column in columns)
+    said = ", ".join(start_symbol(column) for column in columns)
     begun = {column: table[column].unique() for column in columns}
     texts = [dict(zip(values, labels(values), strict=True)) for values in begun.values()]
-    with scales.style(style):
-        figure = scales.page(2.5 * len(starts) + 0.8, 1.9 * len(rates) + 1.2)
+    with styled(style):
+        figure = page(2.5 * len(starts) + 0.8, 1.9 * len(rates) + 1.2)
         panels = figure.subplots(len(rates), len(starts), squeeze=False, sharex=True, sharey=True)
         for line, rate in zip(panels, rates, strict=True):
             limit = rate if across == "tolerance" else tolerance
@@ -135,22 +146,22 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
                 for cost in costs:
                     mine = part[part["cost"] == cost]
                     epoch, error = mine["epoch"].to_numpy(), mine["error"].to_numpy()
-                    look = scales.cost_line(cost)
+                    look = cost_line(cost)
                     ax.plot(epoch, error, label=cost, **look)
                     met = np.flatnonzero(error <= limit)
                     if len(met):
                         ax.plot(epoch[met[0]], error[met[0]], "o", color=look["color"])
-                ax.axhline(limit, color=scales.INK, linewidth=0.7, linestyle=":")
+                ax.axhline(limit, color=INK, linewidth=0.7, linestyle=":")
                 ax.grid(color="#e4e4e4", linewidth=0.5)
                 begin = part[columns].iloc[0].tolist()
                 if ax in panels[0] or begin != begins.get(start):
                     begins[start] = begin
                     shown = [text[value] for text, value in zip(texts, begin, strict=True)]
-                    values = ", ".join(map(scales.tick, shown))
+                    values = ", ".join(map(tick, shown))
                     ax.set_title(f"initial error {error[0]:.3g}\n{said} = {values}")
                 if ax in panels[-1]:
                     ax.set_xlabel("epoch")
-            line[0].set_ylabel(f"{scales.axis_value(across, rate, rates)}\nerror |y − a|")
+            line[0].set_ylabel(f"{axis_value(across, rate, rates)}\nerror |y − a|")
         last = max(table["epoch"].max(), 10)
         panels[0, 0].set_xscale("symlog", linthresh=1, linscale=0.3)
         panels[0, 0].set_xlim(0, 1.1 * last)
@@ -159,14 +170,12 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
         for ax in panels.flat:
             ax.xaxis.set_major_formatter(lambda number, _: scales.plain(number))
             ax.xaxis.set_minor_locator(NullLocator())
-        handles: list[Artist] = [
-            Line2D([], [], label=scales.cost_name(c), **scales.cost_line(c)) for c in costs
-        ]
+        handles: list[Artist] = [Line2D([], [], label=cost_name(c), **cost_line(c)) for c in costs]
         handles.append(
             Line2D(
                 [],
                 [],
-                color=scales.INK,
+                color=INK,
                 linewidth=0.7,
                 linestyle=":",
                 label="tolerance" if across == "tolerance" else f"tolerance {tolerance:g}",
@@ -176,7 +185,7 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
             Line2D([], [], color="#777777", marker="o", linestyle="", label="tolerance reached")
         )
         cells.legend(figure, handles)
-        figure.suptitle(scales.title("Learning curves", table))
+        figure.suptitle(title("Learning curves", table))
     return figure
 
 

@@ -1,13 +1,12 @@
-"""The figures that can be asked for, listed in FIGURES, and drawn to files by `draw`."""
+"""Draw figures of a result into files: their tables, each made once, and whole files."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,12 +18,9 @@ from sweep.analysis.by_error import Counted, count_by_error, epochs_by_error, sh
 from sweep.analysis.by_start import epochs_by_start
 from sweep.analysis.row_groups import Result
 from sweep.errors import SpecError
-from sweep.figures import scales
-from sweep.figures.curves import curves, learning_curves
-from sweep.figures.error import error
-from sweep.figures.heatmap import heatmap, ratio
-from sweep.figures.slowdown import distribution, slowdown
-from sweep.figures.theory import measured_points, theory
+from sweep.figures import FIGURES
+from sweep.figures.style import STYLES, styled
+from sweep.neuron.problem import check_choice
 from sweep.store.folder import Folder, files, open_folder, write_whole
 
 FORMATS = ("png", "svg", "pdf")
@@ -32,7 +28,7 @@ FORMATS = ("png", "svg", "pdf")
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a result that figures share, each made when it is first asked for."""
+    """The tables of a result that figures share, each made when it is first needed."""
 
     result: Result
 
@@ -56,43 +52,12 @@ class Tables:
         return share_by_epochs(self._counted)
 
 
-class Kind(NamedTuple):
-    """A figure that can be asked for: what it shows, and how it is drawn in a style."""
-
-    description: str
-    plot: Callable[[Tables, str], Figure]
-
-
-FIGURES = {
-    "heatmap": Kind(
-        "epochs over the starts, by cost and learning rate",
-        lambda tables, style: heatmap(tables.by_start, style),
-    ),
-    "error": Kind(
-        "epochs by initial error and learning rate, and the ratio of the costs",
-        lambda tables, style: error(tables.by_error, style),
-    ),
-    "slowdown": Kind(
-        "epochs against initial error as lines",
-        lambda tables, style: slowdown(tables.by_error, style),
-    ),
-    "ratio": Kind(
-        "epochs of quadratic ÷ cross-entropy over the starts",
-        lambda tables, style: ratio(tables.by_start, style),
-    ),
-    "distribution": Kind(
-        "which share of the starts converged within how many epochs",
-        lambda tables, style: distribution(tables.by_epochs, style),
-    ),
-    "curves": Kind(
-        "learning curves of a few starts",
-        lambda tables, style: curves(learning_curves(tables.result), style),
-    ),
-    "theory": Kind(
-        "measured epochs over the closed form of the gradient flow",
-        lambda tables, style: theory(measured_points(tables.result), style),
-    ),
-}
+def plot(name: str, tables: Tables, style: str) -> Figure:
+    """Draw one of FIGURES; raises SpecError where the result cannot give it."""
+    module, needed = import_module(f"sweep.figures.{name}"), FIGURES[name].table
+    table = getattr(tables, needed) if needed else module.table_of(tables.result)
+    figure: Figure = getattr(module, name)(table, style)
+    return figure
 
 
 def draw(
@@ -139,18 +104,18 @@ def draw(
         If a part cannot be read or a figure cannot be written.
     """
     for name in names or ():
-        _known("figure", name, FIGURES)
-    _known("format", format, FORMATS)
-    _known("style", style, scales.STYLES)
+        check_choice("figure", name, FIGURES)
+    check_choice("format", format, FORMATS)
+    check_choice("style", style, STYLES)
     if not 10 <= dpi <= 2400:
         raise SpecError(f"dpi = {dpi}: must lie within 10 and 2400")
     folder = open_folder(folder)
-    _writable(folder)
+    _make_writable(folder)
     tables = Tables(result)
     drawn, reasons = [], []
     for name in dict.fromkeys(names or FIGURES):
         try:
-            figure = FIGURES[name].plot(tables, style)
+            figure = plot(name, tables, style)
         except SpecError as error:
             if names is not None and not leave_out:
                 raise SpecError(f"figure {name}: {error}") from error
@@ -160,17 +125,8 @@ def draw(
     return drawn, reasons
 
 
-def _known(
-    field: str, value: str, names: Sequence[str] | dict[str, Kind] | dict[str, float]
-) -> None:
-    if value not in names:
-        near = get_close_matches(value, names, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise SpecError(f"{field} = {value!r}: must be one of {', '.join(names)}{hint}")
-
-
-def _writable(folder: Folder) -> None:
-    """Make the folder, and say so at once if nothing can be written to it."""
+def _make_writable(folder: Folder) -> None:
+    """Make the folder; raise SpecError at once if nothing can be written to it."""
     if not folder.local:
         files(folder)
         return
@@ -188,7 +144,7 @@ def write_figure(figure: Figure, folder: Folder, name: str, dpi: int, style: str
     # A date in the file would make the same figure a different file each time.
     dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[format_]
     file = io.BytesIO()
-    with scales.style(style):
+    with styled(style):
         if format_ == "png":
             # savefig draws twice, once for the layout: 1.6 times as long here.
             figure.set_dpi(dpi)

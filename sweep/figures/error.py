@@ -1,4 +1,4 @@
-"""The headline figure: epochs by initial error and learning rate, for each cost, and the ratio."""
+"""error.png: median epochs by initial error and learning rate, for each cost, and their ratio."""
 
 from typing import Any
 
@@ -8,9 +8,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sweep.analysis.cell_index import evenly_spaced
-from sweep.errors import SpecError
-from sweep.experiment.labels import labels
+from sweep.experiment.labels import cost_name, labels
 from sweep.figures import cells, scales
+from sweep.figures.style import (
+    COST_COLOURS,
+    EPOCHS_MAP,
+    RATIO_MAP,
+    axis_name,
+    axis_value,
+    order_costs,
+    page,
+    styled,
+    tick,
+    title,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,9 +48,9 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
         hatched, bins without a start are white.
     """
     _, across, *down = table.attrs["by"]
-    costs = scales.order_costs(list(table["cost"].cat.categories))
+    costs = order_costs(list(table["cost"].cat.categories))
     rates = np.sort(table[across].unique())
-    edges, first, last = shown_bins(table)
+    edges, first, last = scales.shown_bins(table)
     bins = np.arange(first, last + 1)
     rows = evenly_spaced(sorted(table[down[0]].unique()), MOST_DOWN) if down else [None]
     medians: dict[Any, Floats] = {}
@@ -49,71 +60,53 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
             mine = part[part["cost"] == cost]
             medians[value, cost] = cells.rectangle(mine, "bin", across, "median", bins, rates)
     norm = scales.log_norm(np.concatenate([m.ravel() for m in medians.values()]))
-    compared = all(cost in costs for cost in scales.COST_COLOURS)
+    compared = all(cost in costs for cost in COST_COLOURS)
     ratios = {
-        value: cells.ratio_of(*(medians[value, cost] for cost in scales.COST_COLOURS))
+        value: cells.ratio_of(*(medians[value, cost] for cost in COST_COLOURS))
         for value in rows
         if compared
     }
     written = len(rates) <= MOST_LABELS and len(bins) <= 30 and len(rows) == 1  # there is room
     kinds: set[str] = set()
-    with scales.style(style):
+    with styled(style):
         count = len(costs) + compared
         width = float(np.clip(0.45 * len(rates), 2.1, 3.2))
         height = 5.8 if len(rows) == 1 else 2.6 * len(rows) + 1.4
-        figure = scales.page(max(width * count + 1.2, 4.8), height)
+        figure = page(max(width * count + 1.2, 4.8), height)
         panels = figure.subplots(len(rows), count, squeeze=False)
         for line, value in zip(panels, rows, strict=True):
             for ax, cost in zip(line, costs, strict=False):
                 epochs = medians[value, cost]
                 number = scales.whole if written else None
                 marks = cells.epochs_marks(epochs)
-                kinds |= cells.paint(ax, epochs, marks, norm, scales.EPOCHS_MAP, number)
+                kinds |= cells.paint(ax, epochs, marks, norm, EPOCHS_MAP, number)
             if compared:
                 every = np.concatenate([values.ravel() for values, _ in ratios.values()])
                 far = scales.ratio_norm(every)
                 number = scales.short if written else None
-                kinds |= cells.paint(line[-1], *ratios[value], far, scales.RATIO_MAP, number)
+                kinds |= cells.paint(line[-1], *ratios[value], far, RATIO_MAP, number)
             shown, texts = evenly_spaced(range(len(rates)), MOST_LABELS), labels(rates, 2)
             for ax in line:
                 scales.error_ticks(ax.yaxis, edges, first, last)
-                ax.set_xticks(
-                    [k + 0.5 for k in shown], [scales.tick(texts[k]) for k in shown], rotation=0
-                )
-                ax.set_xlabel(scales.axis_name(across))
+                ax.set_xticks([k + 0.5 for k in shown], [tick(texts[k]) for k in shown], rotation=0)
+                ax.set_xlabel(axis_name(across))
             line[0].set_ylabel(
-                (f"{scales.axis_value(down[0], value, rows)}\n" if down else "")
+                (f"{axis_value(down[0], value, rows)}\n" if down else "")
                 + "initial error (log-odds scale)"
             )
             for ax in line:
                 ax.label_outer()
         for ax, cost in zip(panels[0], costs, strict=False):
-            ax.set_title(scales.cost_name(cost))
+            ax.set_title(cost_name(cost))
         below: dict[str, Any] = {"location": "bottom", "aspect": 30, "pad": 0.02}
         mine = panels[:, : len(costs)]
         label = "median epochs to converge"
-        scales.colour_bar(figure, norm, scales.EPOCHS_MAP, mine, label, **below)
+        scales.colour_bar(figure, norm, EPOCHS_MAP, mine, label, **below)
         if compared:
             panels[0, -1].set_title("quadratic ÷ cross-entropy")
             below["aspect"] = 15
             scales.ratio_bar(figure, far, every, panels[:, -1:], "ratio of the medians", **below)
         cells.legend(figure, cells.swatches(table, kinds))
-        what = "Epochs to converge, by initial error and " + scales.axis_name(across)
-        figure.suptitle(scales.title(what, table))
+        what = "Epochs to converge, by initial error and " + axis_name(across)
+        figure.suptitle(title(what, table))
     return figure
-
-
-def shown_bins(table: pd.DataFrame) -> tuple[Floats, int, int]:
-    """Return the bin edges, and the first and last bin to show: those with anything to learn.
-
-    Raises
-    ------
-    SpecError
-        There is no start in any.
-    """
-    edges = np.asarray(table.attrs["edges"])
-    learns = table[(table["converged"] < table["count"]) | (table["max"] > 0)]
-    if not len(table):
-        raise SpecError("no start is finite")
-    shown = learns if len(learns) else table
-    return edges, int(shown["bin"].min()), int(shown["bin"].max())

@@ -1,4 +1,4 @@
-"""Measured epochs over the closed form of the gradient flow: the table and the figure."""
+"""theory.png: measured epochs over the closed form of the gradient flow."""
 
 from math import prod
 from typing import Any
@@ -16,7 +16,9 @@ from sweep.analysis.cell_index import GOLDEN, groups, lengths, panel_of, picture
 from sweep.analysis.row_groups import Columns, Result, reduced
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
+from sweep.experiment.labels import cost_name
 from sweep.figures import cells, scales
+from sweep.figures.style import EPOCHS_MAP, axis_value, letters, order_costs, page, styled, title
 from sweep.neuron import flow
 from sweep.store.schema import axis_column
 
@@ -26,7 +28,7 @@ FEWEST_COMPARED = 5
 """Below, a share of the epochs says no more than that they are whole."""
 
 
-def measured_points(result: Result) -> pd.DataFrame:
+def table_of(result: Result) -> pd.DataFrame:
     """Take about 300 starts of each panel out of a result, with what the closed form says.
 
     Parameters
@@ -103,7 +105,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
     Parameters
     ----------
     table
-        From `measured_points`.
+        From `table_of`.
     style
         "paper" or "talk".
 
@@ -113,14 +115,14 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
         κ · epochs against z₀, a panel for each cost: in the flow all learning rates fall onto one
         line (for each tolerance). Below, measured ÷ closed form where that is at least 5 epochs.
     """
-    costs = scales.order_costs(list(table["cost"].unique()))
+    costs = order_costs(list(table["cost"].unique()))
     rates = np.sort(table["learning_rate"].unique())
     table = table[np.isfinite(table["epochs"])]
     tolerances = sorted(table["tolerance"].unique())
     marks = dict(zip(rates, "osD^vP", strict=False))
-    with scales.style(style):
-        shades = mpl.colormaps[scales.EPOCHS_MAP](np.linspace(0, 0.85, len(rates)))
-        figure = scales.page(3.2 * len(costs) + 0.8, 5.0)
+    with styled(style):
+        shades = mpl.colormaps[EPOCHS_MAP](np.linspace(0, 0.85, len(rates)))
+        figure = page(3.2 * len(costs) + 0.8, 5.0)
         panels = figure.subplots(
             2, len(costs), squeeze=False, sharex=True, sharey="row", height_ratios=[3, 1.3]
         )
@@ -129,7 +131,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
             for rate, shade in zip(rates, shades, strict=True):
                 mine = part[part["learning_rate"] == rate]
                 dots: dict[str, Any] = {"marker": marks[rate], "color": shade, "linestyle": ""}
-                dots |= {"markersize": scales.letters(0.28), "alpha": 0.8, "markeredgewidth": 0}
+                dots |= {"markersize": letters(0.28), "alpha": 0.8, "markeredgewidth": 0}
                 top.plot(mine["z0"], mine["kappa"] * mine["epochs"], label=f"{rate:g}", **dots)
                 mine = mine[mine["flow"] >= FEWEST_COMPARED]
                 low.plot(mine["z0"], mine["epochs"] / mine["flow"], **dots)
@@ -137,15 +139,15 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
                 mine = part[part["tolerance"] == tolerance]
                 if len(mine):
                     z = np.linspace(mine["z0"].min(), mine["z0"].max(), 400)
-                    line = {"color": "black", "linewidth": scales.letters(0.1)}
+                    line = {"color": "black", "linewidth": letters(0.1)}
                     top.plot(z, flow.epochs(cost, z, tolerance, 1.0), label="flow", **line)
                     if len(tolerances) > 1:
                         there = z[120], float(flow.epochs(cost, z[120], tolerance, 1.0))
-                        said = {"ha": "center", "va": "bottom", "fontsize": scales.letters(0.85)}
-                        text = scales.axis_value("tolerance", tolerance, tolerances)
+                        said = {"ha": "center", "va": "bottom", "fontsize": letters(0.85)}
+                        text = axis_value("tolerance", tolerance, tolerances)
                         top.annotate(text, there, **said)
-            low.axhline(1, color="black", linewidth=scales.letters(0.1))
-            top.set_title(scales.cost_name(cost))
+            low.axhline(1, color="black", linewidth=letters(0.1))
+            top.set_title(cost_name(cost))
             low.set_xlabel("z₀, towards the target")
             top.set_yscale("log")
             for ax in (top, low):
@@ -156,7 +158,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
         panels[1, 0].set_ylabel("measured ÷\nclosed form")
         note = f"from {FEWEST_COMPARED} epochs on"
         corner = {"xycoords": "axes fraction", "ha": "right", "va": "top"}
-        panels[1, -1].annotate(note, (0.98, 0.95), fontsize=scales.letters(0.8), **corner)
+        panels[1, -1].annotate(note, (0.98, 0.95), fontsize=letters(0.8), **corner)
         keys: list[Artist] = [Line2D([], [], color="black", label="closed-form gradient flow")]
         keys += [
             Line2D(
@@ -165,12 +167,12 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
                 color=shade,
                 marker=marks[rate],
                 linestyle="",
-                label=scales.axis_value("learning_rate", rate, rates),
+                label=axis_value("learning_rate", rate, rates),
             )
             for rate, shade in zip(rates, shades, strict=True)
         ]
         cells.legend(figure, keys)
-        figure.suptitle(scales.title("Epochs to converge, measured and in closed form", table))
+        figure.suptitle(title("Epochs to converge, measured and in closed form", table))
     return figure
 
 

@@ -229,15 +229,13 @@ def _fault(folder: Folder, grid: Grid, part: int, every_byte: bool) -> Fault | N
     return Fault(FaultKind.foreign, _why_foreign(grid, metadata))
 
 
-# Parquet's physical types of what a schema may hold.
-_PHYSICAL = {
-    pa.float64(): "DOUBLE",
-    pa.int64(): "INT64",
-    pa.int32(): "INT32",
-    pa.int8(): "INT32",
-    pa.bool_(): "BOOLEAN",
-    NAMES: "BYTE_ARRAY",
-}
+def _physical_type(stored: pa.DataType) -> str:
+    """Return Parquet's physical type of a number, or of names."""
+    if stored == NAMES:
+        return "BYTE_ARRAY"
+    if pa.types.is_floating(stored):
+        return "DOUBLE" if stored.bit_width == 64 else "FLOAT"
+    return "INT64" if stored.bit_width == 64 else "INT32"
 
 
 def _belongs(grid: Grid, part: int, metadata: dict[str, Any]) -> bool:
@@ -247,7 +245,7 @@ def _belongs(grid: Grid, part: int, metadata: dict[str, Any]) -> bool:
         "part": part,
         "rows": rows,
         "rows written": rows,
-        "columns": [(field.name, _PHYSICAL[field.type]) for field in schema(grid)],
+        "columns": [(field.name, _physical_type(field.type)) for field in schema(grid)],
         "groups": [min(ROW_GROUP, rows - first) for first in range(0, rows, ROW_GROUP)],
     }
     if not (isinstance(metadata.get("method"), str) and isinstance(metadata.get("versions"), dict)):

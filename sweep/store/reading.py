@@ -72,10 +72,11 @@ def load(
     grid = Grid(read_spec(folder))
     dataset = open_parts(folder, grid)
     names = chosen(columns, dataset.schema.names)
-    found = read(folder, grid, dataset, names, condition_on(where, grid))
-    for name in found.keys() & {"cost", "status"}:
-        found[name] = pd.Categorical.from_codes(found[name], names_of(grid)[name])
-    return pd.DataFrame(found, copy=False)
+    arrays: dict[str, Any] = read(folder, grid, dataset, names, condition_on(where, grid))
+    for name, texts in names_of(grid).items():
+        if name in arrays:
+            arrays[name] = pd.Categorical.from_codes(arrays[name], texts)
+    return pd.DataFrame(arrays, copy=False)
 
 
 def open_parts(folder: Folder, grid: Grid) -> pads.Dataset:
@@ -201,8 +202,9 @@ def read(
     0.3 GiB above the result; by Arrow's table and to_pandas, whose frames cannot be written to in
     part, 0.7 GiB.
     """
+    coded = names_of(grid)
     types = {
-        name: np.int8 if name in names_of(grid) else kind.to_pandas_dtype()
+        name: np.int8 if name in coded else kind.to_pandas_dtype()
         for name, kind in zip(dataset.schema.names, dataset.schema.types, strict=True)
         if name in names
     }

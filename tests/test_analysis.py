@@ -18,8 +18,8 @@ from sweep.analysis.by_error import (
     share_by_epochs,
 )
 from sweep.analysis.by_start import epochs_by_start
-from sweep.analysis.contents import contents, told
-from sweep.analysis.findings import findings, report
+from sweep.analysis.contents import contents, format_contents
+from sweep.analysis.findings import findings, format_findings
 from sweep.analysis.row_groups import open_result, read
 from sweep.errors import SpecError, SweepError
 
@@ -302,7 +302,7 @@ def test_findings(result, rows):
         assert win["pairs"] == len(mine)
         assert win["share_cross_entropy"] == (mine.quadratic > mine.cross_entropy).mean()
         assert win["share_quadratic"] == (mine.quadratic < mine.cross_entropy).mean()
-    text = report(found)
+    text = format_findings(found)
     assert text.startswith("quadratic ")
     assert "cross-entropy needs fewer epochs than quadratic" in text
     assert len(text.splitlines()) == 2 + 1 + 3
@@ -321,7 +321,7 @@ def test_findings_of_what_did_not_converge_and_of_nothing_to_learn(
     make_result(tmp_path, plateau, axes=axes(6, cost=["quadratic"]), stop=stop)
     found = findings(open_result(tmp_path))
     assert found["wins"] == []
-    assert said in report(found)
+    assert said in format_findings(found)
 
 
 def test_contents(result, folder):
@@ -332,7 +332,7 @@ def test_contents(result, folder):
     assert found["bytes"] == sum(path.stat().st_size for path in folder.glob("part-*"))
     assert found["fixed"]["max_epochs"] == LIMIT
     assert found["axes"]["w"] == {"num": 24, "first": -5.0, "last": 5.0}
-    text = told(found)
+    text = format_contents(found)
     for said in ("24 values: -5 … 5", "5 of 5, 3,456 rows", "method         train", "y = 0.0"):
         assert said in text
 

@@ -21,11 +21,14 @@ import sweep
 from sweep.analysis.by_start import epochs_by_start
 from sweep.analysis.row_groups import open_result
 from sweep.errors import SpecError, SweepError
-from sweep.figures import cells, scales
-from sweep.figures.curves import curves, learning_curves
-from sweep.figures.draw import FIGURES, Tables, draw
+from sweep.experiment.labels import cost_name
+from sweep.figures import FIGURES, cells, style
+from sweep.figures import curves as curves_
+from sweep.figures import theory as theory_
+from sweep.figures.curves import curves
+from sweep.figures.draw import Tables, draw, plot
 from sweep.figures.heatmap import heatmap
-from sweep.figures.theory import measured_points, theory
+from sweep.figures.theory import theory
 from sweep.neuron import flow
 
 COSTS = ["quadratic", "cross_entropy"]
@@ -64,7 +67,7 @@ def small(make):
 
 @pytest.fixture(scope="module")
 def figures(tables):
-    return {name: kind.plot(tables, "paper") for name, kind in FIGURES.items()}
+    return {name: plot(name, tables, "paper") for name in FIGURES}
 
 
 def panels(figure):
@@ -203,7 +206,7 @@ def test_error_paints_medians_and_their_ratio(tables, figures):
         never = np.isinf(medians[cost])
         np.testing.assert_array_equal(painted(ax), np.where(never, np.nan, medians[cost]))
         np.testing.assert_array_equal(marked(ax, "not reached", never.shape), never)
-        assert ax.get_title() == scales.cost_name(cost)
+        assert ax.get_title() == cost_name(cost)
         numbers = [f"{median:,.0f}" for median in medians[cost][np.isfinite(medians[cost])]]
         assert [text.get_text() for text in ax.texts] == numbers
     never = np.isinf(medians[COSTS[0]])
@@ -234,7 +237,7 @@ def test_error_axes(figures):
 def test_error_tells_no_start_from_not_reached(make):
     table = Tables(make(axes=axes(40))).by_error
     hole = (table.cost == "quadratic") & (table.learning_rate == 2) & (table.error_low == 0.5)
-    figure = FIGURES["error"].plot(type("Holed", (), {"by_error": table[~hole]}), "paper")
+    figure = plot("error", type("Holed", (), {"by_error": table[~hole]}), "paper")
     shape = painted(panels(figure)[0]).shape
     for ax in (panels(figure)[0], panels(figure)[2]):
         assert np.isnan(painted(ax)[4, 2])
@@ -284,7 +287,7 @@ def test_distribution_draws_the_share_that_converged(tables, figures):
             (line,) = (line for line in ax.lines if line.get_label() == cost)
             np.testing.assert_array_equal(line.get_xdata(), part.epochs)
             np.testing.assert_array_equal(line.get_ydata(), part.share)
-            assert line.get_color() == scales.COST_COLOURS[cost]
+            assert line.get_color() == style.COST_COLOURS[cost]
             ends = [mark for mark in ax.lines if mark.get_marker() == "^"]
             ends = [mark for mark in ends if mark.get_color() == line.get_color()]
             assert len(ends) == (part.share.max() < 1)
@@ -296,7 +299,7 @@ def test_distribution_draws_the_share_that_converged(tables, figures):
 
 
 def test_curves_are_those_that_trace_gives(result):
-    table = learning_curves(result)
+    table = curves_.table_of(result)
     figure = curves(table)
     assert len(panels(figure)) == 9
     starts = table.groupby("start").initial_error.first()
@@ -325,7 +328,7 @@ def test_theory_lays_the_flow_over_measured_points(make_result, tmp_path):
         return np.ceil(flow.epochs(cost, z, 0.1, rate * (1 + 0.7**2)))
 
     fields = {"axes": axes(60), "task": {"x": 0.7}, "stop": {"max_epochs": 5000}}
-    table = measured_points(open_result(make_result(tmp_path, flowing, 1000, **fields)))
+    table = theory_.table_of(open_result(make_result(tmp_path, flowing, 1000, **fields)))
     assert set(table.groupby(["cost", "learning_rate"]).size().between(150, 300)) == {True}
     np.testing.assert_allclose(table.kappa, table.learning_rate * 1.49)
     reached = table[np.isfinite(table.epochs)]
@@ -348,7 +351,7 @@ def test_theory_mirrors_the_target(make_result, tmp_path):
         return np.ceil(flow.epochs(cost, z, 0.1, rate * 2, y=1))
 
     fields = {"axes": axes(20), "task": {"y": 1.0}, "stop": {"max_epochs": 5000}}
-    table = measured_points(open_result(make_result(tmp_path, flowing, **fields)))
+    table = theory_.table_of(open_result(make_result(tmp_path, flowing, **fields)))
     reached = table[np.isfinite(table.epochs)]
     assert (reached.epochs == np.ceil(reached.flow)).all()
     assert reached.z0.min() > -2.2
@@ -365,7 +368,7 @@ def test_theory_mirrors_the_target(make_result, tmp_path):
 def test_theory_says_why_there_is_none(make, task, reason):
     small = axes(4, cost=["quadratic"], learning_rate=[1.0])
     with pytest.raises(SpecError, match=reason):
-        measured_points(make(axes=small, task=task))
+        theory_.table_of(make(axes=small, task=task))
 
 
 # --- any result ----------------------------------------------------------------------------
@@ -414,9 +417,9 @@ LAID_OUT = ("one rate", "twelve rates", "tolerances", "two inputs", "tanh", "nev
 def test_any_result_gets_panels_that_fit(make, name):
     tables = Tables(make(**OTHERS[name]))
     counts = []
-    for kind in FIGURES.values():
+    for figure_name in FIGURES:
         try:
-            figure = kind.plot(tables, "paper")
+            figure = plot(figure_name, tables, "paper")
         except SpecError:
             counts.append(0)
             continue
@@ -444,15 +447,15 @@ def within_the_page(figure):
 
 def test_what_stands_still_or_is_pooled_is_said(make):
     tables = Tables(make(**OTHERS["four axes"]))
-    for kind in FIGURES.values():
-        assert "y = 1, tolerance 0.2)" in kind.plot(tables, "paper").get_suptitle()
+    for name in FIGURES:
+        assert "y = 1, tolerance 0.2)" in plot(name, tables, "paper").get_suptitle()
     figure = heatmap(epochs_by_start(make(**OTHERS["two inputs"])))
     assert "(all values of initial bias b₀ pooled)" in figure.get_suptitle()
 
 
 def test_a_talk_has_larger_letters(tables):
-    for kind in FIGURES.values():
-        figure = kind.plot(tables, "talk")
+    for name in FIGURES:
+        figure = plot(name, tables, "talk")
         assert figure.get_suptitle()
         assert figure._suptitle.get_fontsize() == 16.5
         within_the_page(figure)
@@ -481,7 +484,7 @@ def without_letters(figure):
         figure.draw_without_rendering()
         for text in figure.findobj(Text):
             text.set_visible(False)
-    with scales.style():
+    with style.styled():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3] / 255
@@ -490,7 +493,7 @@ def without_letters(figure):
 @pytest.mark.parametrize("name", FIGURES)
 def test_pictures_look_as_they_did(name, small):
     """Against tests/pictures: with SWEEP_PICTURES=1 they are drawn anew; then look at them."""
-    ours = without_letters(FIGURES[name].plot(Tables(small), "paper"))
+    ours = without_letters(plot(name, Tables(small), "paper"))
     path = Path(__file__).with_name("pictures") / f"{name}.png"
     if os.environ.get("SWEEP_PICTURES"):
         imsave(path, ours)
@@ -586,7 +589,7 @@ def test_draw_to_where_it_cannot_write(small, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["error.png", "file"]
 
 
-@pytest.mark.parametrize("name", [scales.EPOCHS_MAP, scales.RATIO_MAP])
+@pytest.mark.parametrize("name", [style.EPOCHS_MAP, style.RATIO_MAP])
 def test_colours_survive_greyscale(name):
     colours = (mpl.colormaps[name] if isinstance(name, str) else name)(np.linspace(0, 1, 64))
     steps = np.diff(colours[:, :3] @ [0.299, 0.587, 0.114])
@@ -594,4 +597,4 @@ def test_colours_survive_greyscale(name):
 
 
 def test_costs_are_told_apart_without_colour():
-    assert len({str(scales.cost_line(cost)["linestyle"]) for cost in COSTS}) == 2
+    assert len({str(style.cost_line(cost)["linestyle"]) for cost in COSTS}) == 2

@@ -1,0 +1,79 @@
+"""What figures over the plane of starts share: the plane, its panels, their axes."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sweep.figures import cells, scales
+from sweep.figures.style import INK, page, start_name
+
+Floats = npt.NDArray[np.float64]
+
+
+class Plane(NamedTuple):
+    """The two start columns of a table from `epochs_by_start`, and their values, increasing."""
+
+    across: str
+    up: str
+    across_values: Floats
+    up_values: Floats
+
+
+def plane_of(table: pd.DataFrame) -> Plane:
+    """Return the plane of a table; its columns stand behind those of `by`."""
+    first = len(table.attrs["by"])
+    across, up = table.columns[first : first + 2]
+    return Plane(across, up, np.sort(table[across].unique()), np.sort(table[up].unique()))
+
+
+def panel_axes(table: pd.DataFrame) -> tuple[str, str | None]:
+    """Return the axis whose values get panels, and a second one if there is one."""
+    _, across, *down = table.attrs["by"]
+    return across, down[0] if down else None
+
+
+def axis_values(table: pd.DataFrame, name: str | None) -> list[Any]:
+    """Return the values of an axis, increasing; one None for no axis."""
+    return [None] if name is None else sorted(table[name].unique().tolist())
+
+
+def rows_where(table: pd.DataFrame, values: dict[str | None, Any]) -> pd.DataFrame:
+    """Return the rows in which each axis has its value; no axis (None) selects nothing."""
+    for name, value in values.items():
+        table = table if name is None else table[table[name] == value]
+    return table
+
+
+def over_plane(part: pd.DataFrame, column: str, plane: Plane) -> Floats:
+    """Return a column as a rectangle over the plane, NaN where the table has no row."""
+    return cells.rectangle(
+        part, plane.up, plane.across, column, plane.up_values, plane.across_values
+    )
+
+
+def plane_panels(rows: int, columns: int) -> tuple[Figure, npt.NDArray[Any]]:
+    """Return a figure with so many panels for planes."""
+    side = 1.7 if columns > 3 or rows > 2 else 2.5
+    figure = page(max(side * columns + 1.6, 4.8), side * rows + 1.3)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def label_plane(ax: Axes, part: pd.DataFrame, plane: Plane) -> None:
+    """Draw lines of equal initial error, and label the axes of a panel."""
+    cells.contours(ax, over_plane(part, "initial_error", plane))
+    scales.value_ticks(ax.xaxis, plane.across_values)
+    scales.value_ticks(ax.yaxis, plane.up_values)
+    ax.set_aspect("auto")
+    ax.set_xlabel(start_name(plane.across))
+    ax.set_ylabel(start_name(plane.up))
+
+
+def contour_key() -> Artist:
+    """Return the legend's entry for the lines of equal initial error."""
+    return Line2D([], [], color=INK, linewidth=0.8, label="lines of equal initial error")
