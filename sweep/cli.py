@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sweep: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        hint = "; the same command goes on from here" if arguments.command == "run" else ""
+        hint = "; the same command resumes the run" if arguments.command == "run" else ""
         print(f"\nsweep: interrupted{hint}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `sweep info DIR | head`
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="train a sweep into a folder of Parquet, and draw it",
         description="Train every cell of a sweep into a folder of Parquet parts, then draw its "
-        "figures. Parts that stand already are kept, so a run that was interrupted goes on.",
+        "figures. Parts that are there already are kept: the same command resumes a run.",
         epilog="A spec in full, to copy and change: sweep run --print-spec > mine.toml",
     )
     run.add_argument(
@@ -126,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_shard,
         default=(1, 1),
         metavar="I/N",
-        help="only the I-th of N slices of the parts; N machines so fill one folder",
+        help="only the I-th of N slices of the parts, so that N machines fill one folder",
     )
     run.add_argument(
         "--dask",
@@ -134,8 +134,8 @@ def _parser() -> argparse.ArgumentParser:
         const="",
         type=_address,
         metavar="ADDRESS",
-        help="on the Dask cluster with this scheduler, as in tcp://host:8786; without an address, "
-        "on one of N processes here",
+        help="compute on the Dask cluster with this scheduler, as in tcp://host:8786; without an "
+        "address, on N processes of this machine",
     )
     run.add_argument(
         "--print-spec", action="store_true", help="print the spec that would run, and do nothing"
@@ -172,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         default="results/article",
         help="folder for article.html, its figures and the article's sweep "
-        "(default: %(default)s; a sweep that stands there is used)",
+        "(default: %(default)s; a sweep that is there already is used)",
     )
     article.add_argument("--threads", type=int, metavar="N", help="default: the CPUs you may use")
     article.add_argument("--json", action="store_true", help="print the claims as JSON")
@@ -181,8 +181,9 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser(
         "bench",
         help="time the kernel against its peers and the machine's limit",
-        description="Time the kernel against NumPy, Numba, C++, JAX and PyTorch, those that are "
-        "there, check that all find the same epochs, and show the share of the machine's limit. "
+        description="Time the kernel against NumPy, Numba, C++, JAX and PyTorch, as far as "
+        "installed, check that all find the same epochs, and show the share of the machine's "
+        "limit. "
         "Quick: under a minute without JAX and PyTorch, which `pip install neuron-sweep[bench]` "
         "brings.",
     )
@@ -224,7 +225,7 @@ def _shard(text: str) -> tuple[int, int]:
 def _address(text: str) -> str:
     port = re.search(r":(\d+)$", text)
     if text and not port and "://" not in text:  # `sweep run --dask mine.toml`
-        raise argparse.ArgumentTypeError(f"{text!r}: must be as tcp://host:8786, or stand last")
+        raise argparse.ArgumentTypeError(f"{text!r}: must be as tcp://host:8786, or come last")
     if port and (len(port[1]) > 5 or int(port[1]) > 65535):
         raise argparse.ArgumentTypeError(f"{text!r}: the port must be at most 65535")
     return text
@@ -255,10 +256,10 @@ def _run(arguments: argparse.Namespace) -> int:
             done = run(spec, out, shard=arguments.shard, client=client)
     print(_summary(done))
     for name in foreign_files(done.folder, Grid(spec)):
-        print(f"sweep: {done.folder / name}: is no part of this sweep; move it away, or whoever "
-              "reads the folder as one table reads it too", file=sys.stderr)  # fmt: skip
+        print(f"sweep: {done.folder / name}: is no part of this sweep; move it away, or it is "
+              "read too by those who read the folder as one table", file=sys.stderr)  # fmt: skip
     if done.missing:
-        print(f"{done.missing} of {done.parts} parts are for other shards to compute")
+        print(f"{done.missing} of {done.parts} parts belong to other shards")
         return 0
     if done.cells > DRAWN_AT_ONCE:
         print(f"figures: sweep plot {done.folder}")
@@ -280,13 +281,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _summary(done: RunResult) -> str:
     if done.computed == 0:
-        return f"{done.cells:,} neurons stand in {done.folder}"
-    kept = f", {done.reused} parts were there" if done.reused else ""
+        return f"{done.folder} is complete: {done.cells:,} neurons"
+    kept = f", {done.reused} parts were kept" if done.reused else ""
     return (
-        f"trained {done.cells:,} neurons in {done.seconds:.1f} s{kept}: "
+        f"trained {done.trained:,} neurons in {done.seconds:.1f} s{kept}: "
         f"{done.neuron_epochs:,} neuron-epochs, "
         f"{done.neuron_epochs / done.seconds / 1e6:,.0f} million a second; "
-        f"method {done.method}\n{done.parts} Parquet parts in {done.folder}"
+        f"method {done.method}\n{done.parts - done.missing} Parquet parts in {done.folder}"
     )
 
 
@@ -333,10 +334,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
     folder = open_folder(arguments.folder)
     grid = Grid(read_spec(folder))
-    found = faults(folder, grid)
-    lines = fault_lines(folder, grid, found)
-    print("\n".join(lines) or f"{folder}: every part is there and whole")
-    missing = sum(fault.kind is FaultKind.missing for fault in found.values())
+    faults_by_part = faults(folder, grid)
+    lines = fault_lines(folder, grid, faults_by_part)
+    print("\n".join(lines) or f"{folder}: complete, and no part is damaged")
+    missing = sum(fault.kind is FaultKind.missing for fault in faults_by_part.values())
     if missing > 1:
         print(f"{missing} parts are missing; `sweep run` computes them")
     return 1 if lines else 0

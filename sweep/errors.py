@@ -1,6 +1,8 @@
 """The errors that sweep raises, and how their messages show values and names on one line."""
 
 import reprlib
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class SweepError(Exception):
@@ -22,6 +24,12 @@ def short(value: object) -> str:
     except Exception:  # an integer of more digits than Python prints, a repr that fails
         text = f"a value of type {type(value).__name__}"
     return printable(text if len(text) <= 120 else f"{text[:117]}...")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" with the known name that is nearest, or nothing."""
+    near = get_close_matches(name[:60], list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def printable(text: object) -> str:

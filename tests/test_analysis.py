@@ -241,7 +241,7 @@ def test_two_axes_get_panels_and_others_stand_still(make_result, plateau, tmp_pa
 
 @pytest.mark.parametrize("most", [1 << 22, 500])
 def test_too_many_counts_are_coarsened_within_a_known_error(most, monkeypatch):
-    monkeypatch.setattr(quantiles, "_MOST_KEPT", most)
+    monkeypatch.setattr(quantiles, "_MAX_KEPT", most)
     monkeypatch.setattr(quantiles, "_MERGE_AT", 3000)
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.integers(0, 2**31, 4000).astype(float), [0, 1, np.inf]])

@@ -44,7 +44,7 @@ def test_run_plot_info_check(here, capsys):
     assert figures
     assert all((here / figure).stat().st_size > 5000 for figure in figures)
     assert main(["run", "spec.toml"]) == 0
-    assert "324 neurons stand in results/small" in capsys.readouterr().out
+    assert "results/small is complete: 324 neurons" in capsys.readouterr().out
     assert main(["info", "results/small"]) == 0
     said = capsys.readouterr().out
     assert "learning_rate       2 values: 0.1, 0.5" in said
@@ -71,7 +71,9 @@ def test_options_of_run(here, capsys):
     assert main(["run", "--print-spec"]) == 0
     assert capsys.readouterr().out == ARTICLE.read_text()
     assert main(["run", "spec.toml", "-o", "out", "--shard", "2/2", "--threads", "1"]) == 0
-    assert "8 of 16 parts are for other shards" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "trained 156 neurons in " in shown
+    assert "8 Parquet parts in out\n8 of 16 parts belong to other shards\n" in shown
     assert main(["check", "out"]) == 1
     *missing, sum_of_them = capsys.readouterr().out.splitlines()
     assert missing == [f"part-{part:02d}-of-16.parquet is missing" for part in range(0, 16, 2)]
@@ -168,7 +170,7 @@ def test_help_teaches(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["run", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    for word in ("SPEC.toml", "--shard", "--print-spec", "goes on"):
+    for word in ("SPEC.toml", "--shard", "--print-spec", "resumes a run"):
         assert word in said
 
 
@@ -196,5 +198,5 @@ def test_ctrl_c_stops_within_a_second_and_the_run_goes_on(here):
     said = process.communicate(timeout=30)[1]
     assert time.monotonic() - began < 1.5
     assert process.returncode == 130
-    assert said.strip() == "sweep: interrupted; the same command goes on from here"
+    assert said.strip() == "sweep: interrupted; the same command resumes the run"
     assert [p.name for p in (here / "out").iterdir()] == ["spec.toml"]

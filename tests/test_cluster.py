@@ -132,7 +132,7 @@ def test_as_on_threads(spec, whole, processes, tmp_path, capsys):
     said = capsys.readouterr()
     assert said.err == ""
     assert re.match(
-        r"trained 100,000 neurons in \S+ s, 100 parts were there: \S+ neuron-epochs, .*; method "
+        r"trained 50,000 neurons in \S+ s, 100 parts were kept: \S+ neuron-epochs, .*; method "
         rf"train\n200 Parquet parts in {out}\n",
         said.out,
     )
@@ -224,8 +224,8 @@ def test_the_scheduler_dies_and_a_rerun_goes_on(
         assert main(command(spec, out, processes.address)) == 1
     said = capsys.readouterr()
     assert said.err == (
-        f"sweep: {processes.address}: the scheduler is gone; what was written stays, and the same "
-        "command goes on from there\n"
+        f"sweep: {processes.address}: the scheduler is gone; finished parts are kept, and the "
+        "same command resumes the run\n"
     )
     assert said.out == ""
     stood = marks(out)
@@ -445,7 +445,7 @@ def test_an_address_without_a_scheduler(spec, scheduler, tmp_path, monkeypatch, 
     assert "threads = 2: the workers at tcp" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["run", "--dask", str(spec)])
-    assert "must be as tcp://host:8786, or stand last" in capsys.readouterr().err
+    assert "must be as tcp://host:8786, or come last" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -491,7 +491,7 @@ def test_a_cluster_of_its_own_loses_a_worker_then_ctrl_c_then_the_rest(spec, who
     out, said = process.communicate(timeout=30)
     assert time.monotonic() - began < 3.0
     assert process.returncode == 130
-    assert said == "\nsweep: interrupted; the same command goes on from here\n"
+    assert said == "\nsweep: interrupted; the same command resumes the run\n"
     assert out == ""
     assert psutil.wait_procs(everybody, timeout=5)[1] == []
     stood = marks(tmp_path)

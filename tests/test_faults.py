@@ -117,7 +117,7 @@ def test_ctrl_c_among_parts_and_then_run_to_the_end(spec, whole, tmp_path):
     said = process.communicate(timeout=30)[1]
     assert time.monotonic() - began < 1.0
     assert process.returncode == 130
-    assert said == "\nsweep: interrupted; the same command goes on from here\n"
+    assert said == "\nsweep: interrupted; the same command resumes the run\n"
     assert foreign_files(tmp_path) == set()
     stood = marks(tmp_path)
     assert 20 <= len(stood) < 200

@@ -171,7 +171,7 @@ def test_each_fault_is_named_and_made_good_and_no_other_part_is_touched(whole, c
     (whole.parent / "spec.toml").write_text(sweep.Spec(**FIELDS).toml())
     assert main(["run", str(whole.parent / "spec.toml"), "-o", str(whole)]) == 0
     said = capsys.readouterr()
-    assert "2 parts were there" in said.out
+    assert "2 parts were kept" in said.out
     assert "part-xyz.parquet: is no part of this sweep; move it away" in said.err
     assert sweep.check(whole) == ["part-xyz.parquet is no part of this sweep"]
     (whole / "part-xyz.parquet").unlink()
@@ -339,7 +339,7 @@ def test_read_only_results_can_be_read_checked_and_plotted(whole, tmp_path):
     refused = f"sweep: {whole}: cannot be written to: Permission denied\n"
     assert done.stderr == 2 * refused
     assert done.returncode == 0
-    assert "every part is there and whole" in done.stdout
+    assert "complete, and no part is damaged" in done.stdout
     assert "240 neurons stand in" in done.stdout.partition("now what must fail")[2]
     assert (tmp_path / "figures" / "slowdown.png").stat().st_size > 1000
     assert contents(whole) == before

@@ -117,7 +117,7 @@ def test_a_bucket_holds_the_same_bytes_as_a_folder(bucket, made, capsys, prefix)
         assert there.pop(name).startswith(b"\x89PNG")
     assert there == made
     assert main(["check", uri]) == 0
-    assert capsys.readouterr().out == f"{uri}: every part is there and whole\n"
+    assert capsys.readouterr().out == f"{uri}: complete, and no part is damaged\n"
     assert main(["info", uri]) == 0
     assert "16 of 16, 324 rows, " in capsys.readouterr().out
     assert main(["plot", uri, "--figure", "ratio", "--dpi", "30", "-o", "figures"]) == 0
@@ -458,7 +458,7 @@ def test_no_secret_is_printed_written_or_sent(uri, bucket, monkeypatch, capsys, 
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     written += contents(f"{bucket}/x").values()
     with contextlib.suppress(sweep.SpecError):
-        written.append(cluster._order(open_folder(uri), Grid(sweep.Spec.parse(SPEC))))
+        written.append(cluster._serialized(open_folder(uri), Grid(sweep.Spec.parse(SPEC))))
     for text in (*seen, *(content.decode("latin-1") for content in written)):
         assert not re.search("PASS|WORD", text)
 

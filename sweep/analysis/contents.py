@@ -9,6 +9,7 @@ from sweep.analysis.row_groups import Result, pooled
 from sweep.experiment.labels import labels
 from sweep.store.folder import files
 from sweep.store.parts import part_name, read_metadata
+from sweep.store.schema import methods_of, methods_text
 
 LISTED = 6
 """Of an axis of more values, the first and the last are printed."""
@@ -22,9 +23,7 @@ def contents(result: Result) -> dict[str, Any]:
     parts = [listing[part_name(grid, part)] for part in result.parts]
     metadata = read_metadata(result.folder, parts[0].base_name)
     names = (part.base_name for part in parts)
-    methods = pooled(
-        lambda name: read_metadata(result.folder, name)["method"].split(" and "), names
-    )
+    methods = pooled(lambda name: methods_of(read_metadata(result.folder, name)["method"]), names)
     written = sorted(part.mtime_ns / 1e9 for part in parts)
     given = [(table, name) for table in ("task", "stop") for name in spec[table]]
     return {
@@ -46,7 +45,7 @@ def contents(result: Result) -> dict[str, Any]:
             for when in (written[0], written[-1])
         ],
         "seconds": written[-1] - written[0],
-        "method": " and ".join(sorted(set().union(*methods))),
+        "method": methods_text(set().union(*methods)),
         "versions": metadata["versions"],
     }
 

@@ -20,7 +20,7 @@ _DROPPED_BITS, _CODE_BITS = 41, 22
 _CODES = (1 << _CODE_BITS) - 1
 _INFINITE = 0x7FF << 11
 _MERGE_AT = 1 << 23  # keys and counts: 128 MB
-_MOST_KEPT = 1 << 22
+_MAX_KEPT = 1 << 22
 
 Counts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 """Increasing keys of (cell, value), and how often each was seen."""
@@ -67,7 +67,7 @@ class Tally:
     def merged(self) -> Counts:
         """Return all counts as one, coarsened if they are too many."""
         self.parts = [_merge(self.parts, self.dropped)]
-        while len(self.parts[0][0]) > _MOST_KEPT and self.dropped < 11:
+        while len(self.parts[0][0]) > _MAX_KEPT and self.dropped < 11:
             self.dropped += 1
             self.parts = [_merge(self.parts, self.dropped)]
         return self.parts[0]

@@ -1,7 +1,7 @@
 """The cells of a sweep in their order, cut into parts without ever holding the whole grid.
 
-Cells are numbered in C order over (cost, learning_rate, x, y, tolerance, starts), those axes
-that there are; starts are the crossed axes w (or w1 … wd) and b, or the drawn points.
+Cells are numbered in C order over the axes cost, learning_rate, x, y and tolerance (those that the
+spec has) and the starts, which are the axes w (or w1 … wd) and b crossed, or random points.
 """
 
 from __future__ import annotations
@@ -16,18 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.errors import SpecError
-from sweep.experiment.spec import PART_ROWS, Spec, Start
+from sweep.experiment.checks import PART_ROWS
+from sweep.experiment.random_starts import CHUNK, random_starts
+from sweep.experiment.spec import Spec
 from sweep.neuron.problem import Problem, make_problem
 
 __all__ = ["Grid", "Segment"]
 
-# A part is the unit of resuming and of memory: ~100 MB of results in flight at the most, and at
-# least 16 parts, so that an interrupted small sweep goes on from the middle too.
-FEWEST_PARTS = 16
-
-# Drawn starts come in chunks, each from its own stream, so that any of them can be had alone.
-DRAWN_AT_A_TIME = 2**16
+# Resuming is by parts, and memory too: ~100 MB of results in flight at the most. A small sweep has
+# 16 parts, so that it need not begin again when interrupted.
+MIN_PARTS = 16
 
 
 @dataclass(frozen=True)
@@ -61,13 +59,13 @@ class Grid:
 
     @cached_property
     def hashes(self) -> dict[str, str]:
-        """A hash of each axis' numbers, and of the first drawn starts, as 16 hexadecimal digits.
+        """A hash of each axis' numbers, and of the first random starts, as 16 hexadecimal digits.
 
-        They stand in every part: two machines that disagree on a value do not fill one folder.
+        Every part holds them: two machines that disagree on a value do not fill one folder.
         """
         numbers = {name: values for name, values in self.values.items() if name != "cost"}
         if self.spec.start is not None:
-            numbers["start"] = self.starts(0, min(self.starts_count, DRAWN_AT_A_TIME))
+            numbers["start"] = self.starts(0, min(self.starts_count, CHUNK))
         return {
             name: hashlib.sha256(values.astype("<f8").tobytes()).hexdigest()[:16]
             for name, values in numbers.items()
@@ -99,8 +97,8 @@ class Grid:
     @property
     def part_rows(self) -> int:
         """The number of cells in a part (the last may have fewer)."""
-        fair = -(-self.size // FEWEST_PARTS)
-        return self.spec.part_rows or min(fair, PART_ROWS)
+        share = -(-self.size // MIN_PARTS)
+        return self.spec.part_rows or min(share, PART_ROWS)
 
     @property
     def parts(self) -> int:
@@ -128,27 +126,27 @@ class Grid:
         return np.column_stack(list(self._starts(first, last).values()))
 
     def _starts(self, first: int, last: int) -> dict[str, NDArray[np.float64]]:
-        """Return a range of starts, each number of them as an array of its own."""
+        """Return a range of starts, an array for each of w1 … wd, b."""
         if self.spec.start is not None:
-            drawn = _drawn(self.spec.start, len(self.start_names), first, last)
-            return dict(zip(self.start_names, np.ascontiguousarray(drawn.T), strict=True))
-        found, run = {}, self.starts_count
+            points = random_starts(self.spec.start, len(self.start_names), first, last)
+            return dict(zip(self.start_names, np.ascontiguousarray(points.T), strict=True))
+        columns, repeats = {}, self.starts_count
         for name in self.start_names:
             values = self.values[name]
-            run //= len(values)  # how many neighbours share a value of this axis
-            low, high = first // run, -(-last // run)
-            turns = _over_and_over(values.tobytes(), -(-(high - low) // len(values)) + 1)
-            turns = turns[low % len(values) :][: high - low]
-            spread = np.repeat(turns, run) if run > 1 else turns
-            found[name] = spread[first - low * run : last - low * run]
-        return found
+            repeats //= len(values)  # how many neighbours share a value of this axis
+            low, high = first // repeats, -(-last // repeats)
+            cycle = _tiled(values.tobytes(), -(-(high - low) // len(values)) + 1)
+            cycle = cycle[low % len(values) :][: high - low]
+            column = np.repeat(cycle, repeats) if repeats > 1 else cycle
+            columns[name] = column[first - low * repeats : last - low * repeats]
+        return columns
 
     def columns(self, cells: range) -> dict[str, NDArray[Any]]:
         """Return the value of each axis, outermost first, in each of a range of cells.
 
-        Costs by their number among those of the axis, as int8. The arrays are not to be written.
+        A cost is its index on the axis, as int8. The arrays are shared: do not write to them.
         """
-        found = []
+        pieces = []
         for segment in self.segments(cells):
             first, last = segment.first, segment.last
             outer = {
@@ -157,21 +155,21 @@ class Grid:
                 )
                 for name, index in segment.outer.items()
             }
-            found.append(outer | self._starts(first, last))
-        if len(found) == 1:
-            return found[0]
-        return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+            pieces.append(outer | self._starts(first, last))
+        if len(pieces) == 1:
+            return pieces[0]
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
-    def reach(self, x: NDArray[np.float64]) -> tuple[float, float]:
+    def z_range(self, x: NDArray[np.float64]) -> tuple[float, float]:
         """Return the least and the greatest z₀ = w·x + b of all starts, for one sample x (d,).
 
         For normal draws, six standard deviations.
         """
         size = np.append(abs(x), 1.0)
         if self.spec.start is not None:
-            spread = 6.0 if self.spec.start.random == "normal" else 1.0
-            far = float(spread * self.spec.start.scale * size.sum())
-            return -far, far
+            largest = 6.0 if self.spec.start.random == "normal" else 1.0
+            z = float(largest * self.spec.start.scale * size.sum())
+            return -z, z
         ends = [
             factor * np.array([self.values[name].min(), self.values[name].max()])
             for name, factor in zip(self.start_names, np.append(x, 1.0), strict=True)
@@ -179,68 +177,35 @@ class Grid:
         return float(sum(e.min() for e in ends)), float(sum(e.max() for e in ends))
 
     def problem(self, outer: dict[str, int]) -> tuple[Problem, float]:
-        """Return what the neurons of a segment are asked, and their learning rate."""
+        """Return the problem of a segment's neurons, and their learning rate."""
         spec = self.spec
-        given = {name: self.values[name][i] for name, i in outer.items()}
-        return make_problem(
-            x=given.get("x", spec.task.x),
-            y=given.get("y", spec.task.y),
-            cost=str(given["cost"]),
+        values = {name: self.values[name][i] for name, i in outer.items()}
+        problem = make_problem(
+            x=values.get("x", spec.task.x),
+            y=values.get("y", spec.task.y),
+            cost=str(values["cost"]),
             activation=spec.task.activation,
-            tolerance=float(given.get("tolerance", spec.stop.tolerance)),
+            tolerance=float(values.get("tolerance", spec.stop.tolerance)),
             max_epochs=spec.stop.max_epochs,
-        ), float(given["learning_rate"])
+        )
+        return problem, float(values["learning_rate"])
 
 
-# Neighbouring parts share the greater part of their axes: made anew, with memory that is touched
-# for the first time, they took 4 ms a part of 2^20 rows, a tenth of all its time; kept 0.3.
+# Neighbouring parts share most of their axes' columns. Made for each part, in memory that the
+# system clears first, they took 4 ms a part of 2^20 rows, a tenth of its time; kept, 0.3.
 
 
 @lru_cache(maxsize=8, typed=True)
 def _constant(value: Any, count: int) -> NDArray[Any]:
-    """Return an array of one value, shared by all who ask."""
-    found = np.full(count, value)
-    found.flags.writeable = False
-    return found
+    """Return an array of one value; shared, so it cannot be written."""
+    column = np.full(count, value)
+    column.flags.writeable = False
+    return column
 
 
 @lru_cache(maxsize=8)
-def _over_and_over(values: bytes, turns: int) -> NDArray[np.float64]:
-    """Return an array of values over and over, shared by all who ask."""
-    found = np.tile(np.frombuffer(values), turns)
-    found.flags.writeable = False
-    return found
-
-
-def _drawn(how: Start, columns: int, first: int, last: int) -> NDArray[np.float64]:
-    chunks = []
-    for chunk in range(first // DRAWN_AT_A_TIME, -(-last // DRAWN_AT_A_TIME)):
-        begin = chunk * DRAWN_AT_A_TIME
-        points = _chunk(how, columns, chunk)
-        chunks.append(points[max(first - begin, 0) : last - begin])
-    return how.scale * np.concatenate(chunks)
-
-
-def _chunk(how: Start, columns: int, chunk: int) -> NDArray[np.float64]:
-    shape = (DRAWN_AT_A_TIME, columns)
-    stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([how.seed, chunk])))
-    if how.random == "normal":
-        found = stream.standard_normal(shape)
-        # NumPy takes the tail from the C library's log1p, which rounds 2 of 100,000 otherwise where
-        # a CPU has no fused multiply-add. 2^-30 is far above that, and below what any figure shows.
-        tail = abs(found) > 3.65
-        found[tail] = np.rint(found[tail] * 2.0**30) / 2.0**30
-        return found
-    if how.random == "uniform":
-        return stream.uniform(-1.0, 1.0, shape)
-    try:
-        from scipy.stats.qmc import Sobol
-    except ImportError:
-        raise SpecError(
-            "start.random = 'sobol': needs SciPy; pip install 'neuron-sweep[sobol]'"
-        ) from None
-    sobol = Sobol(columns, rng=how.seed)
-    if chunk > 0:  # SciPy 1.17 fails on fast_forward(0)
-        sobol.fast_forward(chunk * DRAWN_AT_A_TIME)
-    points: NDArray[np.float64] = sobol.random(DRAWN_AT_A_TIME)
-    return 2.0 * points - 1.0
+def _tiled(values: bytes, times: int) -> NDArray[np.float64]:
+    """Return an array that repeats float64 values; shared, so it cannot be written."""
+    column = np.tile(np.frombuffer(values), times)
+    column.flags.writeable = False
+    return column

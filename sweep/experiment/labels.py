@@ -1,4 +1,4 @@
-"""The values of an axis as texts, as short as tells them apart, and the value that is meant."""
+"""The values of an axis as texts, as short as tells them apart, and back to the stored value."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from itertools import pairwise
 
 from sweep.errors import SpecError, short
 
-__all__ = ["FEWEST_DIGITS", "cost_name", "label", "labels", "meant", "percent"]
+__all__ = ["MIN_DIGITS", "cost_name", "label", "labels", "percent", "stored_value"]
 
-FEWEST_DIGITS = 3
+MIN_DIGITS = 3
 
 
-def label(value: float, digits: int = FEWEST_DIGITS) -> str:
+def label(value: float, digits: int = MIN_DIGITS) -> str:
     """Return a number with so many significant digits; no exponent between 1e-4 and 1e6."""
     text = f"{value + 0.0:.{digits}g}"
     if "e" in text and 1e-4 <= abs(value) < 1e6:
@@ -20,11 +20,11 @@ def label(value: float, digits: int = FEWEST_DIGITS) -> str:
     return repr(value) if digits >= 17 else text
 
 
-def labels(values: Iterable[float], least: int = FEWEST_DIGITS) -> list[str]:
+def labels(values: Iterable[float], least: int = MIN_DIGITS) -> list[str]:
     """Return the values of an axis with as many digits as tell all of them apart."""
-    listed = [float(value) for value in values]
-    digits = _digits(listed, least)
-    return [label(value, digits) for value in listed]
+    numbers = [float(value) for value in values]
+    digits = _digits(numbers, least)
+    return [label(number, digits) for number in numbers]
 
 
 def _digits(values: Sequence[float], least: int) -> int:
@@ -38,26 +38,26 @@ def _digits(values: Sequence[float], least: int) -> int:
     return next(filter(apart, range(least, 17)), 17)
 
 
-def meant(field: str, value: float, values: Iterable[float]) -> float:
-    """Return the value of an axis that is meant by one of its labels, or by more of its digits.
+def stored_value(field: str, value: float, values: Iterable[float]) -> float:
+    """Return the value of an axis that one of its labels, or more of its digits, stands for.
 
     Raises
     ------
     SpecError
         It is none of them; names the nearest.
     """
-    listed = [float(each) for each in values]
-    if value in listed:
+    stored = [float(each) for each in values]
+    if value in stored:
         return float(value)
-    needed = _digits(listed, FEWEST_DIGITS)
-    found = {each for each in listed if float(label(each, needed)) == value}
+    needed = _digits(stored, MIN_DIGITS)
+    matches = {each for each in stored if float(label(each, needed)) == value}
     digits = len(f"{float(value)!r}".partition("e")[0].replace(".", "").strip("-0"))
-    if not found and digits >= needed:
-        found = {each for each in listed if float(f"{each:.{digits}g}") == value}
-    if len(found) != 1:
-        near = min(listed, key=lambda each: abs(each - value))
+    if not matches and digits >= needed:
+        matches = {each for each in stored if float(f"{each:.{digits}g}") == value}
+    if len(matches) != 1:
+        near = min(stored, key=lambda each: abs(each - value))
         raise SpecError(f"{field} {short(value)}: is not on this axis; the nearest is {near!r}")
-    return found.pop()
+    return matches.pop()
 
 
 def percent(share: float) -> str:

@@ -36,7 +36,7 @@ CHOSEN_ERRORS = (0.5, 0.9, 0.99)
 """The initial errors next to which learning curves begin, as shares of the largest."""
 
 # The reference loop makes about 250,000 updates a second.
-MOST_TRACED = 20_000
+MAX_TRACED = 20_000
 CANDIDATES = 4096
 
 
@@ -69,7 +69,7 @@ def table_of(result: Result) -> pd.DataFrame:
         starts = _chosen(grid, place)
         for cost in range(len(grid.values["cost"])):
             problem, rate = grid.problem(place | {"cost": cost})
-            limit = min(problem.max_epochs, MOST_TRACED // len(problem.x))
+            limit = min(problem.max_epochs, MAX_TRACED // len(problem.x))
             for number, start in enumerate(starts):
                 stop, errors = limit, []
                 for epoch, state in zip(

@@ -25,8 +25,8 @@ from sweep.figures.style import (
 
 Floats = npt.NDArray[np.float64]
 
-MOST_LABELS = 6
-MOST_DOWN = 3
+MAX_LABELS = 6
+MAX_DOWN = 3
 
 
 def error(table: pd.DataFrame, style: str = "paper") -> Figure:
@@ -52,7 +52,7 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
     rates = np.sort(table[across].unique())
     edges, first, last = scales.shown_bins(table)
     bins = np.arange(first, last + 1)
-    rows = evenly_spaced(sorted(table[down[0]].unique()), MOST_DOWN) if down else [None]
+    rows = evenly_spaced(sorted(table[down[0]].unique()), MAX_DOWN) if down else [None]
     medians: dict[Any, Floats] = {}
     for value in rows:
         part = table[table[down[0]] == value] if down else table
@@ -66,7 +66,7 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
         for value in rows
         if compared
     }
-    written = len(rates) <= MOST_LABELS and len(bins) <= 30 and len(rows) == 1  # there is room
+    written = len(rates) <= MAX_LABELS and len(bins) <= 30 and len(rows) == 1  # there is room
     kinds: set[str] = set()
     with styled(style):
         count = len(costs) + compared
@@ -85,7 +85,7 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
                 far = scales.ratio_norm(every)
                 number = scales.short if written else None
                 kinds |= cells.paint(line[-1], *ratios[value], far, RATIO_MAP, number)
-            shown, texts = evenly_spaced(range(len(rates)), MOST_LABELS), labels(rates, 2)
+            shown, texts = evenly_spaced(range(len(rates)), MAX_LABELS), labels(rates, 2)
             for ax in line:
                 scales.error_ticks(ax.yaxis, edges, first, last)
                 ax.set_xticks([k + 0.5 for k in shown], [tick(texts[k]) for k in shown], rotation=0)

@@ -24,7 +24,7 @@ from sweep.store.schema import axis_column
 
 SAMPLED = 300
 
-FEWEST_COMPARED = 5
+MIN_COMPARED = 5
 """Below, a share of the epochs says no more than that they are whole."""
 
 
@@ -133,7 +133,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
                 dots: dict[str, Any] = {"marker": marks[rate], "color": shade, "linestyle": ""}
                 dots |= {"markersize": letters(0.28), "alpha": 0.8, "markeredgewidth": 0}
                 top.plot(mine["z0"], mine["kappa"] * mine["epochs"], label=f"{rate:g}", **dots)
-                mine = mine[mine["flow"] >= FEWEST_COMPARED]
+                mine = mine[mine["flow"] >= MIN_COMPARED]
                 low.plot(mine["z0"], mine["epochs"] / mine["flow"], **dots)
             for tolerance in tolerances:
                 mine = part[part["tolerance"] == tolerance]
@@ -156,7 +156,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
             scales.log_ticks(ax.yaxis, *ax.get_ylim())
         panels[0, 0].set_ylabel("κ × epochs to converge")
         panels[1, 0].set_ylabel("measured ÷\nclosed form")
-        note = f"from {FEWEST_COMPARED} epochs on"
+        note = f"from {MIN_COMPARED} epochs on"
         corner = {"xycoords": "axes fraction", "ha": "right", "va": "top"}
         panels[1, -1].annotate(note, (0.98, 0.95), fontsize=letters(0.8), **corner)
         keys: list[Artist] = [Line2D([], [], color="black", label="closed-form gradient flow")]

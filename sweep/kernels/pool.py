@@ -29,7 +29,7 @@ LARGEST_BLOCK, SMALLEST_BLOCK = 32768, 4096
 # neurons, two threads: 8.0 ms in blocks of 32,768, 7.5 ms in these).
 ORBIT_BLOCK = 131072
 
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 
 
 def blocks(
@@ -48,7 +48,7 @@ def check_threads(threads: int | None) -> int:
     """Return the number of threads to use; None means all usable CPUs."""
     if threads is None:
         return usable_cpus()
-    return whole_number("threads", threads, 1, MOST_THREADS)
+    return whole_number("threads", threads, 1, MAX_THREADS)
 
 
 def run_blocks(

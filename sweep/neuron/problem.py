@@ -6,7 +6,6 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from difflib import get_close_matches
 from enum import IntEnum
 from numbers import Real
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sweep.errors import SpecError, short
+from sweep.errors import SpecError, did_you_mean, short
 from sweep.neuron.activations import ACTIVATIONS, Activation
 from sweep.neuron.costs import COSTS, Fused, fused
 
@@ -105,8 +104,7 @@ def check_choice(field: str, value: object, allowed: Iterable[str]) -> None:
     names = list(allowed)
     if isinstance(value, str) and value in names:
         return
-    near = get_close_matches(str(value)[:60], names, n=1) if isinstance(value, str) else []
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = did_you_mean(value, names) if isinstance(value, str) else ""
     raise SpecError(f"{field} = {short(value)}: must be one of {', '.join(names)}{hint}")
 
 

@@ -1,8 +1,7 @@
 """A sweep on a Dask cluster: its workers compute parts and write them themselves.
 
 A task gets the spec and the numbers of some parts, and returns a few numbers; no table passes
-through the scheduler. A part that is computed twice does no harm: it appears whole, with the same
-bytes.
+through the scheduler. A part may be computed twice: it is written whole, with the same bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import os
 import pickle
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -33,7 +32,7 @@ from sweep.experiment.spec import Spec, differences
 from sweep.kernels.pool import check_threads
 from sweep.running import dask_tasks
 from sweep.running.dask_tasks import Parts, run_on_cluster
-from sweep.running.part import StaircaseLookup, make_part, staircases
+from sweep.running.part import Job, Progress, make_part, staircase_lookup
 from sweep.store.folder import Folder, files, remove_unfinished
 from sweep.store.parts import part_name, read_spec
 from sweep.store.schema import packages
@@ -49,21 +48,21 @@ __all__ = ["compute_parts", "connected"]
 
 @contextmanager
 def connected(address: str, threads: int | None = None) -> Iterator[Client]:
-    """Give a client of the scheduler at an address; of a cluster on this machine for "".
+    """Yield a client of the scheduler at an address; for "", of a cluster on this machine.
 
     Raises
     ------
     SpecError
-        No scheduler answers; or a number of threads is given to a cluster that has its own.
+        No scheduler answers; or a number of threads is given for workers that have their own.
     """
     with ExitStack() as stack:
-        stack.enter_context(_quiet())  # of what Dask logs, the user is told in one line
+        stack.enter_context(_dask_logs_disabled())  # errors are one line
         if not address:
             address = stack.enter_context(_local_cluster(check_threads(threads))).scheduler_address
         elif threads is not None:
             raise SpecError(f"threads = {threads}: the workers at {address} have their own number")
         try:
-            asyncio.run(_knock(address))
+            asyncio.run(_check_scheduler(address))
             client = Client(address, timeout=dask_tasks.WAIT, set_as_default=False)
         except OSError:
             raise SpecError(
@@ -75,25 +74,29 @@ def connected(address: str, threads: int | None = None) -> Iterator[Client]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what Dask logs, and nothing of the caller's own."""
-    names = ("asyncio", "distributed", "tornado")
-    found = [logging.getLogger(name) for name in sorted(logging.root.manager.loggerDict)]
-    ours = [each for each in found if each.name.split(".")[0] in names and not each.disabled]
-    for each in ours:
-        each.disabled = True
+def _dask_logs_disabled() -> Iterator[None]:
+    """Disable the loggers of Dask, and none of the caller's own."""
+    packages_of_dask = ("asyncio", "distributed", "tornado")
+    loggers = [
+        logging.getLogger(name)
+        for name in sorted(logging.root.manager.loggerDict)
+        if name.split(".")[0] in packages_of_dask
+    ]
+    loggers = [logger for logger in loggers if not logger.disabled]
+    for logger in loggers:
+        logger.disabled = True
     try:
         yield
     finally:
-        for each in ours:
-            each.disabled = False
+        for logger in loggers:
+            logger.disabled = False
 
 
 def _local_cluster(workers: int) -> LocalCluster:
-    """Start workers on this machine that are deaf to a terminal's Ctrl-C, which reaches them too.
+    """Start workers on this machine that ignore Ctrl-C, which a terminal sends to them too.
 
-    A thread's blocked signals are inherited by the threads and processes that it starts; but the
-    one that starts Python's resource tracker, which the first process brings, unblocks them.
+    The signals that a thread blocks are inherited by the threads and processes that it starts.
+    Starting Python's resource tracker unblocks them, so it is started before.
     """
     resource_tracker.ensure_running()
     block = getattr(signal, "pthread_sigmask", lambda *_: None)  # none on Windows
@@ -111,29 +114,25 @@ def _local_cluster(workers: int) -> LocalCluster:
         block(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-async def _knock(address: str) -> None:
+async def _check_scheduler(address: str) -> None:
     """Raise TimeoutError if nothing answers, which Client would wait for without end."""
-    how = Security().get_connection_args("client")
+    security = Security().get_connection_args("client")
 
-    async def ask() -> str:
-        comm = await connect(address, timeout=dask_tasks.WAIT, **how)
+    async def identity() -> str:
+        comm = await connect(address, timeout=dask_tasks.WAIT, **security)
         try:
             await comm.write({"op": "identity", "reply": True})
             return str((await comm.read())["type"])
         finally:
             comm.abort()
 
-    who = await asyncio.wait_for(ask(), dask_tasks.WAIT)
-    if who != "Scheduler":
-        raise ValueError(f"a {who} answers there")
+    kind = await asyncio.wait_for(identity(), dask_tasks.WAIT)
+    if kind != "Scheduler":
+        raise ValueError(f"a {kind} answers there")
 
 
 def compute_parts(
-    client: Client,
-    folder: Folder,
-    grid: Grid,
-    parts: Iterable[int],
-    progress: Callable[[int, int], None],
+    client: Client, folder: Folder, grid: Grid, parts: Iterable[int], progress: Progress
 ) -> set[str]:
     """Compute and write parts on a cluster and return the methods; progress as for `make_part`.
 
@@ -148,16 +147,16 @@ def compute_parts(
         raise SpecError(f"client = {client!r}: must be a distributed.Client, and not asynchronous")
     _check_workers(client, grid)
     names, methods = {part: part_name(grid, part) for part in parts}, set[str]()
-    work = partial(_compute, _order(folder, grid))
-    for part, (epochs, method) in run_on_cluster(
+    work = partial(_compute, _serialized(folder, grid))
+    for part, (epochs, methods_of_part) in run_on_cluster(
         client, work, names, lambda part: folder / names[part]
     ):
         progress(len(grid.part(part)), epochs)
-        methods.update(method.split(" and "))
-    there = files(folder)
-    remove_unfinished(folder, there)  # of workers that died
+        methods |= methods_of_part
+    listing = files(folder)
+    remove_unfinished(folder, listing)  # of workers that died
     for name in names.values():
-        if name not in there:
+        if name not in listing:
             raise SweepError(
                 f"{folder / name}: a worker wrote it, but it is not there; the workers and this "
                 "process must see the same folder"
@@ -166,18 +165,20 @@ def compute_parts(
 
 
 def _check_workers(client: Client, grid: Grid) -> None:
-    """Refuse workers with other versions than ours, without any need of ours on the workers.
+    """Refuse workers whose versions differ from ours, without running our code on them.
 
-    Tasks look again, for workers that come later.
+    Each task checks again, for workers that join later.
     """
-    ask = attrgetter("__version__")
+    version_of = attrgetter("__version__")
     for name, module in _modules(grid).items():
         try:
-            told = client.run(ask, module, on_error="return", callback_timeout=dask_tasks.WAIT)
+            versions = client.run(
+                version_of, module, on_error="return", callback_timeout=dask_tasks.WAIT
+            )
         except OSError:  # a worker hangs, or died just now
             return
-        for worker, version in told.items():
-            _check_version(worker, name, version, ask(module))
+        for worker, version in versions.items():
+            _check_version(worker, name, version, version_of(module))
 
 
 def _modules(grid: Grid) -> dict[str, ModuleType]:
@@ -185,14 +186,14 @@ def _modules(grid: Grid) -> dict[str, ModuleType]:
     return {"neuron-sweep": sweep, **{name: import_module(name) for name in packages(grid)}}
 
 
-def _check_version(worker: str, name: str, there: object, here: str) -> None:
-    if there != here:
-        has = f"{name} {there}" if isinstance(there, str) else f"no {name} ({there})"
-        raise SpecError(f"worker {worker}: has {has}, but the run {here}; they must be the same")
+def _check_version(worker: str, name: str, theirs: object, ours: str) -> None:
+    if theirs != ours:
+        has = f"{name} {theirs}" if isinstance(theirs, str) else f"no {name} ({theirs})"
+        raise SpecError(f"worker {worker}: has {has}, but the run {ours}; they must be the same")
 
 
-def _order(folder: Folder, grid: Grid) -> bytes:
-    """Return what tasks must know; with the folder's whole path, for workers stand elsewhere."""
+def _serialized(folder: Folder, grid: Grid) -> bytes:
+    """Return versions, spec and folder for the workers; the folder with its absolute path."""
     if folder.secret:
         raise SpecError(
             f"{folder}: the scheduler would see the credentials in this URI; leave them out, and "
@@ -208,34 +209,36 @@ def _order(folder: Folder, grid: Grid) -> bytes:
 _LOCK = Lock()
 
 
-def _compute(order: bytes, parts: Parts, pause: float) -> tuple[float, list[tuple[int, str]]]:
-    """Compute and write parts; return the seconds, and each part's neuron-epochs and method."""
+def _compute(
+    serialized: bytes, parts: Parts, pause: float
+) -> tuple[float, list[tuple[int, set[str]]]]:
+    """Compute and write parts; return the seconds, and each part's neuron-epochs and methods."""
     time.sleep(pause)
     began, worker = time.perf_counter(), get_worker().address
     with _LOCK:
-        folder, grid, stairs = _ordered(order, worker)
-    found, stop, epochs = [], np.zeros(1, np.uint8), 0
+        job = _job(serialized, worker)
+    results, stop, epochs = [], np.zeros(1, np.uint8), 0
 
-    def count(_cells: int, more: int) -> None:
+    def progress(_cells: int, neuron_epochs: int) -> None:
         nonlocal epochs
-        epochs += more
+        epochs += neuron_epochs
 
     for part in parts:
         epochs = 0
         try:
-            method = make_part(folder, grid, part, stairs, stop, count)
+            methods = make_part(job, part, stop, progress)
         except Exception as error:
-            name = folder / part_name(grid, part)
-            told = str(error) if isinstance(error, SweepError) else f"{name}: {error!r}"
-            raise SweepError(f"{told} (worker {worker})") from None
-        found.append((epochs, method))
-    return time.perf_counter() - began, found
+            name = job.folder / part_name(job.grid, part)
+            message = str(error) if isinstance(error, SweepError) else f"{name}: {error!r}"
+            raise SweepError(f"{message} (worker {worker})") from None
+        results.append((epochs, methods))
+    return time.perf_counter() - began, results
 
 
 @lru_cache(maxsize=4)
-def _ordered(order: bytes, worker: str) -> tuple[Folder, Grid, StaircaseLookup]:
-    """Return what a worker needs for each task of a sweep, its staircases among it."""
-    versions, toml, pickled = pickle.loads(order)
+def _job(serialized: bytes, worker: str) -> Job:
+    """Return what `_serialized` packed, once versions, spec and folder are those of the run."""
+    versions, toml, pickled = pickle.loads(serialized)
     _check_version(worker, "neuron-sweep", sweep.__version__, versions["neuron-sweep"])
     folder, spec = pickle.loads(pickled), Spec.parse(toml, "the run's spec")
     grid = Grid(spec)
@@ -249,7 +252,7 @@ def _ordered(order: bytes, worker: str) -> tuple[Folder, Grid, StaircaseLookup]:
         raise SpecError(f"{folder}: worker {worker} sees another sweep there; {_SHARED}")
     if folder.local and not os.access(folder.path, os.W_OK):
         raise SpecError(f"{folder}: cannot be written by worker {worker}; {_SHARED}")
-    return folder, grid, staircases(grid)
+    return Job(folder, grid, staircase_lookup(grid))
 
 
 _SHARED = "the workers and the run must share one folder, or a bucket"

@@ -1,4 +1,4 @@
-"""One part of a sweep, on one thread: its cells trained or answered, and written."""
+"""One part of a sweep, computed on one thread and written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import lru_cache
 from itertools import product
 from threading import Lock
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -24,15 +25,24 @@ from sweep.store.folder import Folder, write_whole
 from sweep.store.parts import part_name
 from sweep.store.schema import table
 
-__all__ = ["StaircaseLookup", "make_part", "part_table", "staircases"]
+__all__ = ["Job", "Progress", "StaircaseLookup", "make_part", "part_table", "staircase_lookup"]
 
-StaircaseLookup = Callable[[Segment], list[Staircase] | None]
+StaircaseLookup: TypeAlias = Callable[[Segment], list[Staircase] | None]
+Progress: TypeAlias = Callable[[int, int], None]
 
 
-def staircases(grid: Grid) -> StaircaseLookup:
+class Job(NamedTuple):
+    """What all parts of a run share."""
+
+    folder: Folder
+    grid: Grid
+    staircases: StaircaseLookup
+
+
+def staircase_lookup(grid: Grid) -> StaircaseLookup:
     """Return a function that gives the staircases of a segment, None where it is to be trained.
 
-    Each panel's are built once, by the first thread that needs them.
+    Those of a combination of outer axes are built once, by the first thread that needs them.
 
     Raises
     ------
@@ -41,103 +51,117 @@ def staircases(grid: Grid) -> StaircaseLookup:
     """
     spec, lock = grid.spec, Lock()
 
-    def ask(outer: tuple[tuple[str, int], ...]) -> tuple[Problem, float, bool]:
+    def choose(outer: tuple[tuple[str, int], ...]) -> tuple[Problem, float, bool]:
         problem, rate = grid.problem(dict(outer))
-        applies = choose_orbit(
-            spec.method, problem, np.array([rate]), grid.starts_count, spec.dtype
+        rates = np.array([rate])
+        return (
+            problem,
+            rate,
+            choose_orbit(spec.method, problem, rates, grid.starts_count, spec.dtype),
         )
-        return problem, rate, applies
 
     @lru_cache(maxsize=64)
     def build(outer: tuple[tuple[str, int], ...]) -> list[Staircase] | None:
-        problem, rate, applies = ask(outer)
-        return build_staircases(problem, rate, *grid.reach(problem.x[0])) if applies else None
+        problem, rate, applies = choose(outer)
+        return build_staircases(problem, rate, *grid.z_range(problem.x[0])) if applies else None
 
     if spec.method == "orbit":
         sizes = [range(len(grid.values[name])) for name in grid.outer_names]
         for index in product(*sizes):
-            ask(tuple(zip(grid.outer_names, index, strict=True)))
+            choose(tuple(zip(grid.outer_names, index, strict=True)))
 
-    def stairs(segment: Segment) -> list[Staircase] | None:
+    def lookup(segment: Segment) -> list[Staircase] | None:
         with lock:
             return build(tuple(segment.outer.items()))
 
-    return stairs
+    return lookup
 
 
 def make_part(
-    folder: Folder,
-    grid: Grid,
+    job: Job,
     part: int,
-    stairs: StaircaseLookup,
     stop: NDArray[np.uint8],
-    progress: Callable[[int, int], None],
-    turn: AbstractContextManager[object] | None = None,
-) -> str:
-    """Compute and write a part on this thread and say by which method; "" if stopped before.
+    progress: Progress,
+    semaphore: AbstractContextManager[object] | None = None,
+) -> set[str]:
+    """Compute and write a part on this thread.
 
-    Progress is told of (cells, neuron-epochs). What takes the CPU is done within `turn`, if given;
-    what waits for the disk or the network, outside.
+    Parameters
+    ----------
+    job : Job
+    part : int
+    stop : array (1,)
+        Computing ends soon after it becomes 1; nothing is written then.
+    progress : callable
+        Called with (cells, neuron-epochs) of each block.
+    semaphore : context manager, optional
+        Held while the CPU computes, not while the disk or the network is waited for.
+
+    Returns
+    -------
+    set of str
+        The methods, "orbit" or "train" or both; empty if stopped.
     """
-    with turn or nullcontext():
-        room = _room(len(grid.part(part)), grid.spec.inputs, grid.spec.dtype)
-        made = part_table(grid, part, stairs, stop, progress, room)
-        if made is None:
-            return ""
-        content = encoded(grid, made[1])
-        _buffers.append(room)
-    write_whole(folder, part_name(grid, part), content)
-    return made[0]
+    grid = job.grid
+    with semaphore or nullcontext():
+        buffer = _buffer(len(grid.part(part)), grid.spec.inputs, grid.spec.dtype)
+        computed = part_table(grid, part, job.staircases, stop, progress, buffer)
+        if computed is None:
+            return set()
+        methods, columns = computed
+        content = encoded(grid, columns)
+        _buffers.append(buffer)
+    write_whole(job.folder, part_name(grid, part), content)
+    return methods
 
 
-# Room for results, of parts that are encoded: fresh memory, which the system clears first, takes a
+# Results of parts that are encoded, to be overwritten: clearing fresh memory takes the system a
 # twentieth of a run.
 _buffers: list[TrainResult] = []
 
 
-def _room(count: int, inputs: int, dtype: str) -> TrainResult:
+def _buffer(count: int, inputs: int, dtype: str) -> TrainResult:
     with suppress(IndexError):
-        spare = _buffers.pop()
-        if len(spare.epochs) >= count and spare.w.shape[1] == inputs and spare.b.dtype == dtype:
-            return spare
+        used = _buffers.pop()
+        if len(used.epochs) >= count and used.w.shape[1] == inputs and used.b.dtype == dtype:
+            return used
     return empty_results(count, inputs, dtype, weights=False)
 
 
 def part_table(
     grid: Grid,
     part: int,
-    stairs: StaircaseLookup,
+    staircases: StaircaseLookup,
     stop: NDArray[np.uint8],
-    progress: Callable[[int, int], None],
-    room: TrainResult | None = None,
-) -> tuple[str, pa.Table] | None:
-    """Compute a part on this thread: its method and table, in `room`; None if stopped before."""
-    if stop[0]:  # while it waited for its turn
+    progress: Progress,
+    buffer: TrainResult | None = None,
+) -> tuple[set[str], pa.Table] | None:
+    """Return the methods and the table of a part, which lies in `buffer`; None if stopped."""
+    if stop[0]:
         return None
     cells = grid.part(part)
     axes = grid.columns(cells)
     *weights, b = (axes[name] for name in grid.start_names)
     w = weights[0][:, None] if len(weights) == 1 else np.column_stack(weights)
-    room = room or _room(len(cells), grid.spec.inputs, grid.spec.dtype)
-    out = rows(room, slice(len(cells)))
-    methods, row = set(), 0
+    buffer = buffer or _buffer(len(cells), grid.spec.inputs, grid.spec.dtype)
+    out = rows(buffer, slice(len(cells)))
+    methods, row = set[str](), 0
     for segment in grid.segments(cells):
         problem, learning_rate = grid.problem(segment.outer)
-        steps = stairs(segment)
-        methods.add("train" if steps is None else "orbit")
-        block = LARGEST_BLOCK if steps is None else ORBIT_BLOCK
+        stairs = staircases(segment)
+        methods.add("train" if stairs is None else "orbit")
+        size = LARGEST_BLOCK if stairs is None else ORBIT_BLOCK
         end = row + segment.last - segment.first
         while row < end:
-            here = slice(row, min(row + block, end))
-            view = rows(out, here)
-            if steps is None:
-                rates = np.full(len(view.epochs), learning_rate)
-                trainer(problem, grid.spec.dtype)(view, w[here], b[here], rates, stop)
+            block = slice(row, min(row + size, end))
+            results = rows(out, block)
+            if stairs is None:
+                rates = np.full(len(results.epochs), learning_rate)
+                trainer(problem, grid.spec.dtype)(results, w[block], b[block], rates, stop)
             else:
-                lookup_into(view, w[here], b[here], learning_rate, problem, stop, steps)
-            row = here.stop
+                lookup_into(results, w[block], b[block], learning_rate, problem, stop, stairs)
+            row = block.stop
             if stop[0]:
                 return None
-            progress(len(view.epochs), int(view.epochs.sum()))
-    method = " and ".join(sorted(methods))
-    return method, table(grid, part, axes, out, method)
+            progress(len(results.epochs), int(results.epochs.sum()))
+    return methods, table(grid, part, axes, out, methods)

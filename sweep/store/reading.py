@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sweep.errors import SpecError, SweepError, short
 from sweep.experiment.grid import Grid
-from sweep.experiment.labels import meant
+from sweep.experiment.labels import stored_value
 from sweep.neuron.problem import Status, check_choice
 from sweep.resources import free_memory
 from sweep.store.folder import Folder, open_file, open_folder, retried, unreachable
@@ -186,7 +186,7 @@ def _resolved(condition: Any, grid: Grid) -> Condition:
     if column not in axes or names or operator in ORDERED:
         return column, operator, listed if several else listed[0]
     values = grid.values[axes[column]]
-    stored = [meant(field, item, values) for item in listed]
+    stored = [stored_value(field, item, values) for item in listed]
     # What wrote format 2 may have rounded a logarithmic axis otherwise, by a few ulps.
     near = {v + ulps * float(np.spacing(v)) for v in stored for ulps in range(-4, 5)}
     stored += sorted(near - set(values.tolist()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -27,6 +27,8 @@ __all__ = [
     "axis_column",
     "axis_description",
     "metadata",
+    "methods_of",
+    "methods_text",
     "names_of",
     "packages",
     "schema",
@@ -112,7 +114,17 @@ def versions(grid: Grid) -> dict[str, str]:
     return ours | {name: _version(name) for name in packages(grid)}
 
 
-def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
+def methods_text(methods: Iterable[str]) -> str:
+    """Return methods as metadata and messages have them: "orbit", "train", "orbit and train"."""
+    return " and ".join(sorted(methods))
+
+
+def methods_of(text: str) -> set[str]:
+    """Return the methods that `methods_text` wrote."""
+    return set(text.split(" and "))
+
+
+def metadata(grid: Grid, part: int, methods: Iterable[str]) -> dict[bytes, bytes]:
     """Return the metadata of a part's file."""
     toml = grid.spec.toml()
     about = {
@@ -121,7 +133,7 @@ def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
         "part": part,
         "parts": grid.parts,
         "rows": len(grid.part(part)),
-        "method": method,
+        "method": methods_text(methods),
         "versions": versions(grid),
         "axes": grid.hashes,
     }
@@ -131,7 +143,7 @@ def metadata(grid: Grid, part: int, method: str) -> dict[bytes, bytes]:
 
 
 def table(
-    grid: Grid, part: int, axes: Mapping[str, NDArray[Any]], out: TrainResult, method: str
+    grid: Grid, part: int, axes: Mapping[str, NDArray[Any]], out: TrainResult, methods: set[str]
 ) -> pa.Table:
     """Return a part's axes and results as the table that is written."""
     names, arrays = names_of(grid), []
@@ -141,7 +153,7 @@ def table(
             array = pa.DictionaryArray.from_arrays(array, _strings(names[name]), safe=False)
         arrays.append(array)
     return pa.Table.from_arrays(
-        arrays, schema=schema(grid).with_metadata(metadata(grid, part, method))
+        arrays, schema=schema(grid).with_metadata(metadata(grid, part, methods))
     )
 
 

@@ -30,7 +30,7 @@ __all__ = ["parallel_efficiency", "time_sleeping_parts"]
 
 # Parts of equal work, half a second each on a core.
 PART_ROWS = 2**16
-COMPUTE_BOUND = {
+COMPUTE_BOUND: dict[str, Any] = {
     "method": "train",
     "part_rows": PART_ROWS,
     "axes": {"learning_rate": [0.01], "cost": ["quadratic"]},
@@ -72,7 +72,7 @@ def parallel_efficiency(parts: int, rounds: int) -> Iterator[str]:
 
 def time_sleeping_parts(parts: int, seconds: float, parts_per_task: int, workers: int) -> str:
     """Time parts that only sleep, `parts_per_task` at most to a task, on simulated workers."""
-    before, dask_tasks.MOST_PARTS = dask_tasks.MOST_PARTS, parts_per_task
+    before, dask_tasks.MAX_PARTS = dask_tasks.MAX_PARTS, parts_per_task
     try:
         with _simulated_cluster(workers) as (client, processes):
             cpu_before = {name: sum(process.cpu_times()[:2]) for name, process in processes.items()}
@@ -91,7 +91,7 @@ def time_sleeping_parts(parts: int, seconds: float, parts_per_task: int, workers
             )
             memory = processes["scheduler"].memory_info().rss / 2**20
     finally:
-        dask_tasks.MOST_PARTS = before
+        dask_tasks.MAX_PARTS = before
     return (
         f"{parts:,} parts of {seconds} s on {workers} workers: {took:.1f} s, "
         f"{parts * seconds / workers / took:.2f} of the time busy; {tasks:,.0f} tasks, "
@@ -162,7 +162,7 @@ def main() -> None:
     for parts, seconds, parts_per_task, workers in (
         (1_000, 0.0, 1, 1),
         (5_000, 0.05, 1, 256),
-        (100_000, 0.05, dask_tasks.MOST_PARTS, 256),
+        (100_000, 0.05, dask_tasks.MAX_PARTS, 256),
         (10_000, 1.0, 1, 256),
     ):
         print(time_sleeping_parts(parts, seconds, parts_per_task, workers), flush=True)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.resources import usable_cpus
-from sweep.running.part import StaircaseLookup, part_table, staircases
+from sweep.running.part import StaircaseLookup, part_table, staircase_lookup
 from sweep.running.run import run
 from sweep.store.encoding import encoded, settings
 from sweep.store.parts import part_name
@@ -96,7 +96,7 @@ def print_encodings(spec: Spec) -> None:
     for label, one, names in sweeps_to_measure(spec):
         grid = Grid(one)
         in_use = settings(grid)
-        table = part_as_table(grid, grid.parts // 4, staircases(grid))
+        table = part_as_table(grid, grid.parts // 4, staircase_lookup(grid))
         sizes[label or "x = 1"] = len(encoded(grid, table)) / len(table)
         for name in names:
             used = "split" if name in in_use["column_encoding"] else "plain"
@@ -121,7 +121,7 @@ def clock() -> Seconds:
 
 def time_pyarrow(grid: Grid, folder: Path, threads: int) -> Seconds:
     """Return how long pyarrow takes to write the tables of all parts, without computing them."""
-    lookup, took = staircases(grid), np.zeros(2)
+    lookup, took = staircase_lookup(grid), np.zeros(2)
 
     with ThreadPoolExecutor(threads) as pool:
         for first in range(0, grid.parts, TABLES_IN_MEMORY):

@@ -58,7 +58,7 @@ __all__ = ["build_staircases", "choose_orbit", "lookup_into"]
 # An orbit takes 0.5 to 15 ms to build. Time of training over that of the orbit, the median of six
 # learning rates and costs: 1.0 with 4,000 neurons (0.2 to 5), 2.2 with 16,000 (0.3 to 14), 3.4 with
 # 32,000 (1.1 to 38).
-FEWEST_STARTS = 16_384
+MIN_STARTS = 16_384
 
 
 def choose_orbit(
@@ -71,7 +71,7 @@ def choose_orbit(
     SpecError
         method is "orbit" and it does not apply; says which condition failed.
     """
-    if method == "train" or (method == "auto" and starts < FEWEST_STARTS):
+    if method == "train" or (method == "auto" and starts < MIN_STARTS):
         return False
     several = rates.min(initial=np.inf) < rates.max(initial=-np.inf)
     reason = (

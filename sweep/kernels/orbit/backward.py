@@ -23,7 +23,7 @@ WIDTH = width_of(types.float64)
 
 # Newton's method doubles the digits: what is left after so small a change, relative to the step,
 # is below a rounding.
-SETTLED, MOST_ITERATIONS = 3e-9, 60
+SETTLED, MAX_ITERATIONS = 3e-9, 60
 
 
 @once
@@ -62,7 +62,7 @@ def compile_backward_orbit(cost: str, activation: str) -> Callable[..., int]:
                     step = step + change1 + (change1 - (step2 - load(steps3, 0, c)))
                 here = load(z, 0, c)
                 change, slope = step * 0.0 + 1e300, step * 0.0
-                for _ in range(MOST_ITERATIONS):
+                for _ in range(MAX_ITERATIONS):
                     # A lane that has settled keeps its step: no bit depends on its neighbours.
                     going = abs(change) > abs(step) * SETTLED
                     _, _, delta, delta_slope = residual_delta_slope(

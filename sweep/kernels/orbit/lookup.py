@@ -43,7 +43,7 @@ ZERO, ONE, EVERY_LANE = np.uint64(0), np.uint64(1), np.uint64((1 << WIDTH) - 1)
 HEAD, INVERSE_FIRST = np.uint64(PIECE_HEAD), np.uint64(INVERSE_HEAD)
 
 # Neighbouring lanes are evaluated on the same pieces if these are fewer.
-MOST_TOGETHER = 8
+MAX_TOGETHER = 8
 
 # Cells that go through all stages together, within the first cache.
 CHUNK = 2048
@@ -168,7 +168,7 @@ def _lookup_side(staircase, chunk, least, max_epochs):
         high = _piece_at(edges, bins, per_height, max(one, other))
         below = ~bits_of(select(unmet, height, zero + high_edge) > edges[low]) & EVERY_LANE
         above = bits_of(select(unmet, height, zero + low_edge) > edges[high + ONE])
-        together = high - low < np.uint64(MOST_TOGETHER)
+        together = high - low < np.uint64(MAX_TOGETHER)
         if together and (low == 0 or below == 0) and (high == last or above == 0):
             a, whole, rounding = zero, zero, zero + np.inf
             for p in range(low, high + ONE):

@@ -25,16 +25,16 @@ from sweep.kernels.orbit.backward import ORBITS, compile_backward_orbit
 from sweep.kernels.orbit.branch import HIGH, Branch, evaluate, log
 from sweep.neuron.problem import Problem
 
-__all__ = ["GOAL", "MOST_POINTS", "Built", "build_pieces", "end_accuracy", "fewest_points"]
+__all__ = ["GOAL", "MAX_POINTS", "Built", "build_pieces", "end_accuracy", "fewest_points"]
 
 Floats = NDArray[np.float64]
 
 # Of the orbits, the last ones check the polynomials through the others.
 CHECKS = 5
-MOST_POINTS = ORBITS - CHECKS - 1
+MAX_POINTS = ORBITS - CHECKS - 1
 
 # What there is room for: more is needed for z₀ beyond 1000 only.
-MOST_ROWS, MOST_PIECES = 2**16, 2**14
+MAX_ROWS, MAX_PIECES = 2**16, 2**14
 
 # Ends are to be right to GOAL, relative to the error there.
 GOAL = 1e-11
@@ -76,7 +76,7 @@ def fewest_points(branch: Branch) -> int:
     accuracy = float(end_accuracy(branch, branch.lowest - branch.width))
     digits = log(1.0 + branch.longest / accuracy)
     needed = np.ceil(digits / log(reach + math.sqrt(reach * reach + 1.0))) + 2
-    return int(np.clip(needed, 4, MOST_POINTS))
+    return int(np.clip(needed, 4, MAX_POINTS))
 
 
 @cache
@@ -195,7 +195,7 @@ def _backward_rows(
         heights, slopes = np.empty((2, room + 1, ORBITS))
         heights[0] = first
         last = walk(heights, slopes, branch, top)
-        if abs(last) < room or room >= MOST_ROWS:
+        if abs(last) < room or room >= MAX_ROWS:
             return heights[: abs(last) + 1], slopes[: abs(last) + 1], last < 0
         room *= 8
 
@@ -214,7 +214,7 @@ def _abel_pieces(
         pieces = Pieces(measures, *np.empty((2, room, ORDERS)))
         top_here = max(top, begin + 1e-9)
         count = fill(pieces, branch, begin, whole, fraction, top_here, epochs, FROZEN)
-        if count < room or room >= MOST_PIECES:
+        if count < room or room >= MAX_PIECES:
             break
         room *= 8
     end, frozen_from = measures[count, abel.LOW], np.inf

@@ -23,7 +23,7 @@ from sweep.kernels.orbit.branch import (
     step_size,
     tolerance_rounding,
 )
-from sweep.kernels.orbit.pieces import GOAL, MOST_POINTS, build_pieces, end_accuracy, fewest_points
+from sweep.kernels.orbit.pieces import GOAL, MAX_POINTS, build_pieces, end_accuracy, fewest_points
 from sweep.neuron.problem import Problem
 
 __all__ = ["NO_STAIRCASE", "Staircase", "bins_per_height", "build_staircase", "steps"]
@@ -39,7 +39,7 @@ INVERSE_BEGIN, INV_HALF_GROWTH, INVERSE_HEAD = range(3)
 OFF = 1e-10
 
 # A search begins where z lies among so many even bins.
-FEWEST_BINS, MOST_BINS = 4096, 2**15
+MIN_BINS, MAX_BINS = 4096, 2**15
 
 
 class Staircase(NamedTuple):
@@ -101,7 +101,7 @@ def bins_per_height(edges: Floats, size: int) -> float:
 
 def _bins(edges: Floats) -> NDArray[np.uint32]:
     """Return how many edges lie below each of B even bins."""
-    size = min(max(2 * len(edges), FEWEST_BINS), MOST_BINS)
+    size = min(max(2 * len(edges), MIN_BINS), MAX_BINS)
     bins = ((edges - edges[0]) * bins_per_height(edges, size)).astype(np.int64)
     counts = np.bincount(bins, minlength=size + 1)
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
@@ -133,9 +133,9 @@ def build_staircase(problem: Problem, rate: float, side: float, top: float) -> S
     top = max(top, branch.lowest + branch.width)  # at least a row: starts may lie beyond the top
     while True:
         staircase, resolved = _build(problem, branch, top, points)
-        if resolved or points == MOST_POINTS:
+        if resolved or points == MAX_POINTS:
             return staircase
-        points = MOST_POINTS
+        points = MAX_POINTS
 
 
 def _build(problem: Problem, branch: Branch, top: float, points: int) -> tuple[Staircase, bool]:

@@ -1,0 +1,109 @@
+"""Whether the fields of a spec fit together: the names of its axes, its size, its values."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sweep.errors import SpecError, did_you_mean, printable, short
+from sweep.neuron.problem import check_step, check_targets, make_problem
+
+if TYPE_CHECKING:
+    from sweep.experiment.spec import Spec
+
+__all__ = [
+    "MAX_CELLS",
+    "MAX_PART_ROWS",
+    "MAX_VALUES",
+    "PART_ROWS",
+    "check_axes",
+    "check_size",
+    "check_values",
+    "known_names",
+]
+
+# Limits, checked before anything is computed or written. A part is one file, held in memory.
+MAX_VALUES = 10**6  # of an axis
+MAX_PANELS = 10**5  # combinations of the axes other than the starts
+MAX_CELLS, MAX_PARTS = 10**12, 10**6
+MAX_PART_ROWS, PART_ROWS = 2**24, 2**20
+
+
+def known_names(name: str, known: list[str]) -> str:
+    """Return the names that are known, for a message on one that is not."""
+    return f"known here: {', '.join(known)}{did_you_mean(name, known)}"
+
+
+def check_axes(spec: Spec) -> list[str]:
+    """Return the names of the start's axes; raise SpecError where axes and tables do not fit."""
+    d, drawn = spec.inputs, spec.start is not None
+    weights = ["w"] if d == 1 else [f"w{j}" for j in range(1, d + 1)]
+    starts = [] if drawn else [*weights, "b"]
+    one_sample = not isinstance(spec.task.x, list)
+    optional = ["x", "y", "tolerance"] if one_sample else ["tolerance"]
+    known = [*starts, "learning_rate", "cost", *optional]
+    for name, axis in spec.axes.items():
+        if name not in known:
+            why = " ([start] draws the starts)" if drawn and name in (*weights, "b") else ""
+            shown = printable(name)[:60]
+            raise SpecError(f"axes.{shown}: unknown axis{why}; {known_names(name, known)}")
+        names = isinstance(axis, list) and isinstance(axis[0], str)
+        if names != (name == "cost"):
+            wanted = "names of costs" if name == "cost" else "numbers"
+            raise SpecError(f"axes.{name} = {short(axis)}: must be {wanted}")
+    for name in (*starts, "learning_rate"):
+        if name not in spec.axes:
+            raise SpecError(f"axes.{name}: missing; it has no default")
+    for key, table in (("task", spec.task), ("stop", spec.stop)):
+        for name in table.model_fields_set & spec.axes.keys():
+            raise SpecError(f"axes.{name} and {key}.{name}: only one of them may be given")
+    return starts
+
+
+def check_size(spec: Spec, starts: list[str]) -> None:
+    """Raise SpecError if there is more than can be held; says how much."""
+    counts = {name: spec.count(name) for name in spec.axes}
+    panels = prod(count for name, count in counts.items() if name not in starts)
+    if panels > MAX_PANELS:
+        raise SpecError(
+            f"axes: {panels:,} combinations of the axes other than the starts; at most "
+            f"{MAX_PANELS:,} are allowed"
+        )
+    cells = panels * (spec.start.count if spec.start else prod(counts[name] for name in starts))
+    parts = -(-cells // (spec.part_rows or PART_ROWS))
+    if cells > MAX_CELLS:
+        raise SpecError(
+            f"axes: {cells:,} neurons, which take some {cells / 1e12:,.0f} TB; at most "
+            f"{MAX_CELLS:,} are allowed"
+        )
+    if parts > MAX_PARTS:
+        raise SpecError(
+            f"part_rows = {spec.part_rows}: makes {parts:,} parts; at most {MAX_PARTS:,} are "
+            "allowed"
+        )
+
+
+def check_values(spec: Spec) -> None:
+    """Raise SpecError where a value repeats on an axis, or no neuron can be trained with it."""
+    for name in spec.axes:
+        values = spec.values(name)
+        if len(np.unique(values)) != len(values):
+            raise SpecError(f"axes.{name} = {short(spec.axes[name])}: holds a value twice")
+    tolerances, rates = (
+        spec.values(name) if name in spec.axes else np.array([spec.stop.tolerance])
+        for name in ("tolerance", "learning_rate")
+    )
+    for cost in spec.values("cost"):
+        problem = make_problem(
+            x=spec.task.x,
+            y=spec.task.y,
+            cost=str(cost),
+            activation=spec.task.activation,
+            tolerance=float(tolerances.min()),
+            max_epochs=spec.stop.max_epochs,
+        )
+    if "y" in spec.axes:
+        check_targets(spec.values("y"), spec.task.activation)
+    check_step(rates, spec.values("x")[:, None] if "x" in spec.axes else problem.x, spec.dtype)
