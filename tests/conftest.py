@@ -124,7 +124,7 @@ def write_result(folder, epochs_of, part_rows=None, **fields):
             b=error,
         )
         axes = grid.columns(grid.part(part))
-        content = encoded(grid, table(grid, part, axes, trained, "train"))
+        content = encoded(grid, table(grid, part, axes, trained, {"train"}))
         write_whole(to, part_name(grid, part), content)
     return folder
 

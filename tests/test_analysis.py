@@ -309,19 +309,19 @@ def test_findings(result, rows):
 
 
 @pytest.mark.parametrize(
-    ("stop", "said"),
+    ("stop", "line"),
     [
         ({"max_epochs": 0}, "not reached from above 0.9; unconverged: "),
         ({"tolerance": 1.0}, "none from above 0.9; unconverged: 0.0 % of"),
     ],
 )
 def test_findings_of_what_did_not_converge_and_of_nothing_to_learn(
-    make_result, plateau, tmp_path, stop, said
+    make_result, plateau, tmp_path, stop, line
 ):
     make_result(tmp_path, plateau, axes=axes(6, cost=["quadratic"]), stop=stop)
     found = findings(open_result(tmp_path))
     assert found["wins"] == []
-    assert said in format_findings(found)
+    assert line in format_findings(found)
 
 
 def test_contents(result, folder):
@@ -333,8 +333,8 @@ def test_contents(result, folder):
     assert found["fixed"]["max_epochs"] == LIMIT
     assert found["axes"]["w"] == {"num": 24, "first": -5.0, "last": 5.0}
     text = format_contents(found)
-    for said in ("24 values: -5 … 5", "5 of 5, 3,456 rows", "method         train", "y = 0.0"):
-        assert said in text
+    for text_part in ("24 values: -5 … 5", "5 of 5, 3,456 rows", "method         train", "y = 0.0"):
+        assert text_part in text
 
 
 @pytest.fixture

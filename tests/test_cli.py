@@ -36,19 +36,19 @@ def here(tmp_path, monkeypatch):
 
 def test_run_plot_info_check(here, capsys):
     assert main(["run", "spec.toml"]) == 0
-    said = capsys.readouterr()
-    assert said.err == ""  # no progress bar where there is no terminal
-    assert "trained 324 neurons" in said.out
-    assert "16 Parquet parts in results/small" in said.out
-    figures = re.findall(r"^  (\S+\.png)$", said.out, re.MULTILINE)
+    captured = capsys.readouterr()
+    assert captured.err == ""  # no progress bar where there is no terminal
+    assert "trained 324 neurons" in captured.out
+    assert "16 Parquet parts in results/small" in captured.out
+    figures = re.findall(r"^  (\S+\.png)$", captured.out, re.MULTILINE)
     assert figures
     assert all((here / figure).stat().st_size > 5000 for figure in figures)
     assert main(["run", "spec.toml"]) == 0
     assert "results/small is complete: 324 neurons" in capsys.readouterr().out
     assert main(["info", "results/small"]) == 0
-    said = capsys.readouterr().out
-    assert "learning_rate       2 values: 0.1, 0.5" in said
-    assert "parts              16 of 16" in said
+    captured = capsys.readouterr().out
+    assert "learning_rate       2 values: 0.1, 0.5" in captured
+    assert "parts              16 of 16" in captured
     assert main(["info", "results/small", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["rows"] == 324
@@ -57,8 +57,8 @@ def test_run_plot_info_check(here, capsys):
     drawn = {p.name for p in (here / "elsewhere").iterdir()}
     assert drawn == {f"{name}.png" for name in FIGURES}
     assert drawn > {Path(f).name for f in figures}
-    asked = ["--figure", "slowdown", "--figure", "ratio", "--format", "pdf", "--style", "talk"]
-    assert main(["plot", "results/small", *asked]) == 0
+    arguments = ["--figure", "slowdown", "--figure", "ratio", "--format", "pdf", "--style", "talk"]
+    assert main(["plot", "results/small", *arguments]) == 0
     assert {p.name for p in (here / "results/small").glob("*.pdf")} == {"slowdown.pdf", "ratio.pdf"}
     assert main(["check", "results/small"]) == 0
     next((here / "results/small").glob("part-*")).unlink()
@@ -99,10 +99,10 @@ def test_bad_input_is_one_line_and_exit_code_2(here, capsys, arguments, message)
     (here / "broken.toml").write_text("= 3")
     before = sorted(here.rglob("*"))
     assert main(arguments) == 2
-    said = capsys.readouterr()
-    assert re.match(f"sweep: {message}", said.err)
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    captured = capsys.readouterr()
+    assert re.match(f"sweep: {message}", captured.err)
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
     assert sorted(here.rglob("*")) == before
 
 
@@ -123,10 +123,10 @@ def test_what_plot_refuses(here, capsys, options, code, message):
     run(Spec.load("spec.toml"), "out")
     before = sorted(here.rglob("*"))
     assert main(["plot", "out", *options]) == code
-    said = capsys.readouterr()
-    assert re.match(f"sweep: {message}", said.err)
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    captured = capsys.readouterr()
+    assert re.match(f"sweep: {message}", captured.err)
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
     assert sorted(here.rglob("*")) == before
 
 
@@ -136,18 +136,18 @@ def test_damaged_and_missing_parts(here, capsys):
     (here / "out" / "part-15-of-16.parquet").unlink()
     for command in ("plot", "info"):
         assert main([command, "out"]) == 1
-        said = capsys.readouterr()
-        assert "part-02-of-16.parquet is damaged; --skip-damaged goes on without" in said.err
-        assert said.err.count("\n") == 1
+        captured = capsys.readouterr()
+        assert "part-02-of-16.parquet is damaged; --skip-damaged goes on without" in captured.err
+        assert captured.err.count("\n") == 1
     assert main(["plot", "out", "--skip-damaged", "--figure", "error", "--dpi", "30"]) == 0
     assert capsys.readouterr().err.splitlines() == [
         "sweep: left out: part-02-of-16.parquet is damaged",
         "sweep: 1 of 16 parts are not computed yet; the answers are those of the others",
     ]
     assert main(["info", "out", "--skip-damaged"]) == 0
-    said = capsys.readouterr().out
-    assert "14 of 16" in said
-    assert "left out: part-02-of-16.parquet is damaged" in said
+    captured = capsys.readouterr().out
+    assert "14 of 16" in captured
+    assert "left out: part-02-of-16.parquet is damaged" in captured
 
 
 def test_plot_needs_no_display(here):
@@ -169,9 +169,9 @@ def test_a_malformed_shard_is_a_usage_error(capsys, shard):
 def test_help_teaches(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["run", "--help"])
-    said = " ".join(capsys.readouterr().out.split())
+    captured = " ".join(capsys.readouterr().out.split())
     for word in ("SPEC.toml", "--shard", "--print-spec", "resumes a run"):
-        assert word in said
+        assert word in captured
 
 
 def test_ctrl_c_stops_within_a_second_and_the_run_goes_on(here):
@@ -195,8 +195,8 @@ def test_ctrl_c_stops_within_a_second_and_the_run_goes_on(here):
     assert process.poll() is None
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
+    captured = process.communicate(timeout=30)[1]
     assert time.monotonic() - began < 1.5
     assert process.returncode == 130
-    assert said.strip() == "sweep: interrupted; the same command resumes the run"
+    assert captured.strip() == "sweep: interrupted; the same command resumes the run"
     assert [p.name for p in (here / "out").iterdir()] == ["spec.toml"]

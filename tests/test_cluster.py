@@ -129,12 +129,12 @@ def test_as_on_threads(spec, whole, processes, tmp_path, capsys):
     with pytest.raises(sweep.SpecError, match=r"client = 'tcp://.*': must be a distributed.Client"):
         sweep.run(Spec.load(spec), out, client=processes.address)
     assert main(command(spec, out, processes.address)) == 0
-    said = capsys.readouterr()
-    assert said.err == ""
+    captured = capsys.readouterr()
+    assert captured.err == ""
     assert re.match(
         r"trained 50,000 neurons in \S+ s, 100 parts were kept: \S+ neuron-epochs, .*; method "
         rf"train\n200 Parquet parts in {out}\n",
-        said.out,
+        captured.out,
     )
     assert parts(out) == whole
 
@@ -172,18 +172,18 @@ def test_all_workers_are_killed_and_it_waits_for_others(
     spec, whole, processes, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(tasks, "WAIT", 1.0)
-    out, said = tmp_path / "out", []
+    out, captured = tmp_path / "out", []
 
     def kill_all_and_start_one():
         for process in processes.workers:
             process.kill()
-        wait_for(lambda: said.append(capsys.readouterr().err) or said[-1])
+        wait_for(lambda: captured.append(capsys.readouterr().err) or captured[-1])
         processes.worker()
 
     with once(standing(out, 30), kill_all_and_start_one):
         assert run(spec, out, processes.address).computed == 200
-    said = "".join(said) + capsys.readouterr().err
-    assert said == f"sweep: {processes.address}: has no workers; waiting for some\n"
+    captured = "".join(captured) + capsys.readouterr().err
+    assert captured == f"sweep: {processes.address}: has no workers; waiting for some\n"
     assert parts(out) == whole
 
 
@@ -222,12 +222,12 @@ def test_the_scheduler_dies_and_a_rerun_goes_on(
     out = tmp_path / "out"
     with once(standing(out, 30), processes.scheduler.kill):
         assert main(command(spec, out, processes.address)) == 1
-    said = capsys.readouterr()
-    assert said.err == (
+    captured = capsys.readouterr()
+    assert captured.err == (
         f"sweep: {processes.address}: the scheduler is gone; finished parts are kept, and the "
         "same command resumes the run\n"
     )
-    assert said.out == ""
+    assert captured.out == ""
     stood = marks(out)
     assert 30 <= len(stood) < 200
     for process in processes.workers:
@@ -309,13 +309,13 @@ def test_bad_storage_is_tried_again_and_then_told(spec, whole, tmp_path, monkeyp
     try:
         bad = processes.worker(preexec_fn=lambda: limit_file_size(limit))
         assert main(command(spec, out, processes.address)) == 1
-        said = capsys.readouterr()
+        captured = capsys.readouterr()
         assert re.fullmatch(
             rf"sweep: {out}/part-\d+-of-200.parquet: cannot be written: File too large "
             r"\(worker tcp://\S+\); tried 4 times\n",
-            said.err,
+            captured.err,
         )
-        assert said.err[len(f"sweep: {out}/") :].partition(":")[0] not in parts(out)
+        assert captured.err[len(f"sweep: {out}/") :].partition(":")[0] not in parts(out)
         bad.kill()
         bad.wait()
         processes.worker()
@@ -336,8 +336,8 @@ def test_a_part_that_kills_its_workers():
 
 
 def test_few_tasks_are_under_way_however_many_parts_there_are():
-    said = time_sleeping_parts(parts=1000, seconds=0.01, parts_per_task=4, workers=8)
-    about = re.match(r"1,000 parts of 0.01 s on 8 workers: .*; (\S+) tasks, .* (\d+) at once", said)
+    line = time_sleeping_parts(parts=1000, seconds=0.01, parts_per_task=4, workers=8)
+    about = re.match(r"1,000 parts of 0.01 s on 8 workers: .*; (\S+) tasks, .* (\d+) at once", line)
     assert 250 <= int(about[1]) < 500
     assert 8 <= int(about[2]) <= 40  # some that ended are not forgotten yet
 
@@ -355,11 +355,11 @@ def scheduler(tmp_path):
 def refused(spec, folder, address, capsys):
     """Return the one line with which a run is refused."""
     assert main(command(spec, folder, address)) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
     assert not parts(folder)
-    return said.err
+    return captured.err
 
 
 def test_workers_with_other_versions(spec, scheduler, tmp_path, monkeypatch, capsys):
@@ -410,18 +410,18 @@ def test_a_folder_that_workers_cannot_see_or_write(spec, scheduler, tmp_path, mo
     scheduler.worker(preexec_fn=forget_that_root_may_write_anywhere)
     monkeypatch.chdir(tmp_path)
     mine = Path("/proc/self/cwd/out")  # another folder in each process
-    said = refused(spec, mine, scheduler.address, capsys)
+    captured = refused(spec, mine, scheduler.address, capsys)
     assert re.fullmatch(
         rf"sweep: {mine}: holds no results of sweep \(there is no spec.toml\): so worker "
         r"tcp://\S+ sees it; the workers and the run must share one folder, or a bucket\n",
-        said,
+        captured,
     )
     Path("out").chmod(0o555)
-    said = refused(spec, Path("out"), scheduler.address, capsys)
+    captured = refused(spec, Path("out"), scheduler.address, capsys)
     assert re.fullmatch(
         r"sweep: out: cannot be written by worker tcp://\S+; the workers and the run must share "
         r"one folder, or a bucket\n",
-        said,
+        captured,
     )
 
 
@@ -430,18 +430,18 @@ def test_an_address_without_a_scheduler(spec, scheduler, tmp_path, monkeypatch, 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         began = time.monotonic()
-        said = refused(spec, tmp_path / "out", address, capsys)
+        captured = refused(spec, tmp_path / "out", address, capsys)
         assert time.monotonic() - began < 5
-    assert said == f"sweep: {address}: no scheduler answers there within 1 s\n"
-    assert refused(spec, tmp_path / "out", address, capsys) == said  # now nobody listens
+    assert captured == f"sweep: {address}: no scheduler answers there within 1 s\n"
+    assert refused(spec, tmp_path / "out", address, capsys) == captured  # now nobody listens
     scheduler.worker()
     [address] = scheduler.addresses()
-    said = refused(spec, tmp_path / "out", address, capsys)
-    assert said == f"sweep: {address}: is no address of a scheduler: a Worker answers there\n"
-    said = refused(spec, tmp_path / "out", "none://here:1", capsys)
-    assert re.match("sweep: none://here:1: is no address of a scheduler: .*none", said)
-    asked = command(spec, tmp_path / "out", address, "--threads", "2")
-    assert main(asked) == 2
+    captured = refused(spec, tmp_path / "out", address, capsys)
+    assert captured == f"sweep: {address}: is no address of a scheduler: a Worker answers there\n"
+    captured = refused(spec, tmp_path / "out", "none://here:1", capsys)
+    assert re.match("sweep: none://here:1: is no address of a scheduler: .*none", captured)
+    arguments = command(spec, tmp_path / "out", address, "--threads", "2")
+    assert main(arguments) == 2
     assert "threads = 2: the workers at tcp" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["run", "--dask", str(spec)])
@@ -462,9 +462,9 @@ def test_without_dask_one_line_says_how_to_get_it(spec, tmp_path):
 
 def start(spec, folder):
     """Start a run on two processes of its own, in a group that a terminal's Ctrl-C would reach."""
-    asked = command(spec, folder, "", "--threads", "2", "--shard", "1/2")
+    arguments = command(spec, folder, "", "--threads", "2", "--shard", "1/2")
     return subprocess.Popen(
-        [sys.executable, "-m", "sweep", *asked],
+        [sys.executable, "-m", "sweep", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -488,10 +488,10 @@ def test_a_cluster_of_its_own_loses_a_worker_then_ctrl_c_then_the_rest(spec, who
     everybody += workers_of(process)
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
-    out, said = process.communicate(timeout=30)
+    out, captured = process.communicate(timeout=30)
     assert time.monotonic() - began < 3.0
     assert process.returncode == 130
-    assert said == "\nsweep: interrupted; the same command resumes the run\n"
+    assert captured == "\nsweep: interrupted; the same command resumes the run\n"
     assert out == ""
     assert psutil.wait_procs(everybody, timeout=5)[1] == []
     stood = marks(tmp_path)

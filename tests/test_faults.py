@@ -114,10 +114,10 @@ def test_ctrl_c_among_parts_and_then_run_to_the_end(spec, whole, tmp_path):
     assert until(process, lambda: standing_in(tmp_path) >= 20)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
+    captured = process.communicate(timeout=30)[1]
     assert time.monotonic() - began < 1.0
     assert process.returncode == 130
-    assert said == "\nsweep: interrupted; the same command resumes the run\n"
+    assert captured == "\nsweep: interrupted; the same command resumes the run\n"
     assert foreign_files(tmp_path) == set()
     stood = marks(tmp_path)
     assert 20 <= len(stood) < 200
@@ -160,8 +160,8 @@ def refuse_writes(limit):
 def test_parts_that_cannot_be_written(spec, whole, tmp_path, fault, reason):
     limit = int(statistics.median(map(len, whole.values())))
     process = start(spec, tmp_path, before=lambda: fault(limit))
-    _, said = process.communicate()
-    name, _, why = said.removeprefix(f"sweep: {tmp_path}/").partition(": ")
+    _, captured = process.communicate()
+    name, _, why = captured.removeprefix(f"sweep: {tmp_path}/").partition(": ")
     assert name in whole
     assert why == f"cannot be written: {reason}\n"
     assert process.returncode == 1
@@ -237,9 +237,9 @@ def test_runs_of_two_specs_at_once_fill_a_folder_with_one_of_them(spec, tmp_path
     for attempt in range(4):
         folder = tmp_path / str(attempt)
         both = [start(each, folder, "--shard", "1/20") for each in (spec, other)]
-        said = [process.communicate()[1] for process in both]
+        captured = [process.communicate()[1] for process in both]
         assert sorted(process.returncode for process in both) == [0, 2]
-        assert "holds another sweep: stop.tolerance is 0.0" in "".join(said)
+        assert "holds another sweep: stop.tolerance is 0.0" in "".join(captured)
         assert all("is missing" in fault for fault in sweep.check(folder))
 
 
@@ -292,9 +292,9 @@ def test_names_of_folders_and_files_of_any_kind(tmp_path, monkeypatch, capsys):
     (folder / "a\nb\x1b[31m.parquet").touch()
     capsys.readouterr()
     assert main(["check", "lr:0.1"]) == 1
-    said = capsys.readouterr().out
-    assert r"\udcff.parquet is no part" in said
-    assert r"a\nb\x1b[31m.parquet is no part" in said
+    captured = capsys.readouterr().out
+    assert r"\udcff.parquet is no part" in captured
+    assert r"a\nb\x1b[31m.parquet is no part" in captured
     assert main(["run", "spec.toml", "-o", "lr:0.1"]) == 0
     assert main(["plot", "lr:0.1", "--figure", "slowdown"]) == 0
     capsys.readouterr()
@@ -303,8 +303,8 @@ def test_names_of_folders_and_files_of_any_kind(tmp_path, monkeypatch, capsys):
             if command[0] == "run" and not name:
                 continue  # the default
             assert main(command) == 2
-            said = capsys.readouterr().err
-            assert said.removesuffix("\n").isprintable()
+            captured = capsys.readouterr().err
+            assert captured.removesuffix("\n").isprintable()
 
 
 def test_shards_at_once_fill_one_folder(spec, whole, tmp_path):

@@ -561,7 +561,7 @@ def test_draw_leaves_out_what_the_result_cannot_give(make, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("kwargs", "message"),
     [
         (
             {"names": ["error", "slowdwn"]},
@@ -573,9 +573,9 @@ def test_draw_leaves_out_what_the_result_cannot_give(make, tmp_path):
         ({"dpi": 0}, "dpi = 0: must lie within 10 and 2400"),
     ],
 )
-def test_draw_refuses(small, tmp_path, asked, message):
+def test_draw_refuses(small, tmp_path, kwargs, message):
     with pytest.raises(SpecError, match=message):
-        draw(small, tmp_path / "new", **asked)
+        draw(small, tmp_path / "new", **kwargs)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -116,22 +116,22 @@ def try_spec(fields):
 @st.composite
 def calls(draw):
     """Return arguments of `train`, a few of which are anything."""
-    asked = {"w": [0.6, 2.0], "b": [0.9, 2.0], "learning_rate": 0.15, "cost": "quadratic"}
-    asked |= {"x": 1.0, "y": 0.0, "tolerance": 0.1, "max_epochs": 20}
-    fields = [*asked, "activation", "dtype", "method", "threads"]
+    kwargs = {"w": [0.6, 2.0], "b": [0.9, 2.0], "learning_rate": 0.15, "cost": "quadratic"}
+    kwargs |= {"x": 1.0, "y": 0.0, "tolerance": 0.1, "max_epochs": 20}
+    fields = [*kwargs, "activation", "dtype", "method", "threads"]
     for _ in range(draw(st.integers(1, 3))):
         value = draw(st.one_of(numbers, texts, axes, anything))
         forms = [lambda v: v, np.asarray, lambda v: (v,), np.ma.masked_invalid]
         form = draw(st.sampled_from(forms))
         with contextlib.suppress(Exception):  # what NumPy itself cannot make
-            asked[draw(st.sampled_from(fields))] = form(value)
-    if isinstance(asked["max_epochs"], int):
-        asked["max_epochs"] = min(asked["max_epochs"], 1000)
-    return asked
+            kwargs[draw(st.sampled_from(fields))] = form(value)
+    if isinstance(kwargs["max_epochs"], int):
+        kwargs["max_epochs"] = min(kwargs["max_epochs"], 1000)
+    return kwargs
 
 
-def try_call(asked):
-    given = dict(asked)
+def try_call(kwargs):
+    given = dict(kwargs)
     trained = in_one_line(lambda: sweep.train(given.pop("w"), given.pop("b"), **given))
     if trained is not None:
         unknown = trained.status == sweep.Status.non_finite
@@ -156,11 +156,11 @@ def try_command(arguments):
             code = main(arguments)
         except SystemExit as exit_:  # of argparse, which prints its usage
             code = exit_.code
-    said = err.getvalue()
+    captured = err.getvalue()
     assert code in (0, 1, 2), arguments
-    assert code == 0 or said.count("\n") == 1, (arguments, said)
-    assert "Traceback" not in said
-    assert len(said) < 2 * LONGEST
+    assert code == 0 or captured.count("\n") == 1, (arguments, captured)
+    assert "Traceback" not in captured
+    assert len(captured) < 2 * LONGEST
 
 
 @settings(max_examples=300, suppress_health_check=list(HealthCheck))
@@ -171,8 +171,8 @@ def test_specs(fields):
 
 @settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(calls())
-def test_calls(asked):
-    try_call(asked)
+def test_calls(kwargs):
+    try_call(kwargs)
 
 
 def prepared(folder):

@@ -184,11 +184,11 @@ def test_titles_lines_and_ticks_tell_values_apart(tmp_path, capsys):
         assert text in heat
     assert {"7.99", "7.995", "8", "8.0001"} <= set(texts_of(plot("error", Tables(result), "paper")))
     assert main(["info", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert "7.99, 7.995, 8, 8.0001" in said
-    assert "2.0000000001 … 2.0000000009" in said
+    captured = capsys.readouterr().out
+    assert "7.99, 7.995, 8, 8.0001" in captured
+    assert "2.0000000001 … 2.0000000009" in captured
     for rate in ("7.99 ", "7.995 ", "8 ", "8.0001 "):
-        assert f"\n  {rate}" in said
+        assert f"\n  {rate}" in captured
 
 
 def test_the_one_value_that_is_shown_is_told_apart(tmp_path):
@@ -282,9 +282,9 @@ def test_any_result_is_drawn_or_says_why_not(fields, tmp_path, capsys):
     capsys.readouterr()
     for figure in FIGURES:
         assert main(["plot", out, "--figure", figure, "--dpi", "30"]) in (0, 2)
-        said = capsys.readouterr()
-        assert said.err.count("\n") <= 1
-        assert bool(said.err) != ("figures:" in said.out)
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") <= 1
+        assert bool(captured.err) != ("figures:" in captured.out)
 
 
 def test_nothing_is_written_through_a_planted_link(awkward, tmp_path):

@@ -137,9 +137,9 @@ def test_hostile_parts_are_one_line(change, about, whole, capsys):
     forged(whole / "part-1-of-8.parquet", change, **about)
     for command in ("info", "plot"):
         assert main([command, str(whole)]) in (1, 2)
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        assert "part-1-of-8.parquet" in said
+        captured = capsys.readouterr().err
+        assert captured.count("\n") == 1
+        assert "part-1-of-8.parquet" in captured
     with pytest.raises(sweep.SweepError) as caught:
         sweep.load(whole)
     assert str(caught.value).isprintable()
@@ -170,9 +170,9 @@ def test_each_fault_is_named_and_made_good_and_no_other_part_is_touched(whole, c
     times = {path: path.stat().st_mtime_ns for path in parts[6:]}
     (whole.parent / "spec.toml").write_text(sweep.Spec(**FIELDS).toml())
     assert main(["run", str(whole.parent / "spec.toml"), "-o", str(whole)]) == 0
-    said = capsys.readouterr()
-    assert "2 parts were kept" in said.out
-    assert "part-xyz.parquet: is no part of this sweep; move it away" in said.err
+    captured = capsys.readouterr()
+    assert "2 parts were kept" in captured.out
+    assert "part-xyz.parquet: is no part of this sweep; move it away" in captured.err
     assert sweep.check(whole) == ["part-xyz.parquet is no part of this sweep"]
     (whole / "part-xyz.parquet").unlink()
     assert {name: contents(whole)[name] for name in before} == before
@@ -340,7 +340,7 @@ def test_read_only_results_can_be_read_checked_and_plotted(whole, tmp_path):
     assert done.stderr == 2 * refused
     assert done.returncode == 0
     assert "complete, and no part is damaged" in done.stdout
-    assert "240 neurons stand in" in done.stdout.partition("now what must fail")[2]
+    assert "whole is complete: 240 neurons" in done.stdout.partition("now what must fail")[2]
     assert (tmp_path / "figures" / "slowdown.png").stat().st_size > 1000
     assert contents(whole) == before
 

@@ -108,9 +108,9 @@ def delete(uri, name):
 def test_a_bucket_holds_the_same_bytes_as_a_folder(bucket, made, capsys, prefix):
     uri = bucket + prefix
     assert main(["run", "spec.toml", "-o", uri]) == 0
-    said = capsys.readouterr()
-    assert f"16 Parquet parts in {uri}\n" in said.out
-    figures = [line.strip() for line in said.out.splitlines() if line.endswith(".png")]
+    captured = capsys.readouterr()
+    assert f"16 Parquet parts in {uri}\n" in captured.out
+    figures = [line.strip() for line in captured.out.splitlines() if line.endswith(".png")]
     assert figures == [f"{uri}/{name}.png" for name in ("heatmap", "error", "slowdown")]
     there = contents(uri)
     for name in ("heatmap.png", "error.png", "slowdown.png"):
@@ -170,8 +170,8 @@ def test_another_sweeps_prefix_is_refused(bucket, capsys):
     before = contents(bucket)
     Path("spec.toml").write_text(SPEC.replace("200", "300"))
     assert main(["run", "spec.toml", "-o", bucket]) == 2
-    said = capsys.readouterr().err
-    assert said == (
+    captured = capsys.readouterr().err
+    assert captured == (
         f"sweep: {bucket}: holds another sweep: stop.max_epochs is 200 there, 300 here\n"
     )
     assert contents(bucket) == before
@@ -202,13 +202,13 @@ def test_a_folder_can_be_sent_to_another_process(bucket):
 @pytest.mark.parametrize("command", ["run", "info"])
 def test_what_cannot_be_opened_is_one_line_and_exit_code_2(bucket, capsys, uri, message, command):
     began = time.monotonic()
-    asked = ["run", "spec.toml", "-o", uri] if command == "run" else [command, uri]
-    assert main(asked) == 2
+    arguments = ["run", "spec.toml", "-o", uri] if command == "run" else [command, uri]
+    assert main(arguments) == 2
     assert time.monotonic() - began < 15
-    said = capsys.readouterr()
-    assert re.match(rf"sweep: {re.escape(uri)}: .*{message}", said.err)
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    captured = capsys.readouterr()
+    assert re.match(rf"sweep: {re.escape(uri)}: .*{message}", captured.err)
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
     assert [path.name for path in Path().iterdir()] == ["spec.toml"]
 
 
@@ -221,11 +221,11 @@ def test_an_empty_prefix_holds_no_results(bucket, capsys):
 def test_credentials_that_are_missing_or_wrong(bucket, server, made, monkeypatch, capsys):
     def refused(uri):
         assert main(["run", "spec.toml", "-o", uri]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert said.err.count("\n") == 1
-        assert "credentials are missing or were refused; set AWS_ACCESS_KEY_ID and" in said.err
-        assert "secret" not in said.err
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.count("\n") == 1
+        assert "credentials are missing or were refused; set AWS_ACCESS_KEY_ID and" in captured.err
+        assert "secret" not in captured.err
 
     def ask_for_keys(after):  # requests let through before the server looks at the keys
         url = f"http://127.0.0.1:{server}/moto-api/reset-auth"
@@ -252,15 +252,15 @@ def test_on_a_cluster_and_not_on_one_without_credentials(bucket, made, monkeypat
         without.delenv("AWS_ACCESS_KEY_ID")
         without.delenv("AWS_SECRET_ACCESS_KEY")
         workers = LocalCluster(n_workers=1, dashboard_address="127.0.0.1:0")
-    asked = ["run", "spec.toml", "-o", bucket, "--dask"]
+    arguments = ["run", "spec.toml", "-o", bucket, "--dask"]
     with workers:
-        assert main([*asked, workers.scheduler_address]) == 2
-    said = capsys.readouterr().err
-    assert re.match(rf"sweep: {bucket}.*credentials are missing or were refused; set AWS", said)
-    assert re.search(r"so worker tcp://\S+ sees it", said)
-    assert said.count("\n") == 1
+        assert main([*arguments, workers.scheduler_address]) == 2
+    captured = capsys.readouterr().err
+    assert re.match(rf"sweep: {bucket}.*credentials are missing or were refused; set AWS", captured)
+    assert re.search(r"so worker tcp://\S+ sees it", captured)
+    assert captured.count("\n") == 1
     assert contents(bucket).keys() == {"spec.toml"}
-    assert main([*asked, "--threads", "1"]) == 0
+    assert main([*arguments, "--threads", "1"]) == 0
     assert contents(bucket).items() >= made.items()
 
 
@@ -269,15 +269,13 @@ class Cable:
 
     def __init__(self, port, most, delay=0.0):
         self.server, self.left, self.delay = port, most, delay
-        self.open, self.together = set(), 0
+        self.waiting, self.together = set(), 0  # connections whose request has no answer yet
         self.here = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self.take, daemon=True).start()
 
     def take(self):
         while True:
             ours, _ = self.here.accept()
-            self.open.add(ours)
-            self.together = max(self.together, len(self.open))
             theirs = socket.create_connection(("127.0.0.1", self.server))
             for ends in ((ours, theirs, True), (theirs, ours, False)):
                 threading.Thread(target=self.carry, args=ends, daemon=True).start()
@@ -285,14 +283,18 @@ class Cable:
     def carry(self, source, target, up):
         try:
             while data := source.recv(2**16):
-                self.left -= len(data) if up else 0
-                if self.left < 0:
-                    break
-                time.sleep(self.delay if up else 0.0)
+                if up:
+                    self.waiting.add(source)
+                    self.together = max(self.together, len(self.waiting))
+                    self.left -= len(data)
+                    if self.left < 0:
+                        break
+                    time.sleep(self.delay)
+                else:
+                    self.waiting.discard(target)
                 target.sendall(data)
         except OSError:
             pass
-        self.open.discard(source)
         for end in (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -327,10 +329,10 @@ def test_a_run_whose_network_fails_says_so_and_goes_on_later(
     cable = Cable(server, 30_000)  # some six parts
     uri = f"{bucket}/x?endpoint_override=http://127.0.0.1:{cable.here.getsockname()[1]}"
     assert main(["run", "spec.toml", "-o", uri]) == 1
-    said = capsys.readouterr().err
+    captured = capsys.readouterr().err
     assert re.fullmatch(
         rf"sweep: {bucket}/x/part-\d\d-of-16.parquet: cannot be written: cannot be reached; .*\n",
-        said,
+        captured,
     )
     stood = contents(f"{bucket}/x")
     assert 1 < len(stood) < 17
@@ -401,8 +403,8 @@ def test_a_store_with_transient_errors_is_read_all_the_same(bucket, server, made
     assert sweep.load(uri).equals(right)
     assert sweep.check(uri) == []
     assert main(["info", uri, "--skip-damaged"]) == 0
-    said = capsys.readouterr()
-    assert "left out" not in said.out + said.err
+    captured = capsys.readouterr()
+    assert "left out" not in captured.out + captured.err
     assert main(["plot", uri, "--figure", "slowdown", "-o", "figures"]) == 0
     assert sweep.run(spec, uri).reused == 4
     assert min(way.stumbled[fate] for fate in ("503", "reset", "cut")) > 0
@@ -417,10 +419,10 @@ def test_a_store_that_is_overloaded_is_one_line_and_no_damage(bucket, server, mo
     way.share = 1.0
     for command in (["info", uri, "--skip-damaged"], ["plot", uri], ["check", uri]):
         assert main(command) in (1, 2)
-        said = capsys.readouterr()
-        assert "the store is overloaded or failing; try again later" in said.err
-        assert "damaged" not in said.out + said.err
-        assert said.err.count("\n") == 1
+        captured = capsys.readouterr()
+        assert "the store is overloaded or failing; try again later" in captured.err
+        assert "damaged" not in captured.out + captured.err
+        assert captured.err.count("\n") == 1
     with pytest.raises(sweep.SweepError, match="overloaded"):
         sweep.load(uri)
 
@@ -447,9 +449,9 @@ def test_no_secret_is_printed_written_or_sent(uri, bucket, monkeypatch, capsys, 
                     ["plot", uri, "--figure", "slowdown", "--format", "svg", "-o", "figures"],
                     ["run", "spec.toml", "-o", uri, "--dask", "127.0.0.1:1"]):  # fmt: skip
         code = main(command)
-        said = capsys.readouterr()
-        assert code == 0 or said.err.count("\n") == 1
-        seen.append(said.out + said.err)
+        captured = capsys.readouterr()
+        assert code == 0 or captured.err.count("\n") == 1
+        seen.append(captured.out + captured.err)
     for read in (sweep.load, sweep.scan, open_folder, sweep.check):
         try:
             seen.append(repr(read(uri)))

@@ -21,59 +21,59 @@ def test_the_hunt_finds_no_difference(seed):
     rng = np.random.default_rng([17, seed])
     met = 0
     while met < 15:
-        asked = random_settings(rng, 2e3)
-        if asked is not None:
-            found = compare(asked, random_starts(rng, asked, 4000), rng)
-            assert (found.epochs_differ, found.status_differ) == (0, 0), asked
-            assert found.error_apart < 1e-9, asked
-            assert found.weights_apart < 1e-9, asked
+        kwargs = random_settings(rng, 2e3)
+        if kwargs is not None:
+            found = compare(kwargs, random_starts(rng, kwargs, 4000), rng)
+            assert (found.epochs_differ, found.status_differ) == (0, 0), kwargs
+            assert found.error_apart < 1e-9, kwargs
+            assert found.weights_apart < 1e-9, kwargs
             met += 1
 
 
 @pytest.mark.parametrize("cost", ["quadratic", "cross_entropy"])
 def test_a_grid_has_the_same_columns(cost):
     w, b = (a.ravel() for a in np.meshgrid(*[np.linspace(-5, 5, 201)] * 2))
-    walked, told = (
+    trained, by_orbit = (
         sweep.train(w, b, **{**ARTICLE, "x": 1.3}, cost=cost, method=m) for m in ("train", "orbit")
     )
-    assert (walked.epochs == told.epochs).all()
-    assert (walked.status == told.status).all()
-    assert set(told.status.tolist()) >= {sweep.Status.converged}
-    assert (walked.initial_error == told.initial_error).all()
+    assert (trained.epochs == by_orbit.epochs).all()
+    assert (trained.status == by_orbit.status).all()
+    assert set(by_orbit.status.tolist()) >= {sweep.Status.converged}
+    assert (trained.initial_error == by_orbit.initial_error).all()
     for name in ("final_error", "w", "b"):
-        assert getattr(told, name) == pytest.approx(getattr(walked, name), rel=1e-9, abs=1e-11)
-    converged = told.status == sweep.Status.converged
-    assert (told.final_error[converged] <= 0.1).all()
-    assert (told.final_error[~converged] > 0.1).all()
+        assert getattr(by_orbit, name) == pytest.approx(getattr(trained, name), rel=1e-9, abs=1e-11)
+    converged = by_orbit.status == sweep.Status.converged
+    assert (by_orbit.final_error[converged] <= 0.1).all()
+    assert (by_orbit.final_error[~converged] > 0.1).all()
 
 
 def test_nearly_all_starts_are_told_and_not_trained(monkeypatch):
     # The guarantee would hold too if everything were trained; it must not come to that.
     trained = []
 
-    def trainer(*asked):
+    def trainer(*kwargs):
         def train(out, w, *others):
             trained.append(len(w))
-            block.trainer(*asked)(out, w, *others)
+            block.trainer(*kwargs)(out, w, *others)
 
         return train
 
     monkeypatch.setattr(orbit, "trainer", trainer)
-    asked = {"x": 1.3, "y": 0.0, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 20_000}
-    on_steps = staircase.steps(make_problem(**asked), 0.15, 1.0, 20_000)[100::100]
+    kwargs = {"x": 1.3, "y": 0.0, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 20_000}
+    on_steps = staircase.steps(make_problem(**kwargs), 0.15, 1.0, 20_000)[100::100]
     b = np.append(np.linspace(-2, 11.5, 65536), on_steps)
-    told = sweep.train(np.zeros_like(b), b, **asked, learning_rate=0.15, method="orbit")
-    assert set(told.status.tolist()) == {sweep.Status.converged, sweep.Status.max_epochs}
+    by_orbit = sweep.train(np.zeros_like(b), b, **kwargs, learning_rate=0.15, method="orbit")
+    assert set(by_orbit.status.tolist()) == {sweep.Status.converged, sweep.Status.max_epochs}
     assert len(on_steps) <= sum(trained) < len(on_steps) + 0.001 * len(b)
 
 
 def test_a_start_s_result_does_not_depend_on_its_company():
     w = np.linspace(-3, 9, 4001)
-    asked = {**ARTICLE, "cost": "quadratic", "method": "orbit"}
-    all_, some = sweep.train(w, w, **asked), sweep.train(w[:3000:7], w[:3000:7], **asked)
+    kwargs = {**ARTICLE, "cost": "quadratic", "method": "orbit"}
+    all_, some = sweep.train(w, w, **kwargs), sweep.train(w[:3000:7], w[:3000:7], **kwargs)
     for name in ("epochs", "final_error", "w", "b"):
         assert (getattr(all_, name)[:3000:7] == getattr(some, name)).all()
-    again = sweep.train(w[::-1], w[::-1], **asked, threads=3)
+    again = sweep.train(w[::-1], w[::-1], **kwargs, threads=3)
     assert (again.final_error[::-1] == all_.final_error).all()
 
 
@@ -107,9 +107,9 @@ def test_delta_slope_is_the_derivative_of_delta(cost, activation):
 
 def test_auto_takes_the_orbit_only_where_it_pays_and_holds():
     def chosen(starts=50_000, dtype="float64", rates=(0.1,), **change):
-        asked = {"x": 1.0, "y": 0.0, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 9}
+        kwargs = {"x": 1.0, "y": 0.0, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 9}
         return orbit.choose_orbit(
-            "auto", make_problem(**{**asked, **change}), np.array(rates), starts, dtype
+            "auto", make_problem(**{**kwargs, **change}), np.array(rates), starts, dtype
         )
 
     assert chosen()
@@ -130,40 +130,44 @@ def test_auto_takes_the_orbit_only_where_it_pays_and_holds():
     ],
 )
 def test_orbit_by_name_says_which_condition_failed(change, message):
-    asked = {**ARTICLE, "cost": "quadratic", "method": "orbit", **change}
+    kwargs = {**ARTICLE, "cost": "quadratic", "method": "orbit", **change}
     with pytest.raises(sweep.SpecError, match=f"method = 'orbit': .*{message}"):
-        sweep.train([1.0, 2.0], [1.0, 2.0], **asked)
+        sweep.train([1.0, 2.0], [1.0, 2.0], **kwargs)
 
 
 @pytest.mark.parametrize("cost", ["quadratic", "cross_entropy"])
 def test_far_starts_and_nan_are_trained(cost):
     far = [900.0, 5e3, -1e300, np.nan, np.inf, -np.inf, 1.0, -2.0, 40.0, 60.0]
-    asked = {**ARTICLE, "max_epochs": 50, "cost": cost}
-    walked, told = (sweep.train(far, np.zeros(10), **asked, method=m) for m in ("train", "orbit"))
-    assert (walked.epochs == told.epochs).all()
-    assert (walked.status == told.status).all()
+    kwargs = {**ARTICLE, "max_epochs": 50, "cost": cost}
+    trained, by_orbit = (
+        sweep.train(far, np.zeros(10), **kwargs, method=m) for m in ("train", "orbit")
+    )
+    assert (trained.epochs == by_orbit.epochs).all()
+    assert (trained.status == by_orbit.status).all()
     for name in ("final_error", "w", "b"):
-        assert getattr(told, name) == pytest.approx(getattr(walked, name), rel=1e-9, nan_ok=True)
+        assert getattr(by_orbit, name) == pytest.approx(
+            getattr(trained, name), rel=1e-9, nan_ok=True
+        )
 
 
 def test_a_tolerance_that_float64_does_not_resolve_is_trained():
-    asked = {**ARTICLE, "tolerance": 1e-8, "max_epochs": 20, "cost": "quadratic"}
+    kwargs = {**ARTICLE, "tolerance": 1e-8, "max_epochs": 20, "cost": "quadratic"}
     z = np.linspace(-3, 3, 40_000)
-    walked = sweep.train(z, z, **asked, method="train")
-    assert (walked.final_error == sweep.train(z, z, **asked).final_error).all()
+    trained = sweep.train(z, z, **kwargs, method="train")
+    assert (trained.final_error == sweep.train(z, z, **kwargs).final_error).all()
     with pytest.raises(
         sweep.SpecError, match="float64 does not resolve it: with tolerance = 1e-08"
     ):
-        sweep.train(z, z, **asked, method="orbit")
+        sweep.train(z, z, **kwargs, method="orbit")
 
 
 def test_ten_million_epochs_take_no_more_memory_than_ten():
-    asked = {**ARTICLE, "cost": "quadratic", "learning_rate": 0.01, "max_epochs": 10_000_000}
+    kwargs = {**ARTICLE, "cost": "quadratic", "learning_rate": 0.01, "max_epochs": 10_000_000}
     z = np.array([10.0, 11.5, 12.0])  # 1.2, 5.2 and 8.3 million epochs
-    walked, told = (sweep.train(0 * z, z, **asked, method=m) for m in ("train", "orbit"))
-    assert walked.epochs.max() > 5_000_000
-    assert (walked.epochs == told.epochs).all()
-    assert told.final_error == pytest.approx(walked.final_error, rel=1e-9)
+    trained, by_orbit = (sweep.train(0 * z, z, **kwargs, method=m) for m in ("train", "orbit"))
+    assert trained.epochs.max() > 5_000_000
+    assert (trained.epochs == by_orbit.epochs).all()
+    assert by_orbit.final_error == pytest.approx(trained.final_error, rel=1e-9)
     problem = make_problem(x=1.0, y=0.0, cost="quadratic", tolerance=0.1, max_epochs=10_000_000)
     (stairs,) = orbit.build_staircases(problem, 0.01, -20.0, 20.0)
     assert sum(getattr(stairs, name).nbytes for name in ("edges", "pieces", "inverses")) < 2**17
@@ -178,13 +182,13 @@ def test_a_sweep_says_which_method_made_it(tmp_path):
     stop = {"max_epochs": 300}
     ran = sweep.run(sweep.Spec(axes=axes, stop=stop), tmp_path / "auto")
     assert ran.method == "orbit and train"
-    walked = sweep.run(sweep.Spec(axes=axes, stop=stop, method="train"), tmp_path / "train")
-    assert walked.method == "train"
-    told, trained = (sweep.load(tmp_path / name) for name in ("auto", "train"))
-    assert (told.epochs == trained.epochs).all()
-    assert (told.status == trained.status).all()
+    trained = sweep.run(sweep.Spec(axes=axes, stop=stop, method="train"), tmp_path / "train")
+    assert trained.method == "train"
+    by_orbit, trained = (sweep.load(tmp_path / name) for name in ("auto", "train"))
+    assert (by_orbit.epochs == trained.epochs).all()
+    assert (by_orbit.status == trained.status).all()
     with pytest.raises(sweep.SpecError, match="the map folds"):
         sweep.run(sweep.Spec(axes=axes, method="orbit"), tmp_path / "orbit")
     assert not (tmp_path / "orbit").exists()
     sweep.run(sweep.Spec(axes=axes, stop=stop, part_rows=7_777), tmp_path / "cut")
-    assert (sweep.load(tmp_path / "cut").final_error == told.final_error).all()
+    assert (sweep.load(tmp_path / "cut").final_error == by_orbit.final_error).all()

@@ -1,4 +1,4 @@
-"""A result read back: only what is asked for, never more than fits, and by others' tools."""
+"""A result read back: only what is needed, never more than fits, and by others' tools."""
 
 import os
 import re
@@ -63,7 +63,7 @@ def blot_out(folder, needed):
 
 
 @pytest.mark.parametrize(
-    ("columns", "where", "asked", "parts"),
+    ("columns", "where", "selected", "parts"),
     [
         (["epochs"], None, [], range(16)),
         (["w0", "epochs"], [("cost", "==", "cross_entropy")], ["cost"], range(8, 16)),
@@ -73,10 +73,10 @@ def blot_out(folder, needed):
     ],
     ids=["column", "cost", "rates", "expression", "measured"],
 )  # fmt: skip
-def test_load_reads_only_what_it_must(result, copy, columns, where, asked, parts):
+def test_load_reads_only_what_it_must(result, copy, columns, where, selected, parts):
     expected = sweep.load(result, columns, where)
     assert len(expected) > 100
-    blot_out(copy, lambda part, column: part in parts and column in columns + asked)
+    blot_out(copy, lambda part, column: part in parts and column in columns + selected)
     pd.testing.assert_frame_equal(sweep.load(copy, columns, where), expected)
     with pytest.raises(sweep.SweepError, match=r"copy: cannot be read: .*; `sweep check` names"):
         sweep.load(copy)
@@ -103,18 +103,18 @@ def test_a_value_of_an_axis_is_the_one_that_is_printed(how, tmp_path):
     sweep.run(sweep.Spec(axes=axes | {"learning_rate": rates}, stop={"max_epochs": 3}), tmp_path)
     whole = sweep.load(tmp_path)
     for value in (0.31622776601683794, 0.3162, 0.316, 0.31622777):
-        asked = [value, 0.1] if "in" in how else value
+        wanted = [value, 0.1] if "in" in how else value
         values = [0.31622776601683794, 0.1] if "in" in how else [0.31622776601683794]
         held = whole.learning_rate.isin(values) == (how in ("==", "in"))
-        where = [("learning_rate", how, asked)]
+        where = [("learning_rate", how, wanted)]
         assert len(sweep.load(tmp_path, where=where)) == held.sum() > 0
         assert sweep.load_grid(tmp_path, where=where).epochs.size == held.sum()
     for value in (0.3, 0.31, 0.3161, 0.32, 5.0):
         says = r"learning_rate .*: is not on this axis; the nearest is (0.316|1.0)"
-        asked = [0.1, value] if "in" in how else value
+        wanted = [0.1, value] if "in" in how else value
         for read in (sweep.load, sweep.load_grid):
             with pytest.raises(sweep.SpecError, match=says):
-                read(tmp_path, where=[("learning_rate", how, asked)])
+                read(tmp_path, where=[("learning_rate", how, wanted)])
 
 
 def test_values_of_format_2_are_found_whatever_cpu_wrote_them():
@@ -246,12 +246,12 @@ def test_a_table_larger_than_memory_is_refused_with_advice(tmp_path, make_result
         env={**os.environ, "MALLOC_ARENA_MAX": "1"},  # or each thread takes 64 MiB of addresses
     )
     assert out.stderr == ""
-    said, rows = out.stdout.splitlines()
+    captured, rows = out.stdout.splitlines()
     assert re.fullmatch(
         re.escape(f"{tmp_path}: 8,000,000 rows of 8 columns take 0.34 GiB of memory, and ")
         + r"0\.[12]\d GiB are free; load fewer columns or \(where=\) fewer rows, or stream "
         "them with sweep.scan",
-        said,
+        captured,
     )
     assert rows == "4000000"
 
@@ -363,7 +363,7 @@ def test_what_load_grid_refuses(copy, monkeypatch):
     with pytest.raises(sweep.SpecError, match="where: must be a list of"):
         sweep.load_grid(copy, where=pads.field("w0") > 1)
     (copy / "part-09-of-16.parquet").unlink()
-    with pytest.raises(sweep.SweepError, match=r"copy: 100 of the 1,600 cells .* not computed yet"):
+    with pytest.raises(sweep.SweepError, match="100 of the 1,600 selected cells are not computed"):
         sweep.load_grid(copy)
     assert sweep.load_grid(copy, where=[("cost", "==", "quadratic")]).epochs.size == 800
     monkeypatch.setitem(sys.modules, "xarray", None)  # as where it is not installed

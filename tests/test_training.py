@@ -92,11 +92,11 @@ def test_every_neuron_equals_the_reference(cost, activation, n, d):
         rates = 10 ** rng.uniform(-2, -0.5, count)
         x = rng.normal(0, 1, (n, d))
         y = rng.choice([act.low, act.high], n) if hard else rng.uniform(act.low, act.high, n)
-        asked = {"x": x, "y": y, "cost": cost, "activation": activation, "max_epochs": 60}
-        reached = sweep.train(w, b, learning_rate=rates, **asked, tolerance=1e-9).final_error
+        kwargs = {"x": x, "y": y, "cost": cost, "activation": activation, "max_epochs": 60}
+        reached = sweep.train(w, b, learning_rate=rates, **kwargs, tolerance=1e-9).final_error
         tolerance = 1.01 * float(np.median(reached))  # some meet it, some do not
-        trained = sweep.train(w, b, learning_rate=rates, **asked, tolerance=tolerance)
-        problem = make_problem(**asked, tolerance=tolerance)
+        trained = sweep.train(w, b, learning_rate=rates, **kwargs, tolerance=tolerance)
+        problem = make_problem(**kwargs, tolerance=tolerance)
         for i in range(count):
             one = train_one(w[i].tolist(), float(b[i]), float(rates[i]), problem)
             assert trained.epochs[i] == one.epochs
@@ -114,7 +114,7 @@ def test_epochs_equal_those_of_50_digits(cost, activation, n, exact):
     rng = np.random.default_rng([5, n])
     count = 60
     w, b, rates = rng.normal(0, 2, count), rng.normal(0, 2, count), rng.uniform(0.03, 0.3, count)
-    asked = {
+    kwargs = {
         "x": rng.uniform(0.5, 2, n),
         "y": np.arange(n) % 2 * 1.0,
         "cost": cost,
@@ -122,9 +122,9 @@ def test_epochs_equal_those_of_50_digits(cost, activation, n, exact):
         "tolerance": 0.3,
         "max_epochs": 80,
     }
-    trained = sweep.train(w, b, learning_rate=rates, **asked)
+    trained = sweep.train(w, b, learning_rate=rates, **kwargs)
     for i in range(count):
-        epochs, error = exact(w[i], b[i], learning_rate=rates[i], **asked)
+        epochs, error = exact(w[i], b[i], learning_rate=rates[i], **kwargs)
         assert trained.epochs[i] == epochs
         assert trained.final_error[i] == pytest.approx(error, rel=1e-11)
 
@@ -145,10 +145,10 @@ moderate = st.floats(-20, 20)
 @given(w=moderate, b=moderate, x=st.floats(-3, 3), rate=st.floats(0.01, 5))
 @settings(max_examples=40)
 def test_one_sample_moves_along_x_and_1(cost, activation, w, b, x, rate):
-    asked = {"cost": cost, "activation": activation, "x": x, "y": 1.0, "tolerance": 0.1}
-    trained = sweep.train(w, b, learning_rate=rate, **asked, max_epochs=50)
+    kwargs = {"cost": cost, "activation": activation, "x": x, "y": 1.0, "tolerance": 0.1}
+    trained = sweep.train(w, b, learning_rate=rate, **kwargs, max_epochs=50)
     assert trained.w[0] - x * trained.b[0] == pytest.approx(w - x * b, abs=1e-12 * 200)
-    moved = sweep.train(0.0, w * x + b, learning_rate=rate * (x * x + 1), **{**asked, "x": 0.0},
+    moved = sweep.train(0.0, w * x + b, learning_rate=rate * (x * x + 1), **{**kwargs, "x": 0.0},
                         max_epochs=50)  # fmt: skip
     assert moved.final_error[0] == pytest.approx(trained.final_error[0], rel=1e-9, abs=1e-12)
 
@@ -159,10 +159,10 @@ def test_one_sample_moves_along_x_and_1(cost, activation, w, b, x, rate):
 def test_mirror_symmetry(cost, activation, w, b, share, rate):
     act = ACTIVATIONS[activation]
     y = act.low + share * (act.high - act.low)
-    asked = {"learning_rate": rate, "cost": cost, "activation": activation, "x": 0.7}
-    asked |= {"tolerance": 0.0937, "max_epochs": 90}
-    there = sweep.train(w, b, y=y, **asked)
-    mirrored = sweep.train(-w, -b, y=act.low + act.high - y, **asked)
+    kwargs = {"learning_rate": rate, "cost": cost, "activation": activation, "x": 0.7}
+    kwargs |= {"tolerance": 0.0937, "max_epochs": 90}
+    there = sweep.train(w, b, y=y, **kwargs)
+    mirrored = sweep.train(-w, -b, y=act.low + act.high - y, **kwargs)
     assert mirrored.epochs.tolist() == there.epochs.tolist()
     assert mirrored.w[0] == pytest.approx(-there.w[0], abs=1e-11)
 
@@ -188,29 +188,29 @@ def test_a_smaller_tolerance_never_takes_fewer_epochs(cost, activation, toleranc
 def test_bits_do_not_depend_on_threads_or_blocks(n, monkeypatch):
     rng = np.random.default_rng(n)
     w, b, rates = rng.normal(0, 4, (3001, 2)), rng.normal(0, 4, 3001), rng.uniform(0.01, 3, 3001)
-    asked = {
+    kwargs = {
         "x": rng.normal(0, 1, (n, 2)), "y": np.arange(n) % 2 * 1.0, "cost": "quadratic",
         "tolerance": 0.2, "max_epochs": 333,
     }  # fmt: skip
-    expected = sweep.train(w, b, learning_rate=rates, **asked, threads=1)
+    expected = sweep.train(w, b, learning_rate=rates, **kwargs, threads=1)
     for threads in (2, 3):
         for largest in (1, 7, 64, 500):
             monkeypatch.setattr(training, "LARGEST_BLOCK", largest)
             monkeypatch.setattr(pool, "SMALLEST_BLOCK", largest)
-            again = sweep.train(w, b, learning_rate=rates, **asked, threads=threads)
+            again = sweep.train(w, b, learning_rate=rates, **kwargs, threads=threads)
             assert same_bits(again, expected)
-    alone = sweep.train(w[1700:1701], b[1700:1701], learning_rate=rates[1700], **asked)
+    alone = sweep.train(w[1700:1701], b[1700:1701], learning_rate=rates[1700], **kwargs)
     assert alone.epochs[0] == expected.epochs[1700]
     assert alone.final_error[0] == expected.final_error[1700]
 
 
 def test_nan_among_the_starts_touches_only_that_neuron():
     w, b = np.linspace(-3, 3, 40), np.linspace(3, -2, 40)
-    asked = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 400}
-    clean = sweep.train(w, b, **asked)
+    kwargs = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 400}
+    clean = sweep.train(w, b, **kwargs)
     for i, wrong in ((3, np.nan), (17, np.inf), (39, 1.7e308)):
         w[i] = b[i] = wrong
-    spoilt = sweep.train(w, b, **asked)
+    spoilt = sweep.train(w, b, **kwargs)
     bad = np.isin(np.arange(40), (3, 17, 39))
     assert (spoilt.status[bad] == sweep.Status.non_finite).all()
     assert (spoilt.epochs[bad] == 0).all()
@@ -222,10 +222,10 @@ def test_nan_among_the_starts_touches_only_that_neuron():
 @pytest.mark.parametrize(("dtype", "far"), [("float64", 600.0), ("float32", 70.0)])
 def test_starts_beyond_the_range_of_exp_change_no_bit_of_others(dtype, far):
     w, b = np.linspace(-3, 3, 40), np.linspace(3, -2, 40)
-    asked = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 400, "dtype": dtype}
-    clean = sweep.train(w, b, **asked)
+    kwargs = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 400, "dtype": dtype}
+    clean = sweep.train(w, b, **kwargs)
     w[5], b[5] = -far, -far
-    spoilt = sweep.train(w, b, **asked)
+    spoilt = sweep.train(w, b, **kwargs)
     assert spoilt.epochs[5] == 0
     others = np.arange(40) != 5
     for name in block.TrainResult.__dataclass_fields__:
@@ -234,12 +234,12 @@ def test_starts_beyond_the_range_of_exp_change_no_bit_of_others(dtype, far):
 
 
 def test_empty_scalar_and_strided_starts():
-    asked = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 500}
-    assert sweep.train([], [], **asked).epochs.shape == (0,)
-    assert sweep.train(0.6, 0.9, **asked).epochs.tolist() == [273]
+    kwargs = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 500}
+    assert sweep.train([], [], **kwargs).epochs.shape == (0,)
+    assert sweep.train(0.6, 0.9, **kwargs).epochs.tolist() == [273]
     both = np.array([[0.6, 0.9], [2.0, 2.0]])
-    assert sweep.train(both[:, 0], both[:, 1], **asked).epochs.tolist() == [273, 469]
-    assert sweep.train(both[::-1, 0], both[::-1, 1], **asked).epochs.tolist() == [469, 273]
+    assert sweep.train(both[:, 0], both[:, 1], **kwargs).epochs.tolist() == [273, 469]
+    assert sweep.train(both[::-1, 0], both[::-1, 1], **kwargs).epochs.tolist() == [469, 273]
 
 
 def test_max_epochs_0_only_measures():
@@ -251,9 +251,9 @@ def test_max_epochs_0_only_measures():
 
 
 def test_the_last_update_counts():
-    asked = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1}
+    kwargs = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1}
     for room, epochs, status in ((273, 273, "converged"), (272, 272, "max_epochs")):
-        trained = sweep.train(0.6, 0.9, **asked, max_epochs=room)
+        trained = sweep.train(0.6, 0.9, **kwargs, max_epochs=room)
         assert trained.epochs[0] == epochs
         assert trained.status[0] == sweep.Status[status]
 
@@ -379,7 +379,7 @@ def test_bits_do_not_depend_on_the_cpu(tmp_path):
     # What NumPy chooses by the CPU, and what BLAS and the C library do.
     numpy = {"NPY_DISABLE_CPU_FEATURES": " ".join(np._core._multiarray_umath.__cpu_dispatch__)}
     libc = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX2_Usable,-FMA_Usable,-AVX512F"}
-    said = set()
+    captured = set()
     # No FMA and 128 bits, FMA and 256 bits, whatever this machine has; lanes as wide as a CPU with
     # AVX2 and one with AVX-512 has them.
     for cpu, width, others in (
@@ -394,8 +394,8 @@ def test_bits_do_not_depend_on_the_cpu(tmp_path):
         out = tmp_path / f"out-{cpu}{width}"
         command = [sys.executable, "-c", narrow.format(width) + BITS, str(out)]
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        said.add(run.stdout)
-    assert len(said) == 1
+        captured.add(run.stdout)
+    assert len(captured) == 1
 
 
 AWKWARD = [1e39, 1e20, 1e308, 9e307, 1.7e308, 5e-324, 1e-46, 10**400, np.nan, np.inf, -1, True]
@@ -452,14 +452,14 @@ def test_a_trace_of_whatever_is_given_is_finite_or_one_line(change):
     ],
 )
 def test_what_float32_cannot_train_is_refused(change, message):
-    asked = {"learning_rate": 0.1, "cost": "quadratic", "x": 1.0, "y": 0.0, "tolerance": 0.1}
-    asked |= {"max_epochs": 9, "dtype": "float32", **change}
+    kwargs = {"learning_rate": 0.1, "cost": "quadratic", "x": 1.0, "y": 0.0, "tolerance": 0.1}
+    kwargs |= {"max_epochs": 9, "dtype": "float32", **change}
     with pytest.raises(sweep.SpecError, match=message):
-        sweep.train([0.6], [0.9], **asked)
+        sweep.train([0.6], [0.9], **kwargs)
     with pytest.raises(sweep.SpecError, match=message):
         sweep.Spec(
-            axes={"w": [0.6], "b": [0.9], "learning_rate": [asked["learning_rate"]]},
-            task={"x": asked["x"], "y": asked["y"]},
+            axes={"w": [0.6], "b": [0.9], "learning_rate": [kwargs["learning_rate"]]},
+            task={"x": kwargs["x"], "y": kwargs["y"]},
             dtype="float32",
         )
 
@@ -489,26 +489,26 @@ def test_a_nan_that_comes_up_in_training_has_not_converged(monkeypatch):
 
 @pytest.mark.parametrize("tolerance", [0.9999, 0.99966, 1 - 1e-16, 1.0, 1e39, 1e308])
 def test_tolerances_near_and_above_the_largest_error(tolerance):
-    asked = {"learning_rate": 0.1, "x": 1.0, "y": 0.0, "cost": "cross_entropy", "max_epochs": 10}
+    kwargs = {"learning_rate": 0.1, "x": 1.0, "y": 0.0, "cost": "cross_entropy", "max_epochs": 10}
     z = np.append(np.linspace(-1, 1, 16384), [9.3, 38.0])
-    told, walked = (
-        sweep.train(z, 0 * z, **asked, tolerance=tolerance, method=m) for m in ("auto", "train")
+    by_orbit, walked = (
+        sweep.train(z, 0 * z, **kwargs, tolerance=tolerance, method=m) for m in ("auto", "train")
     )
-    assert not told.epochs[:-2].any()
-    assert (told.epochs == walked.epochs).all()
-    one = sweep.train(1.0, 1.0, **asked, tolerance=tolerance, dtype="float32")
+    assert not by_orbit.epochs[:-2].any()
+    assert (by_orbit.epochs == walked.epochs).all()
+    one = sweep.train(1.0, 1.0, **kwargs, tolerance=tolerance, dtype="float32")
     assert (one.epochs[0], one.status[0]) == (0, sweep.Status.converged)
 
 
 @pytest.mark.parametrize("tolerance", [1e-17, 1e-300, 5e-324])
 @pytest.mark.parametrize("y", [0.0, 0.3])
 def test_tolerances_that_no_float_resolves(tolerance, y):
-    asked = {"learning_rate": 0.1, "x": 1.0, "y": y, "cost": "quadratic", "activation": "tanh"}
-    asked |= {"max_epochs": 10, "tolerance": tolerance}
+    kwargs = {"learning_rate": 0.1, "x": 1.0, "y": y, "cost": "quadratic", "activation": "tanh"}
+    kwargs |= {"max_epochs": 10, "tolerance": tolerance}
     z = np.linspace(-1, 1, 16384)
-    assert (sweep.train(z, 0 * z, **asked).epochs == 10).all()
+    assert (sweep.train(z, 0 * z, **kwargs).epochs == 10).all()
     with pytest.raises(sweep.SpecError, match="float64 does not resolve it"):
-        sweep.train(z, 0 * z, **asked, method="orbit")
+        sweep.train(z, 0 * z, **kwargs, method="orbit")
 
 
 def test_ctrl_c_stops_train_within_a_second():
@@ -538,11 +538,11 @@ def test_ctrl_c_stops_train_within_a_second():
 def test_float32_is_as_close_as_float32_can_be(cost, activation, n):
     rng = np.random.default_rng(11)
     w, b = rng.normal(0, 3, (500, 2)), rng.normal(0, 3, 500)
-    asked = {
+    kwargs = {
         "learning_rate": 0.1, "x": rng.normal(0, 1, (n, 2)), "y": np.arange(n) % 2 * 1.0,
         "cost": cost, "activation": activation, "tolerance": 0.2, "max_epochs": 200,
     }  # fmt: skip
-    double, single = (sweep.train(w, b, **asked, dtype=d) for d in ("float64", "float32"))
+    double, single = (sweep.train(w, b, **kwargs, dtype=d) for d in ("float64", "float32"))
     assert single.final_error.dtype == single.w.dtype == np.float32
     assert (abs(double.epochs - single.epochs) <= 1).all()
     assert (double.epochs != single.epochs).mean() < 0.02

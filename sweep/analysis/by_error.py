@@ -154,10 +154,9 @@ def epochs_by_error(
         `max_epochs` (how many were allowed), `precision` (of quantiles above 4096).
     """
     tally = counted.tally.positive() if trained_only else counted.tally
-    found = statistics(tally, quantiles)
-    found = found.rename(columns={"finite": "converged"})
-    found.insert(2, "share_unconverged", 1 - found["converged"] / found["count"])
-    table = _labelled(found, counted.grid, counted.by, counted.edges)
+    counts = statistics(tally, quantiles).rename(columns={"finite": "converged"})
+    counts.insert(2, "share_unconverged", 1 - counts["converged"] / counts["count"])
+    table = _labelled(counts, counted.grid, counted.by, counted.edges)
     table.attrs["fixed"] = counted.fixed
     table.attrs["axes"] = fixed_axes(counted.grid)
     table.attrs["precision"] = tally.precision
@@ -183,7 +182,7 @@ def share_by_epochs(counted: Counted, *, points: int = 200) -> pd.DataFrame:
     tally = pool(counted, counted.by, [0, np.inf]).tally.positive()
     at = np.unique(np.geomspace(1, max(counted.grid.spec.stop.max_epochs, 1), points).round())
     cells, reached = cumulative(tally, np.append(at, np.inf))
-    found = pd.DataFrame(
+    counts = pd.DataFrame(
         {
             "epochs": np.tile(at, len(cells)),
             "count": np.repeat(reached[:, -1], len(at)),
@@ -191,7 +190,7 @@ def share_by_epochs(counted: Counted, *, points: int = 200) -> pd.DataFrame:
         },
         index=pd.Index(np.repeat(cells, len(at)), name="cell"),
     )
-    table = _labelled(found, counted.grid, counted.by)
+    table = _labelled(counts, counted.grid, counted.by)
     table.attrs["fixed"] = counted.fixed
     table.attrs["axes"] = fixed_axes(counted.grid)
     return table
@@ -242,33 +241,35 @@ def compare_costs(
     bounds = _bounds(grid, edges)
     bins = (len(bounds) - 1) * prod(lengths(grid, kept))
 
-    def chunk(cells: range, mine: Columns, others: Columns) -> tuple[Counts, npt.NDArray[np.int64]]:
-        first, second, error = mine["epochs"], others["epochs"], mine["initial_error"]
-        outcome = np.where(first < second, 0, np.where(first > second, 1, 2))
-        same = first == second
-        outcome[same & np.isinf(first)] = PAIR_OUTCOMES.index("neither")
-        outcome[same & (first == 0)] = PAIR_OUTCOMES.index("already")
+    def chunk(
+        cells: range, first: Columns, second: Columns
+    ) -> tuple[Counts, npt.NDArray[np.int64]]:
+        epochs1, epochs2, error = first["epochs"], second["epochs"], first["initial_error"]
+        outcome = np.where(epochs1 < epochs2, 0, np.where(epochs1 > epochs2, 1, 2))
+        same = epochs1 == epochs2
+        outcome[same & np.isinf(epochs1)] = PAIR_OUTCOMES.index("neither")
+        outcome[same & (epochs1 == 0)] = PAIR_OUTCOMES.index("already")
         cell = _cell(grid, cells, group, bounds, error)
         known = ~np.isnan(error)
         tally = np.bincount(
             (cell * len(PAIR_OUTCOMES) + outcome)[known], minlength=bins * len(PAIR_OUTCOMES)
         )
         decided = known & (outcome <= PAIR_OUTCOMES.index("tied"))
-        return count(cell[decided], first[decided] / second[decided]), tally
+        return count(cell[decided], epochs1[decided] / epochs2[decided]), tally
 
     ratios = Tally()
     outcomes = np.zeros(bins * len(PAIR_OUTCOMES), np.int64)
     places = costs.index(over), costs.index(under)
-    for more, tally in reduced_pairs(result, ["initial_error", "epochs"], *places, chunk):
-        ratios.add(more)
+    for chunk_ratios, tally in reduced_pairs(result, ["initial_error", "epochs"], *places, chunk):
+        ratios.add(chunk_ratios)
         outcomes += tally
 
     table = pd.DataFrame(outcomes.reshape(bins, -1), columns=list(PAIR_OUTCOMES))
     table.insert(0, "pairs", table.sum(axis="columns"))
     quantile = statistics(ratios, quantiles)[[quantile_name(q) for q in quantiles]]
-    found = _labelled(table[table["pairs"] > 0].join(quantile), grid, kept, bounds)
-    found.attrs["precision"] = ratios.precision
-    return found
+    ratio_table = _labelled(table[table["pairs"] > 0].join(quantile), grid, kept, bounds)
+    ratio_table.attrs["precision"] = ratios.precision
+    return ratio_table
 
 
 def _kept(grid: Grid, by: Sequence[str]) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
@@ -295,16 +296,16 @@ def _cell(
 
 
 def _labelled(
-    found: pd.DataFrame, grid: Grid, kept: tuple[str, ...], bounds: Floats | None = None
+    cell_table: pd.DataFrame, grid: Grid, kept: tuple[str, ...], bounds: Floats | None = None
 ) -> pd.DataFrame:
     """Put the axes and the bin, which the index holds as a cell, into columns at the left."""
     shape = lengths(grid, kept) + ([len(bounds) - 1] if bounds is not None else [])
-    places = np.unravel_index(found.index.to_numpy(), shape)
+    places = np.unravel_index(cell_table.index.to_numpy(), shape)
     labels = axis_columns(grid, kept, places)
     if bounds is not None:
         bins = places[-1]
         labels |= {"bin": bins, "error_low": bounds[bins], "error_high": bounds[bins + 1]}
-    table = pd.concat([pd.DataFrame(labels), found.reset_index(drop=True)], axis="columns")
+    table = pd.concat([pd.DataFrame(labels), cell_table.reset_index(drop=True)], axis="columns")
     table.attrs = {"by": list(kept), "max_epochs": grid.spec.stop.max_epochs}
     if bounds is not None:
         table.attrs["edges"] = bounds.tolist()

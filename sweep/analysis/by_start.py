@@ -64,11 +64,11 @@ def epochs_by_start(result: Result, *, cells: int | None = None) -> pd.DataFrame
     )
 
     def chunk(cells: range, read: Columns) -> tuple[int, list[npt.NDArray[Any]]]:
-        mine = by_row(grid, cells, panel)
-        cell = (mine * len(rows) + row_of(cells, read)) * len(columns) + column_of(cells, read)
+        picture = by_row(grid, cells, panel)
+        cell = (picture * len(rows) + row_of(cells, read)) * len(columns) + column_of(cells, read)
         epochs, error = read["epochs"], read["initial_error"]
-        if mine.min() < 0:
-            cell, epochs, error = (column[mine >= 0] for column in (cell, epochs, error))
+        if picture.min() < 0:
+            cell, epochs, error = (column[picture >= 0] for column in (cell, epochs, error))
         # Rows are sorted: a row group meets a short stretch of the cells. Count no more of them.
         lowest = int(cell.min())
         cell -= lowest
@@ -149,7 +149,7 @@ def _blocks(result: Result, name: str, size: int) -> tuple[Floats, Locate]:
     last = np.minimum(np.arange(each, len(values) + each, each), len(values)) - 1
 
     def locate(cells: range, read: Columns) -> Ints:
-        found: Ints = block[start_index(result.grid, cells, name)]
-        return found
+        index: Ints = block[start_index(result.grid, cells, name)]
+        return index
 
     return 0.5 * ordered[::each] + 0.5 * ordered[last], locate

@@ -55,12 +55,12 @@ def lengths(grid: Grid, names: Iterable[str]) -> list[int]:
 def groups(grid: Grid, kept: tuple[str, ...]) -> Ints:
     """Return, for each combination of the outer axes, its flat index into the kept ones."""
     shape = lengths(grid, grid.outer_names)
-    index = np.indices(shape).reshape(len(shape), -1)
-    place = dict(zip(grid.outer_names, index, strict=True))
-    found: Ints = np.zeros(prod(shape), np.int64)
+    indices = np.indices(shape).reshape(len(shape), -1)
+    place = dict(zip(grid.outer_names, indices, strict=True))
+    index: Ints = np.zeros(prod(shape), np.int64)
     for name in kept:
-        found = found * len(grid.values[name]) + place[name]
-    return found
+        index = index * len(grid.values[name]) + place[name]
+    return index
 
 
 def everything(grid: Grid) -> dict[str, list[int]]:
@@ -72,7 +72,7 @@ def everything(grid: Grid) -> dict[str, list[int]]:
 
 
 def pictured(grid: Grid) -> dict[str, list[int]]:
-    """Return which of `everything` a figure has room for.
+    """Return which of `everything` fit into a figure.
 
     Six values of the one axis; of two axes so many that with the costs there are at most 12 panels.
     """
@@ -80,8 +80,8 @@ def pictured(grid: Grid) -> dict[str, list[int]]:
     most = {panels.across: 6}
     if panels.down is not None:
         most = {panels.across: 3, panels.down: max(4 // len(shown["cost"]), 1)}
-    for name, room in most.items():
-        shown[name] = evenly_spaced(np.argsort(grid.values[name]).tolist(), room)
+    for name, count in most.items():
+        shown[name] = evenly_spaced(np.argsort(grid.values[name]).tolist(), count)
     return shown
 
 
@@ -91,8 +91,8 @@ def panel_of(grid: Grid, shown: dict[str, list[int]]) -> Ints:
     seat[np.ix_(*shown.values())] = np.arange(prod(map(len, shown.values()))).reshape(
         [len(values) for values in shown.values()]
     )
-    found: Ints = seat.ravel()[groups(grid, tuple(shown))]
-    return found
+    index: Ints = seat.ravel()[groups(grid, tuple(shown))]
+    return index
 
 
 def evenly_spaced(values: Sequence[Any], most: int) -> list[Any]:

@@ -145,21 +145,21 @@ def _beyond_flip(grid: Grid) -> list[dict[str, Any]]:
     names = [name for name in ("x", "y") if name in grid.values]
     rates = grid.values["learning_rate"].tolist()
     rates = list(zip(rates, labels(rates, 4), strict=True))
-    found = []
+    panels = []
     for cost in grid.values["cost"].tolist():
         for y in grid.values.get("y", np.ravel(task.y)).tolist():
-            slope = _slope_at_rest(cost, task.activation, y)
+            slope = _slope_at_target(cost, task.activation, y)
             for inputs, (rate, text) in product(x, rates):
                 kappa = rate * (float(inputs @ inputs) + 1.0)
                 if kappa * slope > 2.0:
                     outer = {"x": float(inputs[0]), "y": y}
                     panel = {"cost": cost, "learning_rate": rate, "label": text}
                     panel |= {name: outer[name] for name in names}
-                    found.append(panel | {"kappa": kappa, "flip": 2.0 / slope})
-    return found
+                    panels.append(panel | {"kappa": kappa, "flip": 2.0 / slope})
+    return panels
 
 
-def _slope_at_rest(cost: str, activation: str, y: float) -> float:
+def _slope_at_target(cost: str, activation: str, y: float) -> float:
     """Return ∂δ/∂z where a = y, which is 0 for a target at the end of the range."""
     act = ACTIVATIONS[activation]
     y = act.low + act.high - y if act.mirrors(y) else y
@@ -176,17 +176,17 @@ def _slope_at_rest(cost: str, activation: str, y: float) -> float:
 def _slowdowns(counted: Counted) -> dict[str, float]:
     """Return the initial error from which each cost needs twice the epochs of an error of 0.5."""
     table = epochs_by_error(counted, quantiles=[0.5], trained_only=True)
-    found: dict[str, float] = {}
-    for cost, mine in table.groupby("cost", observed=True):
+    errors: dict[str, float] = {}
+    for cost, rows in table.groupby("cost", observed=True):
         begins = []
-        for _, panel in mine.groupby(list(counted.by[1:]), observed=True):
+        for _, panel in rows.groupby(list(counted.by[1:]), observed=True):
             half = panel.loc[panel["error_high"] <= SMALL, "median"].tail(1)
             slow = panel["median"].to_numpy() > 2 * half.to_numpy() if len(half) else []
             begins.append(panel["error_low"].to_numpy()[slow].min(initial=np.inf))
         middle = float(np.median(begins)) if begins else math.inf
         if math.isfinite(middle):
-            found[str(cost)] = middle
-    return found
+            errors[str(cost)] = middle
+    return errors
 
 
 def _wins(result: Result) -> list[dict[str, Any]]:

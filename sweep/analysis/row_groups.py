@@ -182,14 +182,14 @@ def read(result: Result, cells: range, columns: Sequence[str]) -> Columns:
 
 def column_range(result: Result, column: str) -> tuple[float, float]:
     """Return the least and the largest value of a column, from the statistics in the footers."""
-    found = []
+    statistics = []
     for part in result.parts:
         with open_file(result.folder, part_name(result.grid, part)) as file:
             about = pq.read_metadata(file)
         place = about.schema.to_arrow_schema().get_field_index(column)
         groups = (about.row_group(k).column(place) for k in range(about.num_row_groups))
-        found += [group.statistics for group in groups]
-    return min(each.min for each in found), max(each.max for each in found)
+        statistics += [group.statistics for group in groups]
+    return min(each.min for each in statistics), max(each.max for each in statistics)
 
 
 def pooled(chunk: Callable[[Item], Reduced], items: Iterable[Item]) -> Iterator[Reduced]:

@@ -103,7 +103,7 @@ def paint(
         **text,
     )
     for artist in ax.texts:
-        artist.set_in_layout(False)  # they stand inside the panel; measuring them takes long
+        artist.set_in_layout(False)  # they lie inside the panel; measuring them takes long
     ax.set_ylim(0, len(values))  # seaborn counts rows from the top
     for kind, mask in marks.items():
         if kind != "empty":
@@ -134,7 +134,7 @@ def contours(ax: Axes, error: Floats) -> None:
 
 def swatches(table: pd.DataFrame, kinds: set[str]) -> list[Artist]:
     """Return legend entries for the marks that `paint` needed."""
-    said = {
+    texts = {
         "zero": "0 epochs: within tolerance at the start",
         "not reached": not_reached(table),
         "only under": "only cross-entropy converged",
@@ -142,7 +142,7 @@ def swatches(table: pd.DataFrame, kinds: set[str]) -> list[Artist]:
         "empty": "no start here",
     }
     border = {"edgecolor": "#777777", "linewidth": 0.5}
-    return [Patch(**MARKS[kind] | border, label=said[kind]) for kind in MARKS if kind in kinds]
+    return [Patch(**MARKS[kind] | border, label=texts[kind]) for kind in MARKS if kind in kinds]
 
 
 def not_reached(table: pd.DataFrame) -> str:
@@ -154,8 +154,8 @@ def legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend below the panels, in as many columns as the figure is wide."""
     if handles:
         widest = max(len(str(handle.get_label())) for handle in handles)
-        room = figure.get_figwidth() * 9 / letters(1)
-        fit = int(room / (0.65 + 0.06 * widest))  # inches: swatch, letters
+        width = figure.get_figwidth() * 9 / letters(1)
+        fit = int(width / (0.65 + 0.06 * widest))  # inches: swatch, letters
         columns = min(max(fit, 1), len(handles))
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 

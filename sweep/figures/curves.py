@@ -47,7 +47,7 @@ def table_of(result: Result) -> pd.DataFrame:
     ----------
     result
         Only its spec is used. The starts are those next to an initial error of 0.5, 0.9 and 0.99,
-        at up to 3 values of the first axis that gets panels; other axes stand at their middle.
+        at up to 3 values of the first axis that gets panels; other axes are held at their middle.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def table_of(result: Result) -> pd.DataFrame:
         `cost`, the axis, `start` (from 0), the start columns, `initial_error`, `epoch`, `error`,
         at epochs that are about even in the logarithm, until twice the epochs that the tolerance
         took, or 20,000 for one sample, fewer for more. `attrs`: `by`, `tolerance`, `fixed` (the
-        axes that stand at their middle).
+        axes that are held at their middle).
     """
     grid = result.grid
     across = panels_of(grid).across
@@ -130,7 +130,7 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
     top = table["error"].max() * 1.06
     columns = table.attrs["starts"]
     begins: dict[int, list[float]] = {}  # of each column, where the panel above began
-    said = ", ".join(start_symbol(column) for column in columns)
+    symbols = ", ".join(start_symbol(column) for column in columns)
     begun = {column: table[column].unique() for column in columns}
     texts = [dict(zip(values, labels(values), strict=True)) for values in begun.values()]
     with styled(style):
@@ -144,8 +144,8 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
                     ax.set_axis_off()
                     continue
                 for cost in costs:
-                    mine = part[part["cost"] == cost]
-                    epoch, error = mine["epoch"].to_numpy(), mine["error"].to_numpy()
+                    curve = part[part["cost"] == cost]
+                    epoch, error = curve["epoch"].to_numpy(), curve["error"].to_numpy()
                     look = cost_line(cost)
                     ax.plot(epoch, error, label=cost, **look)
                     met = np.flatnonzero(error <= limit)
@@ -158,7 +158,7 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
                     begins[start] = begin
                     shown = [text[value] for text, value in zip(texts, begin, strict=True)]
                     values = ", ".join(map(tick, shown))
-                    ax.set_title(f"initial error {error[0]:.3g}\n{said} = {values}")
+                    ax.set_title(f"initial error {error[0]:.3g}\n{symbols} = {values}")
                 if ax in panels[-1]:
                     ax.set_xlabel("epoch")
             line[0].set_ylabel(f"{axis_value(across, rate, rates)}\nerror |y − a|")

@@ -57,8 +57,8 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
     for value in rows:
         part = table[table[down[0]] == value] if down else table
         for cost in costs:
-            mine = part[part["cost"] == cost]
-            medians[value, cost] = cells.rectangle(mine, "bin", across, "median", bins, rates)
+            of_cost = part[part["cost"] == cost]
+            medians[value, cost] = cells.rectangle(of_cost, "bin", across, "median", bins, rates)
     norm = scales.log_norm(np.concatenate([m.ravel() for m in medians.values()]))
     compared = all(cost in costs for cost in COST_COLOURS)
     ratios = {
@@ -99,9 +99,9 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
         for ax, cost in zip(panels[0], costs, strict=False):
             ax.set_title(cost_name(cost))
         below: dict[str, Any] = {"location": "bottom", "aspect": 30, "pad": 0.02}
-        mine = panels[:, : len(costs)]
+        cost_panels = panels[:, : len(costs)]
         label = "median epochs to converge"
-        scales.colour_bar(figure, norm, EPOCHS_MAP, mine, label, **below)
+        scales.colour_bar(figure, norm, EPOCHS_MAP, cost_panels, label, **below)
         if compared:
             panels[0, -1].set_title("quadratic ÷ cross-entropy")
             below["aspect"] = 15

@@ -26,7 +26,7 @@ class Plane(NamedTuple):
 
 
 def plane_of(table: pd.DataFrame) -> Plane:
-    """Return the plane of a table; its columns stand behind those of `by`."""
+    """Return the plane of a table; its columns come after those of `by`."""
     first = len(table.attrs["by"])
     across, up = table.columns[first : first + 2]
     return Plane(across, up, np.sort(table[across].unique()), np.sort(table[up].unique()))

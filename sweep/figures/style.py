@@ -103,12 +103,12 @@ def start_name(column: str) -> str:
 
 
 def title(text: str, table: pd.DataFrame) -> str:
-    """Return a figure's title, which says what stands still and what is pooled."""
+    """Return a figure's title; it says which axes are held at a value, and which are pooled."""
     among = table.attrs.get("axes", {})
     fixed = table.attrs.get("fixed", {}).items()
-    said = [axis_value(name, value, among.get(name, ())) for name, value in fixed]
-    said += [f"all values of {start_name(name)} pooled" for name in table.attrs.get("pooled", ())]
-    return f"{text}\n({', '.join(said)})" if said else text
+    notes = [axis_value(name, value, among.get(name, ())) for name, value in fixed]
+    notes += [f"all values of {start_name(name)} pooled" for name in table.attrs.get("pooled", ())]
+    return f"{text}\n({', '.join(notes)})" if notes else text
 
 
 def order_costs(costs: Sequence[str]) -> list[str]:

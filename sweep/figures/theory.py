@@ -73,15 +73,15 @@ def table_of(result: Result) -> pd.DataFrame:
 
     def chunk(rows: range, read: Columns) -> pd.DataFrame:
         taken = chosen[slice(*np.searchsorted(chosen, [rows.start, rows.stop]))]
-        found = {name: column[taken - rows.start] for name, column in read.items()}
-        start = [found[name] for name in drawn]
+        columns = {name: column[taken - rows.start] for name, column in read.items()}
+        start = [columns[name] for name in drawn]
         if not drawn:
             index = np.unravel_index(taken % count, lengths(grid, grid.start_names))
             start = [grid.values[n][k] for n, k in zip(grid.start_names, index, strict=True)]
         where = taken // count
         with np.errstate(over="ignore", invalid="ignore"):
             z0 = (np.column_stack(start[:-1]) * inputs[where]).sum(axis=1) + start[-1]
-        points = each.iloc[where].assign(z0=z0, epochs=found["epochs"])
+        points = each.iloc[where].assign(z0=z0, epochs=columns["epochs"])
         return points[(points["epochs"] > 0) & np.isfinite(z0)]
 
     if not len(chosen):
@@ -91,9 +91,9 @@ def table_of(result: Result) -> pd.DataFrame:
     if not np.isfinite(points["epochs"]).any():
         raise SpecError("no start converged that was not within the tolerance from the beginning")
     points["z0"] *= points.pop("mirror")
-    for cost, mine in points.groupby("cost"):
-        epochs = flow.epochs(str(cost), mine["z0"], mine["tolerance"], mine["kappa"])
-        points.loc[mine.index, "flow"] = epochs
+    for cost, of_cost in points.groupby("cost"):
+        epochs = flow.epochs(str(cost), of_cost["z0"], of_cost["tolerance"], of_cost["kappa"])
+        points.loc[of_cost.index, "flow"] = epochs
     points.attrs["fixed"] = fixed_values(grid)
     points.attrs["axes"] = fixed_axes(grid)
     return points
@@ -129,23 +129,24 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
         for (top, low), cost in zip(panels.T, costs, strict=True):
             part = table[table["cost"] == cost]
             for rate, shade in zip(rates, shades, strict=True):
-                mine = part[part["learning_rate"] == rate]
+                of_rate = part[part["learning_rate"] == rate]
                 dots: dict[str, Any] = {"marker": marks[rate], "color": shade, "linestyle": ""}
                 dots |= {"markersize": letters(0.28), "alpha": 0.8, "markeredgewidth": 0}
-                top.plot(mine["z0"], mine["kappa"] * mine["epochs"], label=f"{rate:g}", **dots)
-                mine = mine[mine["flow"] >= MIN_COMPARED]
-                low.plot(mine["z0"], mine["epochs"] / mine["flow"], **dots)
+                scaled = of_rate["kappa"] * of_rate["epochs"]
+                top.plot(of_rate["z0"], scaled, label=f"{rate:g}", **dots)
+                of_rate = of_rate[of_rate["flow"] >= MIN_COMPARED]
+                low.plot(of_rate["z0"], of_rate["epochs"] / of_rate["flow"], **dots)
             for tolerance in tolerances:
-                mine = part[part["tolerance"] == tolerance]
-                if len(mine):
-                    z = np.linspace(mine["z0"].min(), mine["z0"].max(), 400)
+                curve = part[part["tolerance"] == tolerance]
+                if len(curve):
+                    z = np.linspace(curve["z0"].min(), curve["z0"].max(), 400)
                     line = {"color": "black", "linewidth": letters(0.1)}
                     top.plot(z, flow.epochs(cost, z, tolerance, 1.0), label="flow", **line)
                     if len(tolerances) > 1:
                         there = z[120], float(flow.epochs(cost, z[120], tolerance, 1.0))
-                        said = {"ha": "center", "va": "bottom", "fontsize": letters(0.85)}
+                        style_of_text = {"ha": "center", "va": "bottom", "fontsize": letters(0.85)}
                         text = axis_value("tolerance", tolerance, tolerances)
-                        top.annotate(text, there, **said)
+                        top.annotate(text, there, **style_of_text)
             low.axhline(1, color="black", linewidth=letters(0.1))
             top.set_title(cost_name(cost))
             low.set_xlabel("z₀, towards the target")

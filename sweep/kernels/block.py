@@ -16,7 +16,7 @@ from sweep.neuron.problem import Problem, Status
 
 __all__ = ["trainer"]
 
-# While the last of a block train, lanes stand empty, so the queue goes by falling distance,
+# While the last of a block train, lanes are empty, so the queue goes by falling distance,
 # roughly: those in the same of so many bins as they come. Useful lane-epochs on 65,536 neurons of
 # the benchmark's sweep: 91 % in the grid's order, 99 % in this one (float32: 84 % and 99 %).
 DISTANCES = 256
@@ -113,7 +113,7 @@ def trainer(problem: Problem, dtype: str) -> Train:
             surely_finite = farthest * largest_feature_sum <= SURELY_FINITE
             non_finite = None if surely_finite else _non_finite(start, features)
             if non_finite is not None:
-                start[:, non_finite] = 0.0  # a stand-in, not trained
+                start[:, non_finite] = 0.0  # a placeholder, not trained
             near_z, near_rate = NEAR[dtype]
             near = farthest <= near_z and block.rate.max(initial=0.0) <= near_rate
             kind = ("near" if near else "one") if one_sample else "many"

@@ -80,8 +80,8 @@ def _folder() -> Path | None:
         folder = base / "neuron-sweep" / digest.hexdigest()[:16]
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # What another user can write, another user can make us run.
-        mine = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
-        return folder if mine and not folder.stat().st_mode & 0o022 else None
+        owned = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+        return folder if owned and not folder.stat().st_mode & 0o022 else None
     except (OSError, RuntimeError, ValueError):  # no home, for one
         return None
 
@@ -134,7 +134,7 @@ def compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     Raises
     ------
     SweepError
-        Numba is told to compile nothing.
+        Numba is set to compile nothing.
     """
     if config.DISABLE_JIT:
         raise SweepError("NUMBA_DISABLE_JIT is set, and sweep's kernels are compiled: unset it")

@@ -5,7 +5,7 @@ zmm, two ymm, four xmm, …), so the generated bits do not depend on the CPU; an
 on the auto-vectoriser, which gives up at a branch or a call. No fast-math flags are set: what is
 fused is fused because the code says `fma`.
 
-Formulas written in `sweep.neuron.arithmetic`'s functions compile for lanes as they stand.
+Formulas written in `sweep.neuron.arithmetic`'s functions compile for lanes unchanged.
 """
 
 # numba's extension API is untyped
@@ -54,7 +54,7 @@ _REGISTER_BYTES = 64 if get_host_cpu_features().get("avx512f") else 32
 
 
 def width_of(dtype: types.Type) -> int:
-    """Return how many numbers of a type stand side by side in lanes."""
+    """Return how many lanes hold numbers of a type."""
     return 4 * _REGISTER_BYTES // (dtype.bitwidth // 8)
 
 

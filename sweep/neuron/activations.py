@@ -22,7 +22,7 @@ class Activation:
     `forward(z, y)` returns the pair (a − y, da/dz) for targets in the lower half of the range,
     both to full relative precision also where the neuron is saturated. It may use only arithmetic,
     the functions of `sweep.neuron.arithmetic`, and for exponentials its third argument: kernels
-    compile it for SIMD lanes as it stands, and give it powers of 2 there, for z times `exp2_scale`.
+    compile it for SIMD lanes unchanged, and give it powers of 2 there, for z times `exp2_scale`.
     Targets in the upper half are mirrored, see `residual_and_slope`.
     `second_derivative(a, slope)` is d²a/dz², from a and da/dz, under the same rules. `pole` is how
     far from the real axis act(z) first ceases to be analytic; where it is not smooth, 0, and
@@ -40,7 +40,7 @@ class Activation:
     pole: float
 
     def mirrors(self, y: float) -> bool:
-        """Say whether −z and the mirrored target stand in for z and y."""
+        """Say whether −z and the mirrored target replace z and y."""
         return y > (self.low + self.high) / 2
 
     def residual_and_slope(self, z: float, y: float) -> tuple[float, float]:

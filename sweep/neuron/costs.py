@@ -17,7 +17,7 @@ class Fused:
     """A cost joined with one activation, so that what cancels is never computed.
 
     `delta(residual, slope)` is ∂C/∂z of one sample from residual = a − y and slope = da/dz; the
-    kernels compile it as it stands, and `ddelta_dz(residual, slope, second_derivative)`, its
+    kernels compile it unchanged, and `ddelta_dz(residual, slope, second_derivative)`, its
     derivative in z, too (second_derivative = d²a/dz²). `value(z, residual, y)` is the cost of one
     sample, finite for every finite z.
     """

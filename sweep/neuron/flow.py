@@ -100,9 +100,9 @@ def position(
         moved = np.asarray(kappa, np.float64) * np.asarray(t, np.float64)
         goal = np.clip(start - moved, -_FROZEN, _FROZEN)
     goal, begin, start = np.broadcast_arrays(goal, begin, start)
-    found = _log_of_lambert(goal) if cost == "cross_entropy" else _newton(goal)
-    found = np.where(np.abs(start) < _FROZEN, found, begin)
-    return np.asarray(-found if y == 1 else found)
+    root = _log_of_lambert(goal) if cost == "cross_entropy" else _newton(goal)
+    root = np.where(np.abs(start) < _FROZEN, root, begin)
+    return np.asarray(-root if y == 1 else root)
 
 
 def epochs(

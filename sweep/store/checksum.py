@@ -6,7 +6,7 @@ were written without reading the rest: 20 microseconds. Of 8,790 bits of a foote
 that was not verified.
 
 Parquet's page checksums leave out the pages' headers and the whole footer, with its statistics and
-row counts; a flipped bit there passes for another number. This checksum stands in the footer as one
+row counts; a flipped bit there passes for another number. This checksum is in the footer, as one
 more key and covers all of it, needs no second file, and does not need the Parquet reader to be
 given damaged bytes. A part of 2^20 rows (milliseconds of one core; of the billion, 0.4 MB, and of
 a grid whose numbers do not repeat, 10.6 MB): to read and check 0.4 and 7; in place of that, to

@@ -142,23 +142,23 @@ def files(folder: Folder) -> dict[str, File]:
         It cannot be listed: what is wrong, and what to do.
     """
     try:
-        found = _list_local(folder.path) if folder.local else retried(lambda: _list_store(folder))
+        listing = _list_local(folder.path) if folder.local else retried(lambda: _list_store(folder))
     except FileNotFoundError:
         return {}
     except (OSError, pa.ArrowException) as error:
         raise SpecError(f"{folder}: cannot be read: {_reason(folder, error)}") from None
-    return {file.base_name: file for file in found}
+    return {file.base_name: file for file in listing}
 
 
 def _list_local(path: str) -> list[File]:  # Arrow's listing ends at a name that is not UTF-8
-    found = []
+    listing = []
     with os.scandir(path) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):  # written by another run, and renamed
                 if entry.is_file():
                     stat = entry.stat()
-                    found.append(File(entry.name, stat.st_size, stat.st_mtime_ns))
-    return found
+                    listing.append(File(entry.name, stat.st_size, stat.st_mtime_ns))
+    return listing
 
 
 def _list_store(folder: Folder) -> list[File]:
@@ -248,7 +248,7 @@ def _read(folder: Folder, name: str, work: Callable[[Any], Any], close: bool = T
         raise SweepError(f"{folder / name}: cannot be read: {_reason(folder, error)}") from None
 
 
-# Names of temporary files. A writer holds a lock on its file, by which a run that starts tells it
+# Names of temporary files. A writer holds a lock on its file, by which a new run distinguishes it
 # from those of killed runs; where a file system has no locks, by an hour's age.
 _UNFINISHED = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 _OLD = 3600.0

@@ -91,7 +91,7 @@ def open_uri(uri: str) -> tuple[pafs.FileSystem, str]:
 def _s3(uri: str) -> tuple[pafs.FileSystem, str]:
     """Open S3 as Arrow does from a URI, but with time limits: its own let a silent host take 39 s.
 
-    All options of pyarrow.fs.S3FileSystem may stand in the query.
+    All options of pyarrow.fs.S3FileSystem may be given in the query.
     """
     login = _LOGIN.match(uri)
     parts = urlsplit(f"s3://{uri[login.end() :]}" if login else uri)

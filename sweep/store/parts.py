@@ -305,8 +305,8 @@ def faults(
         A part is of another version of the format.
     """
     listing = files(folder)
-    found = {part: MISSING for part in range(grid.parts) if part_name(grid, part) not in listing}
-    to_read = [p for p in (range(grid.parts) if parts is None else parts) if p not in found]
+    result = {part: MISSING for part in range(grid.parts) if part_name(grid, part) not in listing}
+    to_read = [p for p in (range(grid.parts) if parts is None else parts) if p not in result]
     # Object stores answer each request late, but many at once.
     threads = usable_cpus() if folder.local else max(16, usable_cpus())
     pool = ThreadPoolExecutor(threads)
@@ -316,10 +316,10 @@ def faults(
         bar = tqdm(
             checked, "checking", len(to_read), leave=False, unit="parts", disable=quiet, delay=1
         )
-        found |= {part: fault for part, fault in zip(to_read, bar, strict=True) if fault}
+        result |= {part: fault for part, fault in zip(to_read, bar, strict=True) if fault}
     finally:
         pool.shutdown(cancel_futures=True)
-    return dict(sorted(found.items()))
+    return dict(sorted(result.items()))
 
 
 def valid_parts(folder: Folder, grid: Grid, parts: Iterable[int] | None = None) -> set[int]:
@@ -358,20 +358,22 @@ def usable_parts(
     SweepError
         Parts are damaged or foreign; all are named.
     """
-    found = faults(folder, grid, every_byte=skip_damaged)
-    missing = tuple(part for part, fault in found.items() if fault.kind is FaultKind.missing)
+    faults_by_part = faults(folder, grid, every_byte=skip_damaged)
+    missing = tuple(
+        part for part, fault in faults_by_part.items() if fault.kind is FaultKind.missing
+    )
     if len(missing) == grid.parts:
         raise SpecError(f"{folder}: has no parts yet; `sweep run` computes them")
     unusable = [
         f"{part_name(grid, part)} {fault.message}"
-        for part, fault in found.items()
+        for part, fault in faults_by_part.items()
         if fault.kind is not FaultKind.missing
     ]
     if unusable and not skip_damaged:
         raise SweepError(
-            f"{folder}: {', '.join(unusable)}; {advice}`sweep run` computes such parts anew"
+            f"{folder}: {', '.join(unusable)}; {advice}`sweep run` computes such parts again"
         )
-    parts = tuple(part for part in range(grid.parts) if part not in found)
+    parts = tuple(part for part in range(grid.parts) if part not in faults_by_part)
     if not parts:
         raise SweepError(f"{folder}: no part can be read: {', '.join(unusable)}")
     return UsableParts(parts, missing, tuple(unusable))
@@ -422,8 +424,8 @@ def check(folder: str | Path | Folder) -> list[str]:
     return fault_lines(folder, grid, faults(folder, grid))
 
 
-def fault_lines(folder: Folder, grid: Grid, found: dict[int, Fault]) -> list[str]:
+def fault_lines(folder: Folder, grid: Grid, faults_by_part: dict[int, Fault]) -> list[str]:
     """Return a line for each part with a fault, and for each file that is no part."""
-    lines = [f"{part_name(grid, part)} {fault.message}" for part, fault in found.items()]
+    lines = [f"{part_name(grid, part)} {fault.message}" for part, fault in faults_by_part.items()]
     foreign = [printable(name) for name in foreign_files(folder, grid)]
     return lines + [f"{name} is no part of this sweep" for name in foreign]

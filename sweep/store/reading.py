@@ -48,9 +48,9 @@ def load(
     columns: Sequence[str] | None = None,
     where: pads.Expression | Sequence[Condition] | None = None,
 ) -> pd.DataFrame:
-    """Read a result into pandas; rows stand in the grid's order.
+    """Read a result into pandas; rows are in the grid's order.
 
-    Only the columns asked for are read, and only the row groups in which `where` can hold.
+    Only the columns named are read, and only the row groups in which `where` can hold.
 
     Parameters
     ----------
@@ -211,8 +211,8 @@ def read(
     try:
         rows = retried(lambda: dataset.count_rows(filter=condition))  # often from the footers alone
         _refuse_too_large(folder, rows, types)
-        found = {name: np.empty(rows, types[name]) for name in names}
-        retried(lambda: _fill(found, grid, dataset, condition))
+        arrays = {name: np.empty(rows, types[name]) for name in names}
+        retried(lambda: _fill(arrays, grid, dataset, condition))
     except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
         reason = unreachable(folder, error)
         if reason:
@@ -221,18 +221,18 @@ def read(
             f"{folder}: cannot be read: {(str(error).splitlines() or [''])[0]}; "
             "`sweep check` names the parts that are damaged"
         ) from error
-    return found
+    return arrays
 
 
 def _fill(
-    found: dict[str, NDArray[Any]], grid: Grid, dataset: pads.Dataset, condition: pads.Expression
+    arrays: dict[str, NDArray[Any]], grid: Grid, dataset: pads.Dataset, condition: pads.Expression
 ) -> None:
     row = 0
     names = names_of(grid)
     for batch in dataset.to_batches(
-        columns=list(found), filter=condition, batch_readahead=1, fragment_readahead=1
+        columns=list(arrays), filter=condition, batch_readahead=1, fragment_readahead=1
     ):
-        for name, column in found.items():
+        for name, column in arrays.items():
             column[row : row + len(batch)] = decode(batch[name], names.get(name))
         row += len(batch)
 

@@ -52,7 +52,7 @@ def load_grid(
     SpecError
         As for `load`; or xarray is not installed.
     SweepError
-        As for `load`; or some of the cells asked for are not computed yet. They are not filled:
+        As for `load`; or some of the selected cells are not computed yet. They are not filled:
         epochs are whole numbers, and no number of epochs says "not known".
     """
     try:
@@ -68,14 +68,14 @@ def load_grid(
     condition = condition_on(where, grid)
     coordinates = _coordinates(grid, resolved(where, grid))
     sizes = {dimension: len(values) for dimension, values in coordinates.values()}
-    found = read(folder, grid, dataset, names, condition)
-    rows, cells = len(found[names[0]]), prod(sizes.values())
+    arrays = read(folder, grid, dataset, names, condition)
+    rows, cells = len(arrays[names[0]]), prod(sizes.values())
     if rows < cells:
         raise SweepError(
-            f"{folder}: {cells - rows:,} of the {cells:,} cells asked for are not computed yet; "
+            f"{folder}: {cells - rows:,} of the {cells:,} selected cells are not computed yet; "
             "`sweep run` computes them"
         )
-    shaped = {name: (tuple(sizes), found[name].reshape(tuple(sizes.values()))) for name in names}
+    shaped = {name: (tuple(sizes), arrays[name].reshape(tuple(sizes.values()))) for name in names}
     result = xarray.Dataset(shaped, coordinates)
     result.encoding["spec"] = grid.spec.toml()  # not an attribute, which would have to be the same
     fields = schema(grid)
@@ -111,12 +111,12 @@ def _coordinates(grid: Grid, where: Sequence[Condition]) -> dict[str, tuple[str,
     if grid.spec.start is not None:
         drawn = grid.starts(0, grid.starts_count)
         tables["start"] = pa.table(dict(zip(starts, drawn.T, strict=True)))
-    found = {}
+    coordinates = {}
     for dimension, table in tables.items():
         held = [condition for condition in where if condition[0] in table.column_names]
         if held:
             table = table.filter(pq.filters_to_expression(held))
         for column in table.column_names:
             values = table[column].to_numpy()
-            found[column] = (dimension, values.astype(str) if column == "cost" else values)
-    return found
+            coordinates[column] = (dimension, values.astype(str) if column == "cost" else values)
+    return coordinates

@@ -97,7 +97,7 @@ class Outputs(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """CHUNK starts under way, (1, CHUNK) each.
+    """CHUNK starts in progress, (1, CHUNK) each.
 
     `share` is θ, or MET, CUT, UNCERTAIN; `end` is z at the stop. `single` (3, WIDTH) is for what
     lanes and single starts exchange: A, the whole epochs below, and the rounding.

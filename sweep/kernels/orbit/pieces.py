@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 CHECKS = 5
 MAX_POINTS = ORBITS - CHECKS - 1
 
-# What there is room for: more is needed for z₀ beyond 1000 only.
+# Largest capacities of the arrays: more is needed for z₀ beyond 1000 only.
 MAX_ROWS, MAX_PIECES = 2**16, 2**14
 
 # Ends are to be right to GOAL, relative to the error there.
@@ -190,35 +190,35 @@ def _backward_rows(
     problem: Problem, branch: Branch, first: Floats, top: float
 ) -> tuple[Floats, Floats, bool]:
     """Return rows of orbits up from the first, f' there, and whether pieces may begin there."""
-    walk, room = compile_backward_orbit(problem.cost, problem.activation), 128
+    walk, capacity = compile_backward_orbit(problem.cost, problem.activation), 128
     while True:
-        heights, slopes = np.empty((2, room + 1, ORBITS))
+        heights, slopes = np.empty((2, capacity + 1, ORBITS))
         heights[0] = first
         last = walk(heights, slopes, branch, top)
-        if abs(last) < room or room >= MAX_ROWS:
+        if abs(last) < capacity or capacity >= MAX_ROWS:
             return heights[: abs(last) + 1], slopes[: abs(last) + 1], last < 0
-        room *= 8
+        capacity *= 8
 
 
 def _abel_pieces(
     problem: Problem, branch: Branch, begin: float, whole: float, fraction: float, top: float
 ) -> tuple[Pieces, float, bool]:
     """Return Abel's pieces from a height on, from where starts are frozen, and if rows follow."""
-    fill, epochs, room = (
+    fill, epochs, capacity = (
         compile_abel(problem.cost, problem.activation),
         float(problem.max_epochs),
         256,
     )
     while True:
-        measures = np.empty((room + 1, abel.MEASURES))
-        pieces = Pieces(measures, *np.empty((2, room, ORDERS)))
+        measures = np.empty((capacity + 1, abel.MEASURES))
+        pieces = Pieces(measures, *np.empty((2, capacity, ORDERS)))
         top_here = max(top, begin + 1e-9)
         count = fill(pieces, branch, begin, whole, fraction, top_here, epochs, FROZEN)
-        if count < room or room >= MAX_PIECES:
+        if count < capacity or capacity >= MAX_PIECES:
             break
-        room *= 8
+        capacity *= 8
     end, frozen_from = measures[count, abel.LOW], np.inf
-    rows_follow = count < room and end < top and measures[count - 1, abel.GROWTH] > 0.0
+    rows_follow = count < capacity and end < top and measures[count - 1, abel.GROWTH] > 0.0
     if rows_follow and epochs * measures[count, abel.STEP] < FROZEN:
         rows_follow, frozen_from = False, float(end)
     filled = Pieces(measures[: count + 1], pieces.polynomials[:count], pieces.inverses[:count])

@@ -1,6 +1,6 @@
 """The staircase of a branch: pieces of A in tables for the lookup, and which starts are certain.
 
-The idea and the error analysis stand in the docstring of `sweep.kernels.orbit`.
+The idea and the error analysis are in the docstring of `sweep.kernels.orbit`.
 """
 
 from __future__ import annotations
