@@ -1,20 +1,24 @@
-"""The fastest and most honest engine there is for asking how a neuron learns.
+"""Epochs that neurons need, by where they start, by cost and by learning rate.
 
-    sweep.train(w, b, …)      epochs to converge of very many neurons
-    sweep.trace(w, b, …)      one neuron's learning curve
-    sweep.Spec, sweep.run     a sweep over a grid, into a folder of Parquet
+    sweep.train(w, b, …)      epochs to converge of very many neurons: a TrainResult, of Status
+    sweep.trace(w, b, …)      one neuron's learning curve: a Trace
+    sweep.Spec, sweep.run     a sweep over a grid, into a folder of Parquet: a RunResult
     sweep.load, sweep.scan    a result in pandas, or as a pyarrow dataset
     sweep.load_grid           a result over its axes, in xarray
     sweep.check               what is missing or damaged in a folder
+    sweep.SpecError           bad input; a SweepError, as all errors that sweep raises
 
-Data flows one way, and a floor imports only floors below it:
+These names are public, and their arguments stay; all else may change. Data flows one way, and a
+floor imports only floors below it:
 
-    sweep.report              analysis and figures
-    sweep.running             parts × threads, or a cluster → store
-    sweep.store               Parquet
-    sweep.experiment          spec and grid
-    sweep.kernels             very many neurons at once
-    sweep.neuron              formulas of one neuron, the reference loop
+    sweep.bench, sweep.article    the kernel against its peers; the article, checked
+    sweep.figures                 one file a figure
+    sweep.analysis                a result reduced to small tables
+    sweep.running                 parts on threads or a cluster, into the store
+    sweep.store                   Parquet, in a folder or a bucket
+    sweep.experiment              the spec and the grid of its cells
+    sweep.kernels                 very many neurons at once
+    sweep.neuron                  formulas of one neuron, the reference loop
 """
 
 from importlib import import_module
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from sweep.kernels.training import train
     from sweep.neuron.problem import Status
     from sweep.neuron.tracing import Trace, trace
-    from sweep.running.run import run
+    from sweep.running.run import RunResult, run
     from sweep.store.parts import check
     from sweep.store.reading import load, scan
     from sweep.store.xarray import load_grid
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "RunResult",
     "Spec",
     "SpecError",
     "Status",
@@ -52,7 +57,8 @@ __all__ = [
 ]
 
 # Numba, pandas and seaborn take seconds to import; each name brings in only what it needs.
-_HOMES = {
+_MODULES = {
+    "RunResult": "sweep.running.run",
     "Spec": "sweep.experiment.spec",
     "Status": "sweep.neuron.problem",
     "Trace": "sweep.neuron.tracing",
@@ -68,9 +74,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'sweep' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

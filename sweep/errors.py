@@ -6,11 +6,28 @@ from difflib import get_close_matches
 
 
 class SweepError(Exception):
-    """A run that cannot go on, explained in one line; the command exits with 1."""
+    """What cannot be done, explained in one line; the command exits with 1.
+
+    Examples
+    --------
+    >>> import sweep
+    >>> issubclass(sweep.SweepError, Exception)
+    True
+    """
 
 
 class SpecError(SweepError, ValueError):
-    """Bad input: names the field, its value and what is allowed; exit code 2."""
+    """Bad input: names the field, its value and what is allowed; exit code 2.
+
+    Examples
+    --------
+    >>> import sweep
+    >>> try:
+    ...     sweep.load("no/such/folder")
+    ... except sweep.SpecError as error:
+    ...     print(error)
+    no/such/folder: holds no results of sweep (there is no spec.toml)
+    """
 
 
 _REPR = reprlib.Repr()

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sweep.experiment.grid import Grid
 
+Value = TypeVar("Value")
 Ints = npt.NDArray[np.int64]
 
 GOLDEN = (5**0.5 - 1) / 2
@@ -95,7 +96,7 @@ def panel_of(grid: Grid, shown: dict[str, list[int]]) -> Ints:
     return index
 
 
-def evenly_spaced(values: Sequence[Any], most: int) -> list[Any]:
+def evenly_spaced(values: Sequence[Value], most: int) -> list[Value]:
     """Return at most so many of the values, evenly spread, the first and the last among them."""
     if most == 1:
         return [values[len(values) // 2]]

@@ -6,8 +6,10 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
@@ -50,7 +52,7 @@ def ratio_norm(values: Floats) -> LogNorm:
     return LogNorm(1 / far, far)
 
 
-def log_ticks(axis: Any, low: float, high: float) -> None:
+def log_ticks(axis: Axis, low: float, high: float) -> None:
     """Label decades, and 1-3 or 1-2-5 where there are few."""
     decades = np.log10(high / low) * letters(1) / 9  # larger letters leave room for fewer
     subs = (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)
@@ -59,7 +61,9 @@ def log_ticks(axis: Any, low: float, high: float) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def colour_bar(figure: Figure, norm: LogNorm, cmap: Any, axes: Any, label: str, **kw: Any) -> Any:
+def colour_bar(
+    figure: Figure, norm: LogNorm, cmap: str | Colormap, axes: Any, label: str, **kw: Any
+) -> Colorbar:
     """Add a colour bar with honest logarithmic ticks beside the axes."""
     bar = figure.colorbar(ScalarMappable(norm, cmap), ax=axes, **kw)
     log_ticks(bar.long_axis, norm.vmin or 1.0, norm.vmax or 10.0)
@@ -85,7 +89,7 @@ def ratio_bar(
     )
 
 
-def error_ticks(axis: Any, edges: Floats, first: int, last: int, sparse: bool = False) -> None:
+def error_ticks(axis: Axis, edges: Floats, first: int, last: int, sparse: bool = False) -> None:
     """Mark round initial errors on an axis that counts bins `first` … `last` from 0."""
     scale = 2.0 if edges[-1] > 1 else 1.0
     ticks = np.sort([*_ERROR_TICKS, *(() if sparse else (0.3, 0.7))]) * scale
@@ -102,7 +106,7 @@ def error_ticks(axis: Any, edges: Floats, first: int, last: int, sparse: bool = 
     )
 
 
-def value_ticks(axis: Any, values: Floats) -> None:
+def value_ticks(axis: Axis, values: Floats) -> None:
     """Mark round values on an axis that counts the cells of a heatmap, each centred at k + 0.5."""
     far = np.abs(values).max()
     unit = 1e300 if far > 1e300 else 1e-290 if 0 < far < 1e-290 else 1.0  # the locator's own limits

@@ -47,6 +47,18 @@ class Status(IntEnum):
     """How a neuron's training ended.
 
     A number in `train` and `load_grid`, a name in the tables of `load`; it equals both there.
+
+    Examples
+    --------
+    >>> import sweep
+    >>> result = sweep.train(
+    ...     [0.6, np.inf], [0.9, 0.9], learning_rate=0.15, cost="quadratic", x=1.0, y=0.0,
+    ...     tolerance=0.1, max_epochs=1000,
+    ... )
+    >>> (result.status == sweep.Status.converged).tolist()
+    [True, False]
+    >>> sweep.Status(result.status[1]).name
+    'non_finite'
     """
 
     converged = 0

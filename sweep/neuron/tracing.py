@@ -27,6 +27,13 @@ class Trace:
         Means over the samples.
     w : (E + 1,) array, or (E + 1, d) with d inputs
     b : (E + 1,) array
+
+    Examples
+    --------
+    >>> import sweep
+    >>> curve = sweep.trace(0.6, 0.9, learning_rate=0.15, cost="quadratic", x=1, y=0, epochs=300)
+    >>> isinstance(curve, sweep.Trace), curve.epoch[-1].item(), curve.w.shape
+    (True, 300, (301,))
     """
 
     epoch: NDArray[np.int64]

@@ -35,7 +35,7 @@ PER_THREAD = 4
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run did.
+    """What a run did; `sweep.run` has an example.
 
     Attributes
     ----------

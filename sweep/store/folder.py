@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -59,7 +59,7 @@ class Folder:
         Whether the filesystem holds credentials that the URI gave.
     """
 
-    filesystem: Any
+    filesystem: pafs.FileSystem
     path: str
     name: str
     secret: bool = False
@@ -231,8 +231,10 @@ def read_end(folder: Folder, name: str, most: int) -> bytes:
     return content
 
 
-def _read(folder: Folder, name: str, work: Callable[[Any], Any], close: bool = True) -> Any:
-    def once() -> Any:
+def _read(
+    folder: Folder, name: str, work: Callable[[pa.NativeFile], Result], close: bool = True
+) -> Result:
+    def once() -> Result:
         file = folder.filesystem.open_input_file(f"{folder.path}/{name}")
         try:
             return work(file)
@@ -254,7 +256,9 @@ _UNFINISHED = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 _OLD = 3600.0
 
 
-def write_whole(folder: Folder, name: str, content: Any, *, new: bool = False) -> None:
+def write_whole(
+    folder: Folder, name: str, content: bytes | memoryview, *, new: bool = False
+) -> None:
     """Write a file so that it appears whole or not at all, whatever happens between.
 
     Transient errors (of a network; a temporary file that somebody removed) are tried again. With
@@ -287,7 +291,7 @@ def write_whole(folder: Folder, name: str, content: Any, *, new: bool = False) -
             time.sleep(0.0 if gone else wait)
 
 
-def _put(folder: Folder, name: str, content: Any) -> None:
+def _put(folder: Folder, name: str, content: bytes | memoryview) -> None:
     """Write to an object store, where an object appears when its upload is complete.
 
     In one call: closing a stream, which `with` and the garbage collector do, completes the upload
@@ -297,7 +301,7 @@ def _put(folder: Folder, name: str, content: Any) -> None:
         file.write(content)
 
 
-def _put_local(folder: Folder, name: str, content: Any, new: bool) -> None:
+def _put_local(folder: Folder, name: str, content: bytes | memoryview, new: bool) -> None:
     path = Path(folder.path) / name
     temporary = path.with_name(f".{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:

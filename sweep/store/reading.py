@@ -38,6 +38,16 @@ def scan(folder: str | Path | Folder) -> pads.Dataset:
         The folder holds no results.
     SweepError
         Parts are damaged; all are named.
+
+    Examples
+    --------
+    >>> import sweep, tempfile
+    >>> axes = {"w": [0.6, 2.0], "b": [0.9, 2.0], "learning_rate": [0.15]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = sweep.run(sweep.Spec(axes=axes), folder)
+    ...     batches = sweep.scan(folder).to_batches(["epochs"])
+    ...     sum(batch["epochs"].sum().as_py() for batch in batches)
+    1575
     """
     folder = open_folder(folder)
     return open_parts(folder, Grid(read_spec(folder)))
@@ -67,6 +77,19 @@ def load(
         The folder holds no results, or `columns` or `where` do not fit it.
     SweepError
         The table is larger than memory, or parts are damaged.
+
+    Examples
+    --------
+    >>> import sweep, tempfile
+    >>> axes = {"w": [0.6, 2.0], "b": [0.9, 2.0], "learning_rate": [0.15]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = sweep.run(sweep.Spec(axes=axes), folder)
+    ...     sweep.load(folder, ["w0", "b0", "epochs"], where=[("cost", "==", "quadratic")])
+        w0   b0  epochs
+    0  0.6  0.9     273
+    1  0.6  2.0     316
+    2  2.0  0.9     335
+    3  2.0  2.0     469
     """
     folder = open_folder(folder)
     grid = Grid(read_spec(folder))

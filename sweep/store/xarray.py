@@ -54,6 +54,18 @@ def load_grid(
     SweepError
         As for `load`; or some of the selected cells are not computed yet. They are not filled:
         epochs are whole numbers, and no number of epochs says "not known".
+
+    Examples
+    --------
+    >>> import sweep, tempfile
+    >>> axes = {"w": [0.6, 2.0], "b": [0.9, 2.0], "learning_rate": [0.15]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = sweep.run(sweep.Spec(axes=axes), folder)
+    ...     grid = sweep.load_grid(folder)
+    >>> grid.epochs.dims
+    ('cost', 'learning_rate', 'w0', 'b0')
+    >>> grid.epochs.sel(w0=2.0, b0=2.0).squeeze().values.tolist()
+    [469, 50]
     """
     try:
         import xarray
