@@ -50,7 +50,7 @@ from sweep.kernels.orbit.applicability import obstacle
 from sweep.kernels.orbit.branch import lower_target, tolerance_rounding
 from sweep.kernels.orbit.lookup import HIGHEST, Outputs, Target, compile_lookup
 from sweep.kernels.orbit.staircase import NO_STAIRCASE, Staircase, build_staircase
-from sweep.kernels.results import TrainResult, empty_results
+from sweep.kernels.results import COLUMNS, TrainResult, empty_results
 from sweep.neuron.problem import Problem
 
 __all__ = ["build_staircases", "choose_orbit", "lookup_into"]
@@ -119,10 +119,7 @@ def lookup_into(
         max_epochs=problem.max_epochs,
     )
     outputs = Outputs(
-        epochs=out.epochs,
-        status=out.status,
-        initial_error=out.initial_error,
-        final_error=out.final_error,
+        **{name: getattr(out, name) for name in COLUMNS},
         w=np.ascontiguousarray(out.w.T),
         b=out.b,
         uncertain=np.empty(len(b), np.int64),
