@@ -9,7 +9,7 @@ from mpmath import mp, mpf
 
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
-from sweep.kernels.results import TrainResult
+from sweep.kernels.results import empty_results
 from sweep.running.run import run
 from sweep.store.encoding import encoded
 from sweep.store.folder import open_folder, write_whole
@@ -115,14 +115,11 @@ def write_result(folder, epochs_of, part_rows=None, **fields):
             epochs = np.where(error <= problem.tolerance, 0, epochs_of(z, rate, problem.cost))
             found.append((np.minimum(epochs, limit), epochs > limit, error))
         epochs, status, error = map(np.concatenate, zip(*found, strict=True))
-        trained = TrainResult(
-            epochs=epochs.astype(np.int32),
-            status=status.astype(np.int8),
-            initial_error=error,
-            final_error=np.full(len(error), 0.1),
-            w=error,
-            b=error,
-        )
+        trained = empty_results(len(error), 1, weights=False)
+        for values in vars(trained).values():
+            values.fill(0)
+        trained.epochs[:], trained.status[:] = epochs, status
+        trained.initial_error[:], trained.final_error[:] = error, 0.1
         axes = grid.columns(grid.part(part))
         content = encoded(grid, table(grid, part, axes, trained, {"train"}))
         write_whole(to, part_name(grid, part), content)

@@ -65,7 +65,7 @@ def test_delta_is_the_derivative_of_the_cost_by_finite_differences(cost, activat
     with mp.workdps(60):
         h = mpf(10) ** -20
         textbook = [
-            mp_cost(cost, value(mpf(z) + sign * h), mpf(y)) for sign in (1, -1)
+            MP_COSTS[cost](value(mpf(z) + sign * h), mpf(y)) for sign in (1, -1)
         ]  # fmt: skip
         expected = (textbook[0] - textbook[1]) / (2 * h)
     assert pair.delta(*act.residual_and_slope(z, y)) == pytest.approx(
@@ -73,14 +73,16 @@ def test_delta_is_the_derivative_of_the_cost_by_finite_differences(cost, activat
     )
 
 
-def mp_cost(cost, a, y):
-    if cost == "quadratic":
-        return (a - y) ** 2 / 2
-    if cost == "softsign_matching":
-        return (abs(a) - a * y) / (1 - abs(a)) + mp.log(1 - abs(a))
-    if cost == "tanh_cross_entropy":
-        return -((1 + y) * mp.log((1 + a) / 2) + (1 - y) * mp.log((1 - a) / 2)) / 2
-    return -sum(p * mp.log(q) for p, q in ((y, a), (1 - y, 1 - a)) if p != 0)
+MP_COSTS = {
+    "quadratic": lambda a, y: (a - y) ** 2 / 2,
+    "cross_entropy": lambda a, y: (
+        -sum(p * mp.log(q) for p, q in ((y, a), (1 - y, 1 - a)) if p != 0)
+    ),
+    "tanh_cross_entropy": lambda a, y: (
+        -((1 + y) * mp.log((1 + a) / 2) + (1 - y) * mp.log((1 - a) / 2)) / 2
+    ),
+    "softsign_matching": lambda a, y: (abs(a) - a * y) / (1 - abs(a)) + mp.log(1 - abs(a)),
+}
 
 
 @pytest.mark.parametrize(("cost", "activation"), PAIRS)
