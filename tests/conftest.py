@@ -57,6 +57,14 @@ def whole(spec, tmp_path_factory):
     return parts(folder)
 
 
+DELTAS = {
+    "quadratic": lambda residual, slope: residual * slope,
+    "cross_entropy": lambda residual, slope: residual,
+    "tanh_cross_entropy": lambda residual, slope: residual,
+    "softsign_matching": lambda residual, slope: residual,
+}
+
+
 def exact_epochs(w, b, *, learning_rate, cost, activation, x, y, tolerance, max_epochs):
     """Train one neuron of one input in 50 digits with the textbook's formulas."""
     with mp.workdps(50):
@@ -75,7 +83,7 @@ def exact_epochs(w, b, *, learning_rate, cost, activation, x, y, tolerance, max_
                 else:
                     a = z / (1 + abs(z))
                     slope = (1 - abs(a)) ** 2
-                delta = (a - y_i) * slope if cost == "quadratic" else a - y_i
+                delta = DELTAS[cost](a - y_i, slope)
                 error += abs(a - y_i) / len(xs)
                 grad_w += delta * x_i / len(xs)
                 grad_b += delta / len(xs)

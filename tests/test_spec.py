@@ -235,7 +235,7 @@ def test_differences_are_cut():
         ("softsign", ["quadratic", "softsign_matching"]),
     ],
 )
-def test_without_a_cost_axis_all_costs_of_the_activation_are_crossed(activation, costs):
+def test_without_a_cost_axis_quadratic_and_the_matching_cost_are_crossed(activation, costs):
     spec = sweep.Spec.parse(f"{SMALL}[task]\nactivation = '{activation}'")
     assert spec.values("cost").tolist() == costs
 

@@ -39,7 +39,7 @@ from sweep.experiment.checks import (
     check_values,
     known_names,
 )
-from sweep.neuron.costs import costs_of
+from sweep.neuron.costs import default_costs
 from sweep.neuron.problem import DTYPES, METHODS, check_choice
 
 __all__ = ["ARTICLE", "Span", "Spec", "differences"]
@@ -126,8 +126,9 @@ class Spec(_Strict):
     axes : dict
         For each axis a list of values, or a table with start, stop, num and scale ("linear" or
         "log"). Needed: learning_rate, and w (with d inputs w1 … wd) and b unless starts are drawn.
-        Optional: cost (default: all costs of the activation), tolerance and, for one sample, x and
-        y. At most 10⁶ values an axis, and 10⁵ combinations of the axes other than the starts.
+        Optional: cost (default: quadratic, and the matching cost of the activation), tolerance and,
+        for one sample, x and y. At most 10⁶ values an axis, and 10⁵ combinations of the axes other
+        than the starts.
     task : dict
         x, y and activation. One sample: numbers. n samples: x (n,) or (n, d), y (n,).
     stop : dict
@@ -201,7 +202,7 @@ class Spec(_Strict):
         if isinstance(axes, dict) and "cost" not in axes:
             given = task if isinstance(task, dict) else {}
             activation = given.get("activation", getattr(task, "activation", "sigmoid"))
-            fields["axes"] = {**axes, "cost": costs_of(activation)}
+            fields["axes"] = {**axes, "cost": default_costs(activation)}
         return fields
 
     @model_validator(mode="after")

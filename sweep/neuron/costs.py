@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from sweep.errors import SpecError
 
-__all__ = ["COSTS", "Cost", "Fused", "costs_of", "fused"]
+__all__ = ["COSTS", "Cost", "Fused", "default_costs", "fused"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class Fused:
     delta: Callable[[float, float], float]
     ddelta_dz: Callable[[float, float, float], float]
     value: Callable[[float, float, float], float]
+
+    @property
+    def matches(self) -> bool:
+        """Whether δ = a − y: the cost's derivative cancels the activation's."""
+        return self.delta is _residual
 
 
 @dataclass(frozen=True)
@@ -190,6 +195,13 @@ def fused(cost: str, activation: str) -> Fused:
     return declared.pairs[activation]
 
 
-def costs_of(activation: object) -> list[str]:
-    """Return the costs that go with an activation; all if there is none of that name."""
-    return [name for name, cost in COSTS.items() if activation in list(cost.pairs)] or list(COSTS)
+def default_costs(activation: object) -> list[str]:
+    """Return what a spec without costs compares: quadratic, and the activation's matching cost.
+
+    Costs that are declared later do not change it, for they would change the spec's id.
+    """
+    pairs = ((name, cost.pairs) for name, cost in COSTS.items())
+    matching = [
+        name for name, of in pairs if activation in list(of) and of[str(activation)].matches
+    ]
+    return ["quadratic", *matching]
