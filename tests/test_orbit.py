@@ -6,7 +6,7 @@ import pytest
 import sweep
 from sweep.bench.studies.hunt import compare, random_settings, random_starts
 from sweep.kernels import block, orbit
-from sweep.kernels.orbit import applicability, staircase
+from sweep.kernels.orbit import applicability, branch, staircase
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, fused
@@ -88,7 +88,11 @@ def test_no_pair_bends_more_than_the_condition_allows_for(cost, activation):
             steep.append(
                 pair.ddelta_dz(residual, slope, act.second_derivative(residual + y, slope))
             )
-        assert abs(np.diff(steep)).max() / (z[1] - z[0]) < applicability.LARGEST_SECOND_DERIVATIVE
+        problem = make_problem(
+            x=1.0, y=y, cost=cost, activation=activation, tolerance=0.1, max_epochs=1
+        )
+        bound = applicability.second_derivative_bound(branch.profile(problem)[1])
+        assert abs(np.diff(steep)).max() / (z[1] - z[0]) < bound
 
 
 @pytest.mark.parametrize(("cost", "activation"), SMOOTH)
