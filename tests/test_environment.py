@@ -246,11 +246,11 @@ def test_no_stderr_in_python(made, tmp_path, monkeypatch):
 
 
 def test_a_caller_s_logs_are_its_own(caplog):
-    from sweep.running.cluster import _quiet
+    from sweep.running.cluster import _dask_logs_disabled
 
     logging.disable(logging.DEBUG)
     try:
-        with _quiet():
+        with _dask_logs_disabled():
             logging.getLogger("mine").warning("last_event")
             logging.getLogger("distributed.client").error("not last_event")
         logging.getLogger("distributed.client").error("last_event too")

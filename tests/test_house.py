@@ -21,7 +21,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 def floor_of(module):
     """Return the height of a module, or of what a public name of `sweep` brings in."""
     name = module.split(".")[1] if "." in module else ""
-    home = sweep._HOMES.get(name, module)
+    home = sweep._MODULES.get(name, module)
     name = home.split(".")[1] if "." in home else ""
     return FLOORS.index(name) if name in FLOORS else None
 

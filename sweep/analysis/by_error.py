@@ -1,9 +1,9 @@
 """Reduce a result of any size to small tables: each row group is counted, the counts add up.
 
 Epochs of a neuron that did not converge are not known, only that they are more than were allowed.
-Every statistic here treats them so (censored): they stand above all numbers, a quantile that falls
-among them is infinite ("not reached"), and `share_unconverged` says how many there are. How exact
-quantiles are stands in `counts`: whole numbers below 4096 exactly, all else within 0.05 %.
+Every statistic here treats them so (censored): they count as above all numbers, a quantile among
+them is infinite ("not reached"), and `share_unconverged` says how many there are. Quantiles that
+are whole numbers up to 4096 are exact, all others at most 0.05 % too low (`quantiles.py`).
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def error_edges(largest: float = 1.0) -> Floats:
     """Return the edges of the default bins of initial error, even steps of log-odds.
 
     Four bins for each factor 9 in error / (1 - error), so that 0.1, 0.5 and 0.9 are edges, and
-    errors close to 1, where learning is slowest, are told apart as well as those close to 0.
+    errors close to 1, where learning is slowest, are resolved as well as those close to 0.
     Where `largest` is above 1 (tanh has errors up to 2), all edges are doubled.
     """
     odds = 9.0 ** (np.arange(-32, 33) / 4)
@@ -171,7 +171,7 @@ def share_by_epochs(counted: Counted, *, points: int = 200) -> pd.DataFrame:
     counted
         From `count_by_error`. Starts within the tolerance before any update are left out.
     points
-        At about so many numbers of epochs, evenly spread in the logarithm.
+        At about so many numbers of epochs, evenly spaced in the logarithm.
 
     Returns
     -------
@@ -328,5 +328,5 @@ def fixed_values(grid: Grid) -> dict[str, float]:
 
 
 def fixed_axes(grid: Grid) -> dict[str, list[float]]:
-    """Return all values of the axes of which one is shown, from which its label tells it apart."""
+    """Return all values of the axes of which one is shown: its label must differ from theirs."""
     return {name: grid.values[name].tolist() for name in panels_of(grid).fixed}

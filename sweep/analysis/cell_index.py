@@ -97,7 +97,7 @@ def panel_of(grid: Grid, shown: dict[str, list[int]]) -> Ints:
 
 
 def evenly_spaced(values: Sequence[Value], most: int) -> list[Value]:
-    """Return at most so many of the values, evenly spread, the first and the last among them."""
+    """Return at most so many of the values, evenly spaced, the first and the last among them."""
     if most == 1:
         return [values[len(values) // 2]]
     where = np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int)

@@ -1,4 +1,4 @@
-"""The values of an axis as texts, as short as tells them apart, and back to the stored value."""
+"""The values of an axis as texts, as short as keeps them distinct, and back to the stored value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def label(value: float, digits: int = MIN_DIGITS) -> str:
 
 
 def labels(values: Iterable[float], least: int = MIN_DIGITS) -> list[str]:
-    """Return the values of an axis with as many digits as tell all of them apart."""
+    """Return the values of an axis with as many digits as keep all of them distinct."""
     numbers = [float(value) for value in values]
     digits = _digits(numbers, least)
     return [label(number, digits) for number in numbers]
@@ -39,7 +39,7 @@ def _digits(values: Sequence[float], least: int) -> int:
 
 
 def stored_value(field: str, value: float, values: Iterable[float]) -> float:
-    """Return the value of an axis that one of its labels, or more of its digits, stands for.
+    """Return the value of an axis that one of its labels, or more of its digits, denotes.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from sweep.experiment.labels import labels
 
-# Apart for the colour-blind, and in greyscale, where the line's style tells them apart too.
+# Distinct for the colour-blind, and in greyscale, where the line's style differs too.
 COST_COLOURS = {"quadratic": "#d95f02", "cross_entropy": "#0a5fa5"}
 COST_LINES = {"quadratic": "-", "cross_entropy": (0, (4, 1.2))}
 EPOCHS_MAP = "viridis"
@@ -75,7 +75,7 @@ def axis_name(axis: str) -> str:
 
 
 def axis_value(axis: str, value: Any, among: Iterable[Any] = ()) -> str:
-    """Return one value of an axis as the title of a panel, told apart from the others shown."""
+    """Return one value of an axis as the title of a panel, distinct from the others shown."""
     if axis in ("learning_rate", "tolerance"):
         return f"{axis_name(axis)} {tick(labels([value, *among])[0])}"
     return f"{axis} = {tick(labels([value, *among], 6)[0])}"

@@ -31,7 +31,7 @@ class Column(NamedTuple):
     dtype : numpy type, optional
         None: that of the training, which is stored as float64.
     names : tuple of str
-        Of a column of codes: what each stands for. It is stored as text in a dictionary.
+        Of a column of codes: what each means. It is stored as text in a dictionary.
     split : "never", "drawn" or "always"
         Whether the bytes of its numbers are stored apart (Parquet's byte stream split): only where
         starts are drawn, so that neighbours are not alike, or always. ``./scripts/storing``

@@ -163,7 +163,7 @@ def _list_local(path: str) -> list[File]:  # Arrow's listing ends at a name that
 
 def _list_store(folder: Folder) -> list[File]:
     # With allow_not_found S3 takes a missing bucket for an empty one; Google's store without it
-    # raises an error that cannot be told from others.
+    # raises an error that looks like others.
     allow_not_found = folder.filesystem.type_name != "s3"
     selector = pafs.FileSelector(folder.path, allow_not_found=allow_not_found)
     infos = folder.filesystem.get_file_info(selector)

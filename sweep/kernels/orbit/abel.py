@@ -286,9 +286,9 @@ def compile_abel(cost: str, activation: str) -> Callable[..., int]:
                 z[0, j] = z[0, 0]
             for c in range(0, PADDED, WIDTH):
                 lanes = load(z, 0, c)
-                _, _, delta, delta_slope = residual_delta_slope(cost, activation, lanes, branch.y)
+                _, _, delta, ddelta_dz = residual_delta_slope(cost, activation, lanes, branch.y)
                 store(steps, 0, c, delta * (side * kappa))
-                store(z_slopes, 0, c, abs(delta_slope * kappa * lanes))
+                store(z_slopes, 0, c, abs(ddelta_dz * kappa * lanes))
             longest, z_slope = 0.0, 0.0
             for j in range(len(POINTS)):
                 longest, z_slope = max(longest, steps[0, j]), max(z_slope, z_slopes[0, j])

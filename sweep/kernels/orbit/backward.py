@@ -65,10 +65,10 @@ def compile_backward_orbit(cost: str, activation: str) -> Callable[..., int]:
                 for _ in range(MAX_ITERATIONS):
                     # A lane that has settled keeps its step: no bit depends on its neighbours.
                     going = abs(change) > abs(step) * SETTLED
-                    _, _, delta, delta_slope = residual_delta_slope(
+                    _, _, delta, ddelta_dz = residual_delta_slope(
                         cost, activation, here + step * side, y
                     )
-                    rise = 1.0 - delta_slope * kappa
+                    rise = 1.0 - ddelta_dz * kappa
                     change = select(going, (delta * (side * kappa) - step) / rise, change)
                     step = select(going, step + change, step)
                     slope = select(going, rise, slope)

@@ -138,12 +138,12 @@ def _overload_residual_delta_slope(cost, activation, z, y):
     forward = register_jitable(act.forward)
     second_derivative = register_jitable(act.second_derivative)
     formulas = fused(cost.literal_value, activation.literal_value)
-    delta, ddelta_dz = register_jitable(formulas.delta), register_jitable(formulas.ddelta_dz)
+    delta, derivative = register_jitable(formulas.delta), register_jitable(formulas.ddelta_dz)
 
     def at(cost, activation, z, y):
         residual, slope = forward(z, y, exp_ratio)
-        delta_slope = ddelta_dz(residual, slope, second_derivative(residual + y, slope))
-        return residual, slope, delta(residual, slope), delta_slope
+        ddelta_dz = derivative(residual, slope, second_derivative(residual + y, slope))
+        return residual, slope, delta(residual, slope), ddelta_dz
 
     return at
 
@@ -156,11 +156,11 @@ def _compile_evaluate(cost: str, activation: str) -> Callable[..., None]:
     def fill(z, y, out):
         for c in range(0, z.shape[1], WIDTH):
             lanes = load(z, 0, c)
-            residual, slope, delta, delta_slope = residual_delta_slope(cost, activation, lanes, y)
+            residual, slope, delta, ddelta_dz = residual_delta_slope(cost, activation, lanes, y)
             store(out, 0, c, residual)
             store(out, 1, c, slope)
             store(out, 2, c, delta)
-            store(out, 3, c, delta_slope)
+            store(out, 3, c, ddelta_dz)
 
     return fill
 
