@@ -14,29 +14,34 @@ of some hundred pieces of z, and a start is one evaluation, for ten million epoc
 
 **Read in this order.** `applicability` says for which problems this is proven. `branch` describes
 one side of the target: the map, T₀, where its steps become narrow. Where steps are wide or uneven,
-a piece is a row, from T_{k−1} to T_k, through the points of a few backward orbits (`backward`).
+a piece is a **row**: one step, from T_{k−1} to T_k, through the points of a few backward orbits (`backward`).
 From where steps are narrow, thousands of them lie on a piece that solves Abel's equation (`abel`).
 `pieces` puts rows and Abel's pieces together, from T₀ upwards; `staircase` makes tables of them
 and bounds how far rounding moves each step; `lookup` answers starts from the tables. Below is what
 the rest of the package calls.
 
-**Which starts are certain.** `train` computes ζ_{j+1} = f(ζ_j) + e_j, with ζ_j = z₀ − κT_j for the
-sum T_j that it holds, and (u = 2⁻⁵³ the unit roundoff, to first order)
+**Which starts are certain.** A start is looked up if A(z₀) is farther from every whole number than
+the sum of (names as in `staircase`, u = 2⁻⁵³ the unit roundoff)
 
-    |e_j| ≤ κu [ c δ(ζ_j) + 2 |ζ_j δ'(ζ_j)| ] + u |z₀ − ζ_{j+1}|,   c = 24 + 8 (y − low)/tolerance:
+    2 Σ_j A'(ζ_j) |e_j|         of_training: what `train` rounds, in each epoch j
+    4u |z₀| A'(z₀)              of_start: two roundings of z₀, to octaves and back, doubled
+    2 A'(T₀) · (shift of T₀)    of_test: the rounding of the last test moves T₀
+    of_a + fit_error            what A is off: four times what a polynomial was seen to miss between
+                                the points that made it, in each epoch on it, and its rounding
 
-the formulas of δ round a dozen times, and a − y loses (a + y)/|a − y| of that; the argument z₀ − κT
-in octaves is rounded once, and so is their number in a unit of z; the addition to T rounds by u·T.
-By the mean value theorem A(ζ_{j+1}) is A(ζ_j) − 1 + A'(ξ)·e_j: no error grows on the way. So after
-k epochs `train` is at most Σ A'|e_j| from A(z₀) − k, to which the rounding of z₀ adds A'(z₀) times
-what it moves z₀ (the code takes 4u|z₀|), and that of the last test A'(T₀) times what it moves
-T₀. Where A(z₀) is farther than this from every whole number, `train` counts exactly what the
-staircase says. The code takes twice these bounds, which also covers the second order and its own
-orbit (kept in two float64 and solved to a few u of each step), with the greatest A', δ and |zδ'| of
-each row or piece, and adds what A itself is off: four times what a polynomial was seen to miss
-between the points that made it, in each epoch that passes on it, and its rounding. Starts within
-this rounding of a step are trained, and those on pieces whose polynomial is too coarse for their
-ends. `./scripts/hunt` looks for a start where the two methods disagree.
+and trained otherwise; so are starts on pieces whose polynomial is too coarse for their ends. Where
+it comes from: `train` computes ζ_{j+1} = f(ζ_j) + e_j, with ζ_j = z₀ − κG_j for the sum G_j of δ
+that it holds, and to first order
+
+    |e_j| ≤ κu [ c δ(ζ_j) + 2 |ζ_j δ'(ζ_j)| ] + u |z₀ − ζ_{j+1}|,   c = 24 + 8 (y − low)/tolerance
+
+for a target y in the lower half of the activation's range, which begins at `low`: the formulas of δ
+round a dozen times, and a − y loses (a + y)/|a − y| of that; the argument z₀ − κG in octaves is
+rounded once, and so is their number in a unit of z; the addition to G rounds by u·G. By the mean
+value theorem A(ζ_{j+1}) is A(ζ_j) − 1 + A'(ξ)·e_j: no error grows on the way, and after k epochs
+`train` is at most Σ A'|e_j| from A(z₀) − k. That is doubled for the second order and for the orbit's
+own points (kept in two float64 and solved to a few u of each step); A', δ and |zδ'| are the greatest
+of each row or piece. `./scripts/hunt` looks for a start where the two methods disagree.
 """
 
 from __future__ import annotations
