@@ -14,8 +14,9 @@ of some hundred pieces of z, and a start is one evaluation, for ten million epoc
 
 **Read in this order.** `applicability` says for which problems this is proven. `branch` describes
 one side of the target: the map, T₀, where its steps become narrow. Where steps are wide or uneven,
-a piece is a **row**: one step, from T_{k−1} to T_k, through the points of a few backward orbits (`backward`).
-From where steps are narrow, thousands of them lie on a piece that solves Abel's equation (`abel`).
+a piece is a row: one step, from T_{k−1} to T_k, through the points of a few backward orbits
+(`backward`). From where steps are narrow, thousands of them lie on a piece that solves Abel's
+equation (`abel`).
 `pieces` puts rows and Abel's pieces together, from T₀ upwards; `staircase` makes tables of them
 and bounds how far rounding moves each step; `lookup` answers starts from the tables. Below is what
 the rest of the package calls.
@@ -39,9 +40,9 @@ for a target y in the lower half of the activation's range, which begins at `low
 round a dozen times, and a − y loses (a + y)/|a − y| of that; the argument z₀ − κG in octaves is
 rounded once, and so is their number in a unit of z; the addition to G rounds by u·G. By the mean
 value theorem A(ζ_{j+1}) is A(ζ_j) − 1 + A'(ξ)·e_j: no error grows on the way, and after k epochs
-`train` is at most Σ A'|e_j| from A(z₀) − k. That is doubled for the second order and for the orbit's
-own points (kept in two float64 and solved to a few u of each step); A', δ and |zδ'| are the greatest
-of each row or piece. `./scripts/hunt` looks for a start where the two methods disagree.
+`train` is at most Σ A'|e_j| from A(z₀) − k. That is doubled for the second order and for the
+orbit's own points (kept in two float64 and solved to a few u of each step); A', δ and |zδ'| are the
+greatest of each row or piece. `./scripts/hunt` looks for a start where the two methods disagree.
 """
 
 from __future__ import annotations
