@@ -1,1 +1,1 @@
-"""What is asked, and how it is cut: the spec and the grid of its cells."""
+"""The spec of a sweep, and the grid of its cells, cut into parts."""

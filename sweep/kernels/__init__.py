@@ -1,1 +1,1 @@
-"""How very many neurons are trained at once."""
+"""Very many neurons at once: the hot loop in SIMD lanes, `sweep.train`, the orbit."""
