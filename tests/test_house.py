@@ -1,6 +1,7 @@
 """How the house stands: floors, light imports, and what is public."""
 
 import ast
+import inspect
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,22 @@ def test_the_import_is_light_and_the_names_are_there():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split("\n")[:2] == ["[]", "True"]
+
+
+@pytest.mark.parametrize("name", sweep.__all__)
+def test_a_public_name_has_an_example(name):
+    assert ">>> " in getattr(sweep, name).__doc__
+
+
+def test_editors_see_the_fields_of_a_spec():
+    (typed,) = (
+        node
+        for node in ast.walk(ast.parse((PACKAGE / "experiment" / "spec.py").read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__" and node.args.kwonlyargs
+    )
+    assert {argument.arg for argument in typed.args.kwonlyargs} == set(sweep.Spec.model_fields)
+    assert set(inspect.signature(sweep.Spec).parameters) == set(sweep.Spec.model_fields)
+    assert (PACKAGE / "py.typed").exists()
 
 
 def test_an_unknown_name_is_an_attribute_error():

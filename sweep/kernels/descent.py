@@ -175,6 +175,7 @@ def _overload_advance(cost, activation, kind, state, x, y, limit, epochs):
 
     # Adding a masked δ, and keeping masks instead of counts: 1.12× the epochs.
     def one(cost, activation, kind, state, x, y, limit, epochs):
+        """Update z = z₀ − rate·T, in octaves: T ← T + δ(z) where |a − y| > limit."""
         start, total, rate = state.start, state.total, state.rate
         unconverged, target = state.unconverged, y[0]
         for epoch in range(epochs):
@@ -188,6 +189,7 @@ def _overload_advance(cost, activation, kind, state, x, y, limit, epochs):
                 unconverged[epoch, v] = bits_of(unmet)
 
     def many(cost, activation, kind, state, x, y, limit, epochs):
+        """Update θ = θ₀ − rate·T, z_i = θ·x_i: T ← T + Σ_i δ_i x_i where Σ_i |a_i − y_i| > limit."""
         total, theta, gradient = state.total, state.theta, state.gradient
         n, p = x.shape
         for epoch in range(epochs):

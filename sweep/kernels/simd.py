@@ -228,6 +228,7 @@ def _lanes_of(t):
 
 
 def _held(builder, t, limit):
+    """Clamp t to [−limit, limit]; NaN stays NaN."""
     _, number = _lanes_of(t)
     high, low = number(limit), number(-limit)
     t = builder.select(builder.fcmp_ordered(">", t, high), high, t)
@@ -235,6 +236,7 @@ def _held(builder, t, limit):
 
 
 def _horner(builder, coefficients, s):
+    """Σ c_k s^k by Horner's rule, an fma for each power."""
     _, number = _lanes_of(s)
     *rest, value = map(number, coefficients)
     for coefficient in reversed(rest):
@@ -257,6 +259,7 @@ def _ratio(builder, shifted, f):
 
 
 def _exp2_near(builder, t):
+    """2^t = 2ⁿ·2^f with n the integer nearest to t and f = t − n."""
     double, number = _lanes_of(t)
     magic = number(1.5 * 2.0 ** (52 if double else 23))  # adding it rounds to the nearest integer
     shifted = builder.fadd(t, magic)
@@ -264,10 +267,12 @@ def _exp2_near(builder, t):
 
 
 def _exp2(builder, t):
+    """2^t, with t held within the range of normal numbers."""
     return _exp2_near(builder, _held(builder, t, _LIMIT if _lanes_of(t)[0] else _LIMIT_32))
 
 
 def _exp(builder, z):
+    """e^z = 2ⁿ·2^(r/ln 2) with n the integer nearest to z/ln 2 and r = z − n·ln 2."""
     double, number = _lanes_of(z)
     head, tail = _LN2 if double else _LN2_32
     magic = number(1.5 * 2.0 ** (52 if double else 23))

@@ -35,7 +35,7 @@ PER_THREAD = 4
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run did; `sweep.run` has an example.
+    """What a run did.
 
     Attributes
     ----------
@@ -53,6 +53,15 @@ class RunResult:
     seconds : float
     method : str
         "orbit", "train" or "orbit and train": of the parts computed by this run.
+
+    Examples
+    --------
+    >>> import sweep, tempfile
+    >>> spec = sweep.Spec(axes={"w": [0.6, 2.0], "b": [0.9, 2.0], "learning_rate": [0.15]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = sweep.run(spec, folder)
+    >>> isinstance(result, sweep.RunResult), result.trained, result.neuron_epochs, result.method
+    (True, 8, 1575, 'train')
     """
 
     folder: Folder

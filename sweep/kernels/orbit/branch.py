@@ -29,6 +29,7 @@ __all__ = [
     "BRANCH_TYPE",
     "BROAD",
     "HIGH",
+    "RESIDUAL",
     "STRIDE",
     "UNIT_ROUNDOFF",
     "Branch",
@@ -126,6 +127,10 @@ def tolerance_rounding(problem: Problem) -> float:
     return 8 * UNIT_ROUNDOFF * (y - problem.act.low + 2 * problem.tolerance)
 
 
+# Rows of what `evaluate` returns: a − y, da/dz, δ, dδ/dz.
+RESIDUAL, SLOPE, DELTA, DDELTA_DZ = range(4)
+
+
 def residual_delta_slope(cost, activation, z, y):
     """Return (a − y, da/dz, δ, dδ/dz) of lanes; in compiled code only, where names are literals."""
 
@@ -150,6 +155,7 @@ def _overload_residual_delta_slope(cost, activation, z, y):
 
 @once
 def _compile_evaluate(cost: str, activation: str) -> Callable[..., None]:
+    """Compile fill(z (1, N), y, out (4, N)), which sets the rows of `evaluate`."""
     matrix = types.Array(types.float64, 2, "C")
 
     @compiled(types.void(matrix, types.float64, matrix))
@@ -157,18 +163,19 @@ def _compile_evaluate(cost: str, activation: str) -> Callable[..., None]:
         for c in range(0, z.shape[1], WIDTH):
             lanes = load(z, 0, c)
             residual, slope, delta, ddelta_dz = residual_delta_slope(cost, activation, lanes, y)
-            store(out, 0, c, residual)
-            store(out, 1, c, slope)
-            store(out, 2, c, delta)
-            store(out, 3, c, ddelta_dz)
+            store(out, RESIDUAL, c, residual)
+            store(out, SLOPE, c, slope)
+            store(out, DELTA, c, delta)
+            store(out, DDELTA_DZ, c, ddelta_dz)
 
     return fill
 
 
 def evaluate(problem: Problem, z: Floats, y: float) -> Floats:
-    """Return a − y, da/dz, δ and dδ/dz at each z, (4, n), with the same bits on every CPU.
+    """Return the rows RESIDUAL, SLOPE, DELTA and DDELTA_DZ at each z, (4, n).
 
-    The exponentials of NumPy and of the C library differ by an ulp between CPUs.
+    They are the same bits on every CPU; the exponentials of NumPy and of the C library differ by an
+    ulp between CPUs.
     """
     return _evaluate(problem.cost, problem.activation, z, y)
 
@@ -200,7 +207,7 @@ def profile(problem: Problem) -> tuple[Floats, Floats]:
 @lru_cache(maxsize=64)
 def _profile(cost: str, activation: str, y: float) -> tuple[Floats, Floats]:
     out = _evaluate(cost, activation, np.arange(-FAR, FAR, STRIDE), y)
-    return out[2], out[3]
+    return out[DELTA], out[DDELTA_DZ]
 
 
 @register_jitable
@@ -217,12 +224,12 @@ def find_branch(problem: Problem, kappa: float, side: float) -> Branch | None:
         return None
     fixed_point = _height_where(problem, y, side, 0.0) if y > act.low else None
     fixed_point = -np.inf if fixed_point is None else fixed_point
-    _, slope, delta, _ = evaluate(problem, np.array([side * lowest]), y)[:, 0].tolist()
-    deltas, delta_slopes = profile(problem)
+    at_tolerance = evaluate(problem, np.array([side * lowest]), y)[:, 0].tolist()
+    deltas, ddeltas_dz = profile(problem)
     height = side * np.arange(-FAR, FAR, STRIDE)
     above = height > lowest
     height, step = height[above], kappa * abs(deltas[above])
-    width = kappa * abs(delta)
+    width = kappa * abs(at_tolerance[DELTA])
     branch = Branch(
         side=side,
         y=y,
@@ -231,10 +238,10 @@ def find_branch(problem: Problem, kappa: float, side: float) -> Branch | None:
         widest=PIECE_SHARE * act.pole,
         lowest=lowest,
         width=width,
-        slope=slope,
+        slope=at_tolerance[SLOPE],
         fixed_point=fixed_point,
         longest=max(width, float(step.max(initial=0.0))),
-        gain=kappa * max(float(delta_slopes[above].max(initial=0.0)), 1e-9),
+        gain=kappa * max(float(ddeltas_dz[above].max(initial=0.0)), 1e-9),
         pieces_from=-np.inf,
     )
     return branch._replace(pieces_from=_pieces_from(branch, height, step))
@@ -263,10 +270,10 @@ def _height_where(problem: Problem, y: float, side: float, residual: float) -> f
     low, high = -700.0, 700.0
     while high - low > 0.25:
         points = np.linspace(low, high, 32)
-        below = int((evaluate(problem, points, y)[0] < residual).sum())
+        below = int((evaluate(problem, points, y)[RESIDUAL] < residual).sum())
         low, high = points[max(below - 1, 0)], points[min(below, 31)]
     z = float(high)
     for _ in range(6):  # Newton
-        value, slope, _, _ = evaluate(problem, np.array([z]), y)[:, 0].tolist()
-        z -= (value - residual) / slope
+        at = evaluate(problem, np.array([z]), y)[:, 0].tolist()
+        z -= (at[RESIDUAL] - residual) / at[SLOPE]
     return side * z

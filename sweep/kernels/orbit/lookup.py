@@ -137,6 +137,7 @@ def _polynomial(table, row, begin, t):
 
 @register_jitable
 def _clamp(value, low, high):
+    """Return min(max(value, low), high)."""
     return (value if value < high else high) if value > low else low
 
 

@@ -22,7 +22,7 @@ from sweep.kernels.orbit.abel import (
     powers_of_chebyshev,
 )
 from sweep.kernels.orbit.backward import ORBITS, compile_backward_orbit
-from sweep.kernels.orbit.branch import HIGH, Branch, evaluate, log
+from sweep.kernels.orbit.branch import HIGH, RESIDUAL, Branch, evaluate, log
 from sweep.neuron.problem import Problem
 
 __all__ = ["GOAL", "MAX_POINTS", "Built", "build_pieces", "end_accuracy", "fewest_points"]
@@ -124,7 +124,7 @@ def build_pieces(problem: Problem, branch: Branch, top: float, points: int) -> B
         if shares is None:
             shares = even
         if first is None:
-            errors = abs(evaluate(problem, branch.side * heights[0], branch.y)[0])
+            errors = abs(evaluate(problem, branch.side * heights[0], branch.y)[RESIDUAL])
             first = _fit(2.0 * shares - 1.0, np.array([errors, heights[0]]), points)
         runs.append(
             _rows(heights[: last + 1], slopes[: last + 1], shares, rates, whole, fraction, points)

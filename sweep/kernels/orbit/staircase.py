@@ -16,6 +16,7 @@ from sweep.kernels.orbit.abel import ORDERS
 from sweep.kernels.orbit.backward import ORBITS, compile_backward_orbit
 from sweep.kernels.orbit.branch import (
     HIGH,
+    RESIDUAL,
     UNIT_ROUNDOFF,
     Branch,
     evaluate,
@@ -156,7 +157,7 @@ def _build(problem: Problem, branch: Branch, top: float, points: int) -> tuple[S
     of_training, of_a = _errors_on_the_way(problem, branch, measures, edges, until)
     fine = of_a + fit_error <= np.maximum(OFF / branch.gain, of_training)
     first_begin = branch.lowest - branch.width  # f(T₀)
-    least = abs(evaluate(problem, np.array([branch.side * first_begin]), branch.y)[0, 0])
+    least = abs(evaluate(problem, np.array([branch.side * first_begin]), branch.y)[RESIDUAL, 0])
     fine &= bool(built.first_misfit[0] <= GOAL * least)
     fine &= bool(built.first_misfit[1] <= end_accuracy(branch, first_begin))
     pieces[:, BEGIN], pieces[:, INV_HALF_WIDTH] = low, 2.0 / np.diff(edges)
