@@ -110,11 +110,11 @@ def once(holds, act):
     thread.join()
 
 
-def standing(folder, count):
+def has_parts(folder, count):
     return lambda: sum(1 for _ in folder.glob("part-*")) >= count
 
 
-def marks(folder):
+def identities(folder):
     """Return what changes when a part is written again."""
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*")}
 
@@ -162,7 +162,7 @@ def test_a_worker_is_killed_and_another_joins(spec, whole, processes, tmp_path):
         processes.workers[0].wait()
         processes.worker()
 
-    with once(standing(out, 30), kill_one_and_start_one):
+    with once(has_parts(out, 30), kill_one_and_start_one):
         assert run(spec, out, processes.address).computed == 200
     assert parts(out) == whole
     assert {path.name for path in out.iterdir()} == {"spec.toml", *whole}
@@ -180,7 +180,7 @@ def test_all_workers_are_killed_and_it_waits_for_others(
         wait_for(lambda: captured.append(capsys.readouterr().err) or captured[-1])
         processes.worker()
 
-    with once(standing(out, 30), kill_all_and_start_one):
+    with once(has_parts(out, 30), kill_all_and_start_one):
         assert run(spec, out, processes.address).computed == 200
     captured = "".join(captured) + capsys.readouterr().err
     assert captured == f"sweep: {processes.address}: has no workers; waiting for some\n"
@@ -207,7 +207,7 @@ def test_a_worker_hangs(spec, whole, processes, tmp_path, monkeypatch):
     monkeypatch.setattr(tasks, "PATIENCE", 1.0)
     monkeypatch.setattr(tasks, "WAIT", 2.0)
     out, hung = tmp_path / "out", processes.workers[0]
-    with once(standing(out, 30), lambda: hung.send_signal(signal.SIGSTOP)):
+    with once(has_parts(out, 30), lambda: hung.send_signal(signal.SIGSTOP)):
         assert run(spec, out, processes.address).computed == 200
     assert parts(out) == whole
     hung.send_signal(signal.SIGCONT)
@@ -220,7 +220,7 @@ def test_the_scheduler_dies_and_a_rerun_goes_on(
 ):
     monkeypatch.setattr(tasks, "WAIT", 2.0)
     out = tmp_path / "out"
-    with once(standing(out, 30), processes.scheduler.kill):
+    with once(has_parts(out, 30), processes.scheduler.kill):
         assert main(command(spec, out, processes.address)) == 1
     captured = capsys.readouterr()
     assert captured.err == (
@@ -228,8 +228,8 @@ def test_the_scheduler_dies_and_a_rerun_goes_on(
         "same command resumes the run\n"
     )
     assert captured.out == ""
-    stood = marks(out)
-    assert 30 <= len(stood) < 200
+    kept = identities(out)
+    assert 30 <= len(kept) < 200
     for process in processes.workers:
         assert process.wait(timeout=60) is not None
     again = Processes(tmp_path)
@@ -238,9 +238,9 @@ def test_the_scheduler_dies_and_a_rerun_goes_on(
         ran = run(spec, out, again.address)
     finally:
         again.end()
-    assert (ran.computed, ran.reused) == (200 - len(stood), len(stood))
+    assert (ran.computed, ran.reused) == (200 - len(kept), len(kept))
     assert parts(out) == whole
-    assert marks(out).items() >= stood.items()
+    assert identities(out).items() >= kept.items()
 
 
 class Cable:
@@ -277,7 +277,7 @@ class Cable:
 
 def test_the_client_loses_its_connection(spec, whole, processes, tmp_path):
     out, cable = tmp_path / "out", Cable(processes.port)
-    with once(standing(out, 30), cable.cut), once(standing(out, 90), cable.cut):
+    with once(has_parts(out, 30), cable.cut), once(has_parts(out, 90), cable.cut):
         assert run(spec, out, cable.address).computed == 200
     cable.here.close()
     assert len(cable.ends) > 4
@@ -293,7 +293,7 @@ def test_storage_that_fails_for_a_moment(spec, whole, processes, tmp_path, monke
         time.sleep(0.5)
         (tmp_path / "away").rename(out)
 
-    with once(standing(out, 30), take_away_for_a_moment):
+    with once(has_parts(out, 30), take_away_for_a_moment):
         assert run(spec, out, processes.address).computed == 200
     assert parts(out) == whole
 
@@ -393,7 +393,7 @@ def test_workers_with_other_versions(spec, scheduler, tmp_path, monkeypatch, cap
 
     says = rf"worker tcp://\S+: has neuron-sweep 9.9, but the run {here}; they must be the same$"
     refusal = pytest.raises(sweep.SpecError, match=says)
-    with once(standing(out, 30), stop_and_start_another), refusal:
+    with once(has_parts(out, 30), stop_and_start_another), refusal:
         run(spec, out, scheduler.address)
     right.kill()
     right.wait()
@@ -480,11 +480,11 @@ def workers_of(process):
 
 def test_a_cluster_of_its_own_loses_a_worker_then_ctrl_c_then_the_rest(spec, whole, tmp_path):
     process = start(spec, tmp_path)
-    wait_for(standing(tmp_path, 10))
+    wait_for(has_parts(tmp_path, 10))
     everybody = workers_of(process)
     assert len(everybody) == 2
     everybody[0].kill()
-    wait_for(standing(tmp_path, 30))
+    wait_for(has_parts(tmp_path, 30))
     everybody += workers_of(process)
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
@@ -494,10 +494,10 @@ def test_a_cluster_of_its_own_loses_a_worker_then_ctrl_c_then_the_rest(spec, who
     assert captured == "\nsweep: interrupted; the same command resumes the run\n"
     assert out == ""
     assert psutil.wait_procs(everybody, timeout=5)[1] == []
-    stood = marks(tmp_path)
-    assert 30 <= len(stood) < 100
+    kept = identities(tmp_path)
+    assert 30 <= len(kept) < 100
     process = start(spec, tmp_path)
     assert process.communicate(timeout=60)[1] == ""
     assert process.returncode == 0
     assert parts(tmp_path) == {name: whole[name] for name in sorted(whole)[::2]}
-    assert marks(tmp_path).items() >= stood.items()
+    assert identities(tmp_path).items() >= kept.items()

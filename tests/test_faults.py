@@ -45,7 +45,7 @@ def start(spec, folder, *options, before=None):
     return subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True, preexec_fn=prepare)
 
 
-def marks(folder):
+def identities(folder):
     """Return what changes when a part is written again."""
     found = ((path.name, path.stat()) for path in folder.glob("part-*.parquet"))
     return {name: (about.st_ino, about.st_mtime_ns) for name, about in found}
@@ -78,10 +78,10 @@ def test_killed_at_random_moments_and_then_run_to_the_end(spec, whole, tmp_path)
     folder, draw = tmp_path / "out", random.Random(0)
     left_behind = 0
     for attempt in range(16):
-        before, stood = marks(folder) if folder.exists() else {}, standing_in(folder)
+        before, kept = identities(folder) if folder.exists() else {}, standing_in(folder)
         more = draw.randint(0, 12)
         process = start(spec, folder)
-        assert until(process, lambda at=stood + more: standing_in(folder) >= at)
+        assert until(process, lambda at=kept + more: standing_in(folder) >= at)
         if attempt % 2:  # while a part is being written, else at any moment
             assert until(process, lambda: unfinished_in(folder))
         else:
@@ -89,22 +89,22 @@ def test_killed_at_random_moments_and_then_run_to_the_end(spec, whole, tmp_path)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-        assert marks(folder).items() >= before.items(), "what stood was written again"
+        assert identities(folder).items() >= before.items(), "what kept was written again"
         left_behind += unfinished_in(folder)
-    stood = marks(folder)
-    assert 0 < len(stood) < 200
+    kept = identities(folder)
+    assert 0 < len(kept) < 200
     assert left_behind > 0, "no kill hit a part that was being written"
     process = start(spec, folder)
     assert until(process, (folder / "heatmap.png").exists)  # all is computed, more is drawn
     process.kill()
     process.communicate()
     assert parts(folder) == whole
-    assert marks(folder).items() >= stood.items()
-    stood = marks(folder)
+    assert identities(folder).items() >= kept.items()
+    kept = identities(folder)
     process = start(spec, folder)
     assert process.communicate()[1] == ""
     assert process.returncode == 0
-    assert marks(folder) == stood
+    assert identities(folder) == kept
     assert foreign_files(folder) == set()
     assert all((folder / name).exists() for name in FIGURES)
 
@@ -119,12 +119,12 @@ def test_ctrl_c_among_parts_and_then_run_to_the_end(spec, whole, tmp_path):
     assert process.returncode == 130
     assert captured == "\nsweep: interrupted; the same command resumes the run\n"
     assert foreign_files(tmp_path) == set()
-    stood = marks(tmp_path)
-    assert 20 <= len(stood) < 200
+    kept = identities(tmp_path)
+    assert 20 <= len(kept) < 200
     ran = sweep.run(sweep.Spec.load(spec), tmp_path)
-    assert ran.reused == len(stood)
+    assert ran.reused == len(kept)
     assert parts(tmp_path) == whole
-    assert marks(tmp_path).items() >= stood.items()
+    assert identities(tmp_path).items() >= kept.items()
 
 
 def limit_file_size(limit):
@@ -166,9 +166,9 @@ def test_parts_that_cannot_be_written(spec, whole, tmp_path, fault, reason):
     assert why == f"cannot be written: {reason}\n"
     assert process.returncode == 1
     assert foreign_files(tmp_path) == set()
-    stood = marks(tmp_path)
+    kept = identities(tmp_path)
     ran = sweep.run(sweep.Spec.load(spec), tmp_path)
-    assert (ran.reused, ran.computed) == (len(stood), 200 - len(stood))
+    assert (ran.reused, ran.computed) == (len(kept), 200 - len(kept))
     assert parts(tmp_path) == whole
 
 
@@ -215,9 +215,9 @@ def test_a_full_disk(spec, whole, tmp_path):
     name, _, why = out.stderr.removeprefix(f"sweep: {disk}/").partition(": ")
     assert name in whole
     assert why == "cannot be written: No space left on device\n"
-    first, stood, reused, last = out.stdout.splitlines()
+    first, kept, reused, last = out.stdout.splitlines()
     assert (first, last) == ("exit code 1", "exit code 0")
-    assert 0 < int(stood) == int(reused) < 200
+    assert 0 < int(kept) == int(reused) < 200
     assert parts(result) == whole
 
 
@@ -334,10 +334,10 @@ def test_a_run_computes_what_was_cut_deleted_or_replaced_and_only_that(spec, who
         f"{names[9]} belongs to another sweep",
         f"{names[11]} belongs to another sweep",
     ]
-    before = marks(tmp_path)
+    before = identities(tmp_path)
     ran = sweep.run(sweep.Spec.load(spec), tmp_path)
     assert (ran.computed, ran.reused) == (5, 195)
     assert parts(tmp_path) == whole
-    after = marks(tmp_path)
+    after = identities(tmp_path)
     again = {name for name in names if after[name] != before.get(name)}
     assert again == {names[k] for k in (3, 5, 7, 9, 11)}

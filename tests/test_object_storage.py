@@ -334,10 +334,10 @@ def test_a_run_whose_network_fails_says_so_and_goes_on_later(
         rf"sweep: {bucket}/x/part-\d\d-of-16.parquet: cannot be written: cannot be reached; .*\n",
         captured,
     )
-    stood = contents(f"{bucket}/x")
-    assert 1 < len(stood) < 17
-    assert stood.items() <= made.items()
-    assert sweep.run(sweep.Spec.parse(SPEC), f"{bucket}/x").reused == len(stood) - 1
+    kept = contents(f"{bucket}/x")
+    assert 1 < len(kept) < 17
+    assert kept.items() <= made.items()
+    assert sweep.run(sweep.Spec.parse(SPEC), f"{bucket}/x").reused == len(kept) - 1
     assert contents(f"{bucket}/x") == made
 
 

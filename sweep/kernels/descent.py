@@ -189,7 +189,7 @@ def _overload_advance(cost, activation, kind, state, x, y, limit, epochs):
                 unconverged[epoch, v] = bits_of(unmet)
 
     def many(cost, activation, kind, state, x, y, limit, epochs):
-        """Update θ = θ₀ − rate·T, z_i = θ·x_i: T ← T + Σ_i δ_i x_i where Σ_i |a_i − y_i| > limit."""
+        """Update θ = θ₀ − rate·T, z_i = θ·x_i: T ← T + Σ_i δ_i x_i where Σ|a − y| > limit."""
         total, theta, gradient = state.total, state.theta, state.gradient
         n, p = x.shape
         for epoch in range(epochs):
