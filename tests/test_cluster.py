@@ -302,7 +302,7 @@ def limit_file_size(limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
-def test_bad_storage_is_tried_again_and_then_told(spec, whole, tmp_path, monkeypatch, capsys):
+def test_bad_storage_is_tried_again_and_then_reported(spec, whole, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tasks, "PAUSES", (0.1, 0.1, 0.1))
     limit = int(statistics.median(map(len, whole.values())))
     processes, out = Processes(tmp_path), tmp_path / "out"

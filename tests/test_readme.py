@@ -103,6 +103,12 @@ def test_links_and_pictures_exist(page):
         assert os.access(ROOT / script, os.X_OK), script
 
 
+def test_every_picture_is_shown():
+    shown = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for picture in ROOT.glob("results/gallery/*"):
+        assert f"results/gallery/{picture.name})" in shown, picture
+
+
 def test_every_folder_has_a_page():
     for package in ROOT.glob("sweep/**/__init__.py"):
         page = package.with_name("README.md")

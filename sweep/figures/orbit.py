@@ -1,4 +1,4 @@
-"""orbit.png: epochs is a staircase over z₀, and trained neurons lie on it (for the README)."""
+"""orbit.png: epochs is a staircase over z₀, and trained neurons lie on it (for a README)."""
 
 import numpy as np
 from matplotlib.figure import Figure
