@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
@@ -225,11 +225,15 @@ def test_any_encoding_can_be_printed_in(encoding, made):
 def test_closed_and_full_streams(made):
     out = made.parent
     right = (made / "part-00-of-16.parquet").read_bytes()
-    for number, (streams, code) in enumerate(
-        (("2>&-", 0), (">&-", 0), ("<&- >&- 2>&-", 0), ("> /dev/full", 1), ("2> /dev/full", 0))
-    ):
-        done = shell(f"$0 -m sweep run made.toml -o out{number} {streams}", made)
-        assert done.returncode == code, streams
+    cases = [("2>&-", 0), (">&-", 0), ("<&- >&- 2>&-", 0), ("> /dev/full", 1), ("2> /dev/full", 0)]
+
+    def run(number):
+        return shell(f"$0 -m sweep run made.toml -o out{number} {cases[number][0]}", made)
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(run, range(len(cases))))
+    for number, done in enumerate(runs):
+        assert done.returncode == cases[number][1], cases[number]
         assert b"Traceback" not in done.stderr
         assert b"Exception ignored" not in done.stderr
         assert (out / f"out{number}" / "part-00-of-16.parquet").read_bytes() == right
