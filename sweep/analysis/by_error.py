@@ -16,14 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sweep.analysis.cell_index import by_row, everything, groups, lengths, panel_of, panels_of
-from sweep.analysis.quantiles import (
-    Counts,
-    Tally,
-    count,
-    cumulative,
-    quantile_name,
-    statistics,
-)
+from sweep.analysis.quantiles import Counts, Tally, count, cumulative, quantile_name, statistics
 from sweep.analysis.row_groups import Columns, Result, reduced, reduced_pairs
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid

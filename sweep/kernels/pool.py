@@ -12,13 +12,7 @@ from sweep.errors import SweepError
 from sweep.neuron.problem import whole_number
 from sweep.resources import usable_cpus
 
-__all__ = [
-    "LARGEST_BLOCK",
-    "ORBIT_BLOCK",
-    "blocks",
-    "check_threads",
-    "run_blocks",
-]
+__all__ = ["LARGEST_BLOCK", "ORBIT_BLOCK", "blocks", "check_threads", "run_blocks"]
 
 # Neurons in a block. Large: each block costs the interpreter 0.1 ms, and threads wait for one
 # another there (65,536 neurons of 20 epochs: 10 ms in blocks of 2048, 4 ms in blocks of 8192).

@@ -33,15 +33,7 @@ from sweep.store.folder import (
     remove_unfinished,
     write_whole,
 )
-from sweep.store.schema import (
-    FORMAT,
-    METADATA_KEY,
-    NAMES,
-    OLDEST,
-    ROW_GROUP,
-    schema,
-    versions,
-)
+from sweep.store.schema import FORMAT, METADATA_KEY, NAMES, OLDEST, ROW_GROUP, schema, versions
 
 __all__ = [
     "Fault",
@@ -283,11 +275,7 @@ def _why_foreign(grid: Grid, metadata: dict[str, Any]) -> str:
 
 
 def faults(
-    folder: Folder,
-    grid: Grid,
-    parts: Iterable[int] | None = None,
-    *,
-    every_byte: bool = True,
+    folder: Folder, grid: Grid, parts: Iterable[int] | None = None, *, every_byte: bool = True
 ) -> dict[int, Fault]:
     """Return the fault of each part that cannot be used.
 

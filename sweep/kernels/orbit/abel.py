@@ -27,14 +27,7 @@ from sweep.kernels.orbit.branch import BRANCH_TYPE, BROAD, piece_width, residual
 from sweep.kernels.simd import load, store, width_of
 from sweep.neuron.arithmetic import fma
 
-__all__ = [
-    "ORDERS",
-    "Pieces",
-    "compile_abel",
-    "compile_fit",
-    "cosines",
-    "powers_of_chebyshev",
-]
+__all__ = ["ORDERS", "Pieces", "compile_abel", "compile_fit", "cosines", "powers_of_chebyshev"]
 
 Floats = NDArray[np.float64]
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.kernels.orbit.branch import (
-    STRIDE,
-    UNIT_ROUNDOFF,
-    find_branch,
-    profile,
-    step_size,
-)
+from sweep.kernels.orbit.branch import STRIDE, UNIT_ROUNDOFF, find_branch, profile, step_size
 from sweep.neuron.problem import Problem
 
 __all__ = ["obstacle"]

@@ -195,11 +195,7 @@ def _right_aligned(tables: list[Floats], head: int, width: int) -> Floats:
 
 
 def _errors_on_the_way(
-    problem: Problem,
-    branch: Branch,
-    measures: Floats,
-    edges: Floats,
-    until: NDArray[np.int64],
+    problem: Problem, branch: Branch, measures: Floats, edges: Floats, until: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
     """Bound, in epochs, how far training and A itself go astray on the way from each piece.
 
