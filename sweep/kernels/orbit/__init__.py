@@ -22,11 +22,12 @@ and bounds how far rounding moves each step; `lookup` answers starts from the ta
 the rest of the package calls.
 
 **Which starts are certain.** A start is looked up if A(z₀) is farther from every whole number than
-the sum of (names as in `staircase`, u = 2⁻⁵³ the unit roundoff)
+the sum of (the names are variables of `staircase._build`; u = 2⁻⁵³ is the unit roundoff; ζ_j is z
+after j epochs as `train` has it, and e_j what it rounds in the next)
 
-    2 Σ_j A'(ζ_j) |e_j|         of_training: what `train` rounds, in each epoch j
+    2 Σ_j A'(ζ_j) |e_j|         of_training
     4u |z₀| A'(z₀)              of_start: two roundings of z₀, to octaves and back, doubled
-    2 A'(T₀) · (shift of T₀)    of_test: the rounding of the last test moves T₀
+    2 A'(T₀) · of_test          of_test: how far the rounding of the last test moves T₀
     of_a + fit_error            what A is off: four times what a polynomial was seen to miss between
                                 the points that made it, in each epoch on it, and its rounding
 
