@@ -13,8 +13,9 @@ from sweep.kernels.results import empty_results
 from sweep.running.run import run
 from sweep.store.encoding import encoded
 from sweep.store.folder import open_folder, write_whole
-from sweep.store.parts import part_name, prepare
+from sweep.store.parts import part_name
 from sweep.store.schema import table
+from sweep.store.spec_file import prepare
 
 # The same examples on every machine: what is red here is red there.
 settings.register_profile("sweep", derandomize=True, deadline=None)

@@ -1,17 +1,12 @@
 """`sweep.train` against the reference loop, 50 digits, published numbers, and laws."""
 
-import os
-import platform
-import re
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from fractions import Fraction
 
-import numba
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sweep
-from sweep.kernels import block, descent, pool, training
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
 from sweep.neuron.problem import LARGEST_STEP, make_problem
@@ -28,13 +22,6 @@ from sweep.neuron.reference import train_one
 ARTICLE = {"learning_rate": 0.15, "x": 1.0, "y": 0.0}
 STARTS = ([0.6, 2.0], [0.9, 2.0])
 PAIRS = [(cost, act) for cost in COSTS for act in COSTS[cost].pairs]
-
-
-def same_bits(a, b):
-    return all(
-        getattr(a, name).tobytes() == getattr(b, name).tobytes()
-        for name in block.TrainResult.__dataclass_fields__
-    )
 
 
 # --- published numbers (design, section 1) ---------------------------------------------------
@@ -182,56 +169,7 @@ def test_a_smaller_tolerance_never_takes_fewer_epochs(cost, activation, toleranc
     assert (wide <= tight).all()
 
 
-# --- nothing but the numbers decides ---------------------------------------------------------
-
-
-@pytest.mark.parametrize("n", [1, 3])
-def test_bits_do_not_depend_on_threads_or_blocks(n, monkeypatch):
-    rng = np.random.default_rng(n)
-    w, b, rates = rng.normal(0, 4, (3001, 2)), rng.normal(0, 4, 3001), rng.uniform(0.01, 3, 3001)
-    kwargs = {
-        "x": rng.normal(0, 1, (n, 2)), "y": np.arange(n) % 2 * 1.0, "cost": "quadratic",
-        "tolerance": 0.2, "max_epochs": 333,
-    }  # fmt: skip
-    expected = sweep.train(w, b, learning_rate=rates, **kwargs, threads=1)
-    for threads in (2, 3):
-        for largest in (1, 7, 64, 500):
-            monkeypatch.setattr(training, "LARGEST_BLOCK", largest)
-            monkeypatch.setattr(pool, "SMALLEST_BLOCK", largest)
-            again = sweep.train(w, b, learning_rate=rates, **kwargs, threads=threads)
-            assert same_bits(again, expected)
-    alone = sweep.train(w[1700:1701], b[1700:1701], learning_rate=rates[1700], **kwargs)
-    assert alone.epochs[0] == expected.epochs[1700]
-    assert alone.final_error[0] == expected.final_error[1700]
-
-
-def test_nan_among_the_starts_touches_only_that_neuron():
-    w, b = np.linspace(-3, 3, 40), np.linspace(3, -2, 40)
-    kwargs = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 400}
-    clean = sweep.train(w, b, **kwargs)
-    for i, wrong in ((3, np.nan), (17, np.inf), (39, 1.7e308)):
-        w[i] = b[i] = wrong
-    spoilt = sweep.train(w, b, **kwargs)
-    bad = np.isin(np.arange(40), (3, 17, 39))
-    assert (spoilt.status[bad] == sweep.Status.non_finite).all()
-    assert (spoilt.epochs[bad] == 0).all()
-    assert np.isnan(spoilt.final_error[bad]).all()
-    assert (spoilt.epochs[~bad] == clean.epochs[~bad]).all()
-    assert (spoilt.final_error[~bad] == clean.final_error[~bad]).all()
-
-
-@pytest.mark.parametrize(("dtype", "far"), [("float64", 600.0), ("float32", 70.0)])
-def test_starts_beyond_the_range_of_exp_change_no_bit_of_others(dtype, far):
-    w, b = np.linspace(-3, 3, 40), np.linspace(3, -2, 40)
-    kwargs = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 400, "dtype": dtype}
-    clean = sweep.train(w, b, **kwargs)
-    w[5], b[5] = -far, -far
-    spoilt = sweep.train(w, b, **kwargs)
-    assert spoilt.epochs[5] == 0
-    others = np.arange(40) != 5
-    for name in block.TrainResult.__dataclass_fields__:
-        ours, theirs = getattr(clean, name)[others], getattr(spoilt, name)[others]
-        assert ours.tobytes() == theirs.tobytes()
+# --- sizes and ends ------------------------------------------------------------------------
 
 
 def test_empty_scalar_and_strided_starts():
@@ -314,93 +252,6 @@ def test_starts_near_the_largest_float64_train_without_a_warning():
         tolerance=0.1, max_epochs=5, method="orbit",
     )  # fmt: skip
     assert (result.status == sweep.Status.non_finite).all()
-
-
-# --- the code itself -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("kind", ["near", "one", "many"])
-def test_the_hot_loop_is_packed_and_calls_no_exp(kind, dtype, monkeypatch):
-    built = []
-
-    def uncached(signature):
-        def decorate(function):
-            jitted = numba.njit(signature, nogil=True, error_model="numpy")(function)
-            built.append(jitted)
-            return jitted
-
-        return decorate
-
-    monkeypatch.setattr(descent, "compiled", uncached)
-    descent.compile_kernels.__wrapped__("quadratic", "sigmoid", kind, dtype)
-    for jitted in built:
-        (code,) = jitted.inspect_llvm().values()
-        (assembly,) = jitted.inspect_asm().values()
-        element = "double" if dtype == "float64" else "float"
-        assert re.search(rf"fdiv <\d+ x {element}>", code)
-        assert not re.search(rf"call {element} @(exp|llvm\.exp)", code)
-        if platform.machine() in ("x86_64", "AMD64"):
-            last = "d" if dtype == "float64" else "s"
-            # On a CPU that can: fused, on whole registers, and nothing left scalar.
-            assert len(re.findall(rf"vfn?m(?:add|sub)\d+p{last}\s.*[yz]mm", assembly)) >= 15
-            assert not re.search(rf"vfn?m(?:add|sub)\d+s{last}", assembly)
-            assert not re.search(rf"\bv?divs{last}", assembly)
-
-
-BITS = """
-import hashlib, pathlib, sys, numpy as np, sweep
-rng = np.random.default_rng(7)
-digest = hashlib.sha256()
-for n, method in ((1, "train"), (1, "orbit"), (3, "train")):
-    w, b, y = rng.normal(0, 4, (300, 2)), rng.normal(0, 4, 300), rng.uniform(0, 1, n)
-    trained = sweep.train(w, b, learning_rate=0.3, cost="quadratic", y=y, method=method,
-                          x=rng.normal(0, 1, (n, 2)), tolerance=0.2, max_epochs=40)
-    for name in ("epochs", "initial_error", "final_error", "w", "b"):
-        digest.update(getattr(trained, name).tobytes())
-span = {"start": -5.0, "stop": 5.0, "num": 60}
-rates = {"start": 0.001, "stop": 1.0, "num": 50, "scale": "log"}
-axes = {"learning_rate": rates, "y": [0.0, 0.3], "cost": "quadratic"}
-for name, starts in (("grid", {}), ("drawn", {"start": {"random": "normal", "count": 4000}})):
-    crossed = {} if starts else {"w": span, "b": span}
-    spec = sweep.Spec(axes=axes | crossed, stop={"tolerance": 0.03, "max_epochs": 3000},
-                      task={"x": 1.3}, method="orbit", **starts)
-    folder = pathlib.Path(sys.argv[1]) / name
-    sweep.run(spec, folder, threads=2)
-    for path in sorted(folder.glob("part-*")):
-        digest.update(path.read_bytes())
-print(digest.hexdigest())
-"""
-
-
-def test_bits_do_not_depend_on_the_cpu(tmp_path):
-    narrow = "import sweep.kernels.simd as v; v._REGISTER_BYTES = {}\n"
-    x86 = platform.machine() in ("x86_64", "AMD64")
-    avx2 = "haswell" if x86 else "generic"
-    # What NumPy chooses by the CPU, and what BLAS and the C library do.
-    numpy = {"NPY_DISABLE_CPU_FEATURES": " ".join(np._core._multiarray_umath.__cpu_dispatch__)}
-    libc = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX2_Usable,-FMA_Usable,-AVX512F"}
-    # No FMA and 128 bits, FMA and 256 bits, whatever this machine has; lanes as wide as a CPU with
-    # AVX2 and one with AVX-512 has them.
-    machines = (
-        ("generic", 32, numpy | {"OPENBLAS_CORETYPE": "Prescott"}),
-        (avx2, 32, libc | {"OPENBLAS_CORETYPE": "Haswell"}),
-        (avx2, 64, numpy | libc),
-        (None, 64, {}),
-    )
-
-    def digest(machine):
-        cpu, width, others = machine
-        environment = os.environ | others | {"NUMBA_CACHE_DIR": str(tmp_path / f"{cpu}{width}")}
-        if cpu:
-            environment |= {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
-        out = tmp_path / f"out-{cpu}{width}"
-        command = [sys.executable, "-c", narrow.format(width) + BITS, str(out)]
-        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        return run.stdout
-
-    with ThreadPoolExecutor(2) as pool:  # most of it is compiling, on one thread
-        assert len(set(pool.map(digest, machines))) == 1
 
 
 AWKWARD = [1e39, 1e20, 1e308, 9e307, 1.7e308, 5e-324, 1e-46, 10**400, np.nan, np.inf, -1, True]
