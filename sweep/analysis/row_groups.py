@@ -21,9 +21,10 @@ from sweep.experiment.grid import Grid
 from sweep.neuron.problem import Status
 from sweep.resources import usable_cpus
 from sweep.store.folder import Folder, open_file, open_folder, retried, unreachable
-from sweep.store.parts import part_name, read_spec, usable_parts
+from sweep.store.parts import part_name, usable_parts
 from sweep.store.reading import read_rows
 from sweep.store.schema import ROW_GROUP
+from sweep.store.spec_file import read_spec
 
 Item = TypeVar("Item")
 Reduced = TypeVar("Reduced")

@@ -34,8 +34,9 @@ from sweep.running import dask_tasks
 from sweep.running.dask_tasks import Parts, run_on_cluster
 from sweep.running.part import Job, Progress, make_part, staircase_lookup
 from sweep.store.folder import Folder, files, remove_unfinished
-from sweep.store.parts import part_name, read_spec
+from sweep.store.parts import part_name
 from sweep.store.schema import packages
+from sweep.store.spec_file import read_spec
 
 try:
     from distributed import Client, LocalCluster, Security, get_worker

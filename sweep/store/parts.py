@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
 from collections.abc import Iterable
@@ -20,20 +19,18 @@ from tqdm import tqdm
 
 from sweep.errors import SpecError, SweepError, printable, short
 from sweep.experiment.grid import Grid
-from sweep.experiment.spec import Spec, differences
+from sweep.experiment.spec import Spec
 from sweep.resources import usable_cpus
 from sweep.store.checksum import State, checksum_state, footer_checksum_state
 from sweep.store.folder import (
     Folder,
     files,
-    make_folder,
     open_folder,
     read_end,
     read_file,
-    remove_unfinished,
-    write_whole,
 )
 from sweep.store.schema import FORMAT, METADATA_KEY, NAMES, OLDEST, ROW_GROUP, schema, versions
+from sweep.store.spec_file import read_spec
 
 __all__ = [
     "Fault",
@@ -44,16 +41,11 @@ __all__ = [
     "faults",
     "foreign_files",
     "part_name",
-    "prepare",
     "read_metadata",
-    "read_spec",
     "refuse_older",
     "usable_parts",
     "valid_parts",
 ]
-
-SPEC_FILE = "spec.toml"
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class FaultKind(Enum):
@@ -73,68 +65,11 @@ class Fault(NamedTuple):
 
 MISSING, DAMAGED = Fault(FaultKind.missing, "is missing"), Fault(FaultKind.damaged, "is damaged")
 
-# Parts are runs of cells in the grid's order, and a longer axis moves every cell behind it.
-_LONGER = "; to extend an axis, run its new values alone into a folder of their own, and read both"
-
 
 def part_name(grid: Grid, part: int) -> str:
     """Return the name of a part's file."""
     digits = len(str(grid.parts))
     return f"part-{part:0{digits}d}-of-{grid.parts}.parquet"
-
-
-def prepare(folder: Folder, spec: Spec) -> None:
-    """Make a folder ready for the parts of a spec.
-
-    Raises
-    ------
-    SpecError
-        It holds another spec's results, or cannot be written. Nothing is changed then.
-    SweepError
-        The disk is full.
-    """
-    make_folder(folder)
-    listing = files(folder)
-    if SPEC_FILE in listing:
-        _refuse_another(folder, spec)
-    elif any(fnmatch(name, "part-*.parquet") for name in listing):
-        raise SpecError(f"{folder}: has parts but no {SPEC_FILE}; choose another folder")
-    else:
-        try:
-            write_whole(folder, SPEC_FILE, spec.toml().encode(), new=True)
-            if folder.local:
-                return
-        except FileExistsError:  # another run was faster: with the same spec?
-            pass
-        except SweepError as error:
-            if getattr(error.__cause__, "errno", None) in _FULL:
-                raise
-            raise SpecError(str(error)) from None
-        # An object store writes over what another run wrote a moment before, or a moment later.
-        _refuse_another(folder, spec)
-    remove_unfinished(folder, listing)
-
-
-def _refuse_another(folder: Folder, spec: Spec) -> None:
-    different = differences(spec, read_spec(folder))
-    if different:
-        hint = _LONGER if any(field.startswith("axes.") for field in different) else ""
-        raise SpecError(f"{folder}: holds another sweep: {'; '.join(different)}{hint}")
-
-
-def read_spec(folder: Folder) -> Spec:
-    """Return the spec of a folder of results."""
-    try:
-        if SPEC_FILE not in files(folder):  # a listing says more than an opening if there is none
-            raise FileNotFoundError
-        text = read_file(folder, SPEC_FILE).decode()
-    except FileNotFoundError:
-        raise SpecError(f"{folder}: holds no results of sweep (there is no {SPEC_FILE})") from None
-    except UnicodeDecodeError:
-        raise SpecError(f"{folder / SPEC_FILE}: is not a text file") from None
-    except SweepError as error:
-        raise SpecError(str(error)) from None
-    return Spec.parse(text, folder / SPEC_FILE)
 
 
 def read_metadata(folder: Folder, name: str) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from sweep.experiment.labels import stored_value
 from sweep.neuron.problem import Status, check_choice
 from sweep.resources import free_memory
 from sweep.store.folder import Folder, open_file, open_folder, retried, unreachable
-from sweep.store.parts import part_name, read_spec, usable_parts
+from sweep.store.parts import part_name, usable_parts
 from sweep.store.schema import axis_column, names_of, schema
+from sweep.store.spec_file import read_spec
 
 __all__ = ["Condition", "chosen", "condition_on", "load", "open_parts", "read", "resolved", "scan"]
 

@@ -16,9 +16,9 @@ from sweep.errors import SpecError, SweepError
 from sweep.experiment.grid import Grid
 from sweep.kernels.results import COLUMNS
 from sweep.store.folder import Folder, open_folder
-from sweep.store.parts import read_spec
 from sweep.store.reading import Condition, chosen, condition_on, open_parts, read, resolved
 from sweep.store.schema import axis_column, schema
+from sweep.store.spec_file import read_spec
 
 if TYPE_CHECKING:
     import xarray
