@@ -280,14 +280,17 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _summary(done: RunResult) -> str:
+    if done.computed == 0 and done.missing:
+        return f"{done.folder} has all {done.reused} parts of this shard"
     if done.computed == 0:
         return f"{done.folder} is complete: {done.cells:,} neurons"
+    shard = " of this shard" if done.missing else ""
     kept = f", {done.reused} parts were kept" if done.reused else ""
     return (
         f"trained {done.trained:,} neurons in {done.seconds:.1f} s{kept}: "
         f"{done.neuron_epochs:,} neuron-epochs, "
         f"{done.neuron_epochs / done.seconds / 1e6:,.0f} million a second; "
-        f"method {done.method}\n{done.parts - done.missing} Parquet parts in {done.folder}"
+        f"method {done.method}\n{done.parts - done.missing} Parquet parts{shard} in {done.folder}"
     )
 
 
@@ -330,7 +333,8 @@ def _info(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from sweep.experiment.grid import Grid
     from sweep.store.folder import open_folder
-    from sweep.store.parts import FaultKind, fault_lines, faults, read_spec
+    from sweep.store.parts import FaultKind, fault_lines, faults
+    from sweep.store.spec_file import read_spec
 
     folder = open_folder(arguments.folder)
     grid = Grid(read_spec(folder))

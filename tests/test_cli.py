@@ -73,7 +73,10 @@ def test_options_of_run(here, capsys):
     assert main(["run", "spec.toml", "-o", "out", "--shard", "2/2", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
     assert "trained 156 neurons in " in shown
-    assert "8 Parquet parts in out\n8 of 16 parts belong to other shards\n" in shown
+    assert "8 Parquet parts of this shard in out\n8 of 16 parts belong to other shards\n" in shown
+    assert main(["run", "spec.toml", "-o", "out", "--shard", "2/2", "--threads", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert shown == "out has all 8 parts of this shard\n8 of 16 parts belong to other shards\n"
     assert main(["check", "out"]) == 1
     *missing, sum_of_them = capsys.readouterr().out.splitlines()
     assert missing == [f"part-{part:02d}-of-16.parquet is missing" for part in range(0, 16, 2)]

@@ -19,8 +19,9 @@ from sweep.experiment.spec import Spec
 from sweep.kernels.pool import check_threads, run_blocks
 from sweep.running.part import Job, make_part, staircase_lookup
 from sweep.store.folder import Folder, open_folder
-from sweep.store.parts import prepare, refuse_older, valid_parts
+from sweep.store.parts import refuse_older, valid_parts
 from sweep.store.schema import methods_text
+from sweep.store.spec_file import prepare
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -47,7 +48,7 @@ class RunResult:
     computed, reused : int
         Parts computed by this run, and valid parts of earlier runs.
     missing : int
-        Parts of other shards, still to be computed.
+        Parts of other shards, computed or not: this run does not look at them.
     neuron_epochs : int
         The sum of epochs over the cells computed by this run.
     seconds : float

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from sweep.kernels.orbit.branch import STRIDE, UNIT_ROUNDOFF, find_branch, profile, step_size
 from sweep.neuron.problem import Problem
 
-__all__ = ["obstacle"]
+__all__ = ["obstacle", "second_derivative_bound"]
 
-# δ' is known at every STRIDE of z. |δ''| is at most this for the pairs of 2026, and at most a fifth
-# more than neighbouring δ' show for any other (a test holds both).
+# δ' is known at every STRIDE of z. |δ''| is below this, or for costs declared later at most a fifth
+# more than neighbouring δ' show (a test holds the fifth for all pairs).
 LARGEST_SECOND_DERIVATIVE, MARGIN = 4.0, 1.2
 
 # The first step must be so many times a rounding of z.
