@@ -68,6 +68,7 @@ GOALS = (
     Goal("sweep", "quadratic", "float64", "JAX", 4.0),
     Goal("sweep", "quadratic", "float64", "NumPy", 8.0),
     Goal("sweep", "quadratic", "float64", "Numba prange", 15.0),
+    Goal("sweep", "cross_entropy", "float64", "C++", 1.5),
     Goal("sweep", "quadratic", "float32", "C++", 1.3),
     Goal("raw", "quadratic", "float64", "C++", 1.3),
 )

@@ -1,7 +1,7 @@
 """SIMD lanes as a Numba type: arithmetic, fma, masks, exponentials, all in LLVM's own vectors.
 
-A `Lanes` value is a register of `width` floats. LLVM turns it into whatever the CPU has (one
-zmm, two ymm, four xmm, …), so the generated bits do not depend on the CPU; and nothing depends
+A `Lanes` value is a vector of `width` floats. LLVM turns it into whatever the CPU has (four zmm,
+eight ymm, …), so the generated bits do not depend on the CPU; and nothing depends
 on the auto-vectoriser, which gives up at a branch or a call. No fast-math flags are set: what is
 fused is fused because the code says `fma`.
 
