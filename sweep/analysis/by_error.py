@@ -17,7 +17,7 @@ import pandas as pd
 
 from sweep.analysis.cell_index import by_row, everything, groups, lengths, panel_of, panels_of
 from sweep.analysis.quantiles import Counts, Tally, count, cumulative, quantile_name, statistics
-from sweep.analysis.row_groups import Columns, Result, reduced, reduced_pairs
+from sweep.analysis.row_groups import Columns, ResultRows, reduced, reduced_pairs
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
 from sweep.neuron.activations import ACTIVATIONS
@@ -70,7 +70,7 @@ class Counted:
 
 
 def count_by_error(
-    result: Result, *, by: Sequence[str] | None = None, edges: npt.ArrayLike | None = None
+    result: ResultRows, *, by: Sequence[str] | None = None, edges: npt.ArrayLike | None = None
 ) -> Counted:
     """Count the epochs to converge by initial error, which one reading of the result takes.
 
@@ -190,7 +190,7 @@ def share_by_epochs(counted: Counted, *, points: int = 200) -> pd.DataFrame:
 
 
 def compare_costs(
-    result: Result,
+    result: ResultRows,
     *,
     over: str = "quadratic",
     under: str = "cross_entropy",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sweep.analysis.by_error import axis_columns, fixed_axes, fixed_values
 from sweep.analysis.cell_index import by_row, panel_of, panels_of, pictured, start_index
-from sweep.analysis.row_groups import Columns, Result, column_range, reduced
+from sweep.analysis.row_groups import Columns, ResultRows, column_range, reduced
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
 from sweep.store.schema import axis_column
@@ -20,7 +20,7 @@ Ints = npt.NDArray[np.int64]
 Locate = Callable[[range, Columns], Ints]
 
 
-def epochs_by_start(result: Result, *, cells: int | None = None) -> pd.DataFrame:
+def epochs_by_start(result: ResultRows, *, cells: int | None = None) -> pd.DataFrame:
     """Tabulate the epochs to converge over the plane of starts, at a picture's resolution.
 
     The plane is that of the first two start axes (w …, b) that vary. On a grid each value has a
@@ -127,7 +127,7 @@ def _plane(grid: Grid) -> list[str]:
     return _varied(grid)[:2]
 
 
-def _even(result: Result, name: str, size: int) -> tuple[Floats, Locate]:
+def _even(result: ResultRows, name: str, size: int) -> tuple[Floats, Locate]:
     """Cut the range of a drawn coordinate evenly: the middles, and where rows lie among them."""
     size = min(size, max(2, int(np.sqrt(result.grid.starts_count / 4))))
     low, high = column_range(result, axis_column(name))
@@ -139,7 +139,7 @@ def _even(result: Result, name: str, size: int) -> tuple[Floats, Locate]:
     return (edges[1:] + edges[:-1]) / 2, locate
 
 
-def _blocks(result: Result, name: str, size: int) -> tuple[Floats, Locate]:
+def _blocks(result: ResultRows, name: str, size: int) -> tuple[Floats, Locate]:
     """Cut the values of a start axis into blocks: the middles, and where rows lie among them."""
     values = result.grid.values[name]
     each = -(-len(values) // size)

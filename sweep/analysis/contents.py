@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sweep.analysis.row_groups import Result, pooled
+from sweep.analysis.row_groups import ResultRows, pooled
 from sweep.experiment.labels import labels
 from sweep.store.folder import files
 from sweep.store.parts import part_name, read_metadata
@@ -15,7 +15,7 @@ LISTED = 6
 """Of an axis of more values, the first and the last are printed."""
 
 
-def contents(result: Result) -> dict[str, Any]:
+def contents(result: ResultRows) -> dict[str, Any]:
     """Return the spec, the files and how they were written, ready for JSON."""
     grid = result.grid
     spec = grid.spec.model_dump(exclude_none=True)

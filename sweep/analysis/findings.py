@@ -16,7 +16,7 @@ from sweep.analysis.by_error import (
     pool,
 )
 from sweep.analysis.cell_index import panels_of
-from sweep.analysis.row_groups import Result
+from sweep.analysis.row_groups import ResultRows
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import cost_name, labels, percent
 from sweep.neuron.activations import ACTIVATIONS
@@ -27,7 +27,7 @@ SMALL, LARGE = 0.5, 0.9
 """An initial error up to the one is small, above the other large."""
 
 
-def findings(result: Result) -> dict[str, Any]:
+def findings(result: ResultRows) -> dict[str, Any]:
     """Return the main numbers of a result, ready for JSON.
 
     Returns
@@ -189,7 +189,7 @@ def _slowdowns(counted: Counted) -> dict[str, float]:
     return errors
 
 
-def _wins(result: Result) -> list[dict[str, Any]]:
+def _wins(result: ResultRows) -> list[dict[str, Any]]:
     if not {"quadratic", "cross_entropy"} <= set(result.grid.values["cost"]):
         return []
     ends = [0, np.inf]

@@ -32,8 +32,8 @@ Columns = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Result:
-    """A folder of results.
+class ResultRows:
+    """The rows of a result that can be read.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Result:
         return warnings
 
 
-def open_result(folder: str | Path | Folder, *, skip_damaged: bool = False) -> Result:
+def open_result(folder: str | Path | Folder, *, skip_damaged: bool = False) -> ResultRows:
     """Open a folder of results; parts that are not computed yet may be missing.
 
     Parameters
@@ -90,13 +90,13 @@ def open_result(folder: str | Path | Folder, *, skip_damaged: bool = False) -> R
     folder = open_folder(folder)
     grid = Grid(read_spec(folder))
     advice = "--skip-damaged goes on without, "
-    return Result(
+    return ResultRows(
         folder, grid, *usable_parts(folder, grid, skip_damaged=skip_damaged, advice=advice)
     )
 
 
 def reduced(
-    result: Result,
+    result: ResultRows,
     columns: Sequence[str],
     chunk: Callable[[range, Columns], Reduced],
     panel: npt.NDArray[np.int64] | None = None,
@@ -118,7 +118,7 @@ def reduced(
 
 
 def reduced_pairs(
-    result: Result,
+    result: ResultRows,
     columns: Sequence[str],
     over: int,
     under: int,
@@ -146,7 +146,7 @@ def reduced_pairs(
     return pooled(read_and_reduce, pairs())
 
 
-def read(result: Result, cells: range, columns: Sequence[str]) -> Columns:
+def read(result: ResultRows, cells: range, columns: Sequence[str]) -> Columns:
     """Read columns of a range of rows; epochs are infinite where the neuron did not converge.
 
     Raises
@@ -181,7 +181,7 @@ def read(result: Result, cells: range, columns: Sequence[str]) -> Columns:
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in columns}
 
 
-def column_range(result: Result, column: str) -> tuple[float, float]:
+def column_range(result: ResultRows, column: str) -> tuple[float, float]:
     """Return the least and the largest value of a column, from the statistics in the footers."""
     statistics = []
     for part in result.parts:
@@ -210,13 +210,13 @@ def pooled(chunk: Callable[[Item], Reduced], items: Iterable[Item]) -> Iterator[
                 future.cancel()
 
 
-def _row_groups(result: Result) -> Iterator[range]:
+def _row_groups(result: ResultRows) -> Iterator[range]:
     for part in result.parts:
         cells = result.grid.part(part)
         for first in range(cells.start, cells.stop, ROW_GROUP):
             yield range(first, min(first + ROW_GROUP, cells.stop))
 
 
-def _parts_of(result: Result, cells: range) -> range:
+def _parts_of(result: ResultRows, cells: range) -> range:
     each = result.grid.part_rows
     return range(cells.start // each, -(-cells.stop // each))

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from sweep.analysis.cell_index import GOLDEN, evenly_spaced, lengths, panels_of
-from sweep.analysis.row_groups import Result
+from sweep.analysis.row_groups import ResultRows
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import cost_name, labels
@@ -40,7 +40,7 @@ MAX_TRACED = 20_000
 CANDIDATES = 4096
 
 
-def table_of(result: Result) -> pd.DataFrame:
+def table_of(result: ResultRows) -> pd.DataFrame:
     """Trace a few starts of a result, with the plain reference loop.
 
     Parameters

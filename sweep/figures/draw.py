@@ -16,7 +16,7 @@ from matplotlib.image import imsave
 
 from sweep.analysis.by_error import Counted, count_by_error, epochs_by_error, share_by_epochs
 from sweep.analysis.by_start import epochs_by_start
-from sweep.analysis.row_groups import Result
+from sweep.analysis.row_groups import ResultRows
 from sweep.errors import SpecError
 from sweep.figures import FIGURES
 from sweep.figures.style import STYLES, styled
@@ -30,7 +30,7 @@ FORMATS = ("png", "svg", "pdf")
 class Tables:
     """The tables of a result that figures share, each made when it is first needed."""
 
-    result: Result
+    result: ResultRows
 
     @cached_property
     def _counted(self) -> Counted:
@@ -61,7 +61,7 @@ def plot(name: str, tables: Tables, style: str) -> Figure:
 
 
 def draw(
-    result: Result,
+    result: ResultRows,
     folder: str | Path | Folder,
     names: Sequence[str] | None = None,
     *,

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from sweep.analysis.by_error import fixed_axes, fixed_values
 from sweep.analysis.cell_index import GOLDEN, groups, lengths, panel_of, pictured
-from sweep.analysis.row_groups import Columns, Result, reduced
+from sweep.analysis.row_groups import Columns, ResultRows, reduced
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import cost_name
@@ -28,7 +28,7 @@ MIN_COMPARED = 5
 """Below, a share of the epochs says no more than that they are whole."""
 
 
-def table_of(result: Result) -> pd.DataFrame:
+def table_of(result: ResultRows) -> pd.DataFrame:
     """Take about 300 starts of each panel out of a result, with what the closed form says.
 
     Parameters
