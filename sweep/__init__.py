@@ -3,6 +3,7 @@
     sweep.train(w, b, …)      epochs to converge of very many neurons: a TrainResult, of Status
     sweep.trace(w, b, …)      one neuron's learning curve: a Trace
     sweep.Spec, sweep.run     a sweep over a grid, into a folder of Parquet: a RunResult
+    sweep.open                a result: tables, figures; in pandas, pyarrow, xarray: a Result
     sweep.load, sweep.scan    a result in pandas, or as a pyarrow dataset
     sweep.load_grid           a result over its axes, in xarray
     sweep.check               what is missing or damaged in a folder
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sweep.kernels.training import train
     from sweep.neuron.problem import Status
     from sweep.neuron.tracing import Trace, trace
+    from sweep.result import Result, open  # noqa: A004
     from sweep.running.run import RunResult, run
     from sweep.store.parts import check
     from sweep.store.reading import load, scan
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Result",
     "RunResult",
     "Spec",
     "SpecError",
@@ -50,6 +53,7 @@ __all__ = [
     "check",
     "load",
     "load_grid",
+    "open",
     "run",
     "scan",
     "trace",
@@ -58,6 +62,7 @@ __all__ = [
 
 # Numba, pandas and seaborn take seconds to import; each name brings in only what it needs.
 _MODULES = {
+    "Result": "sweep.result",
     "RunResult": "sweep.running.run",
     "Spec": "sweep.experiment.spec",
     "Status": "sweep.neuron.problem",
@@ -66,6 +71,7 @@ _MODULES = {
     "check": "sweep.store.parts",
     "load": "sweep.store.reading",
     "load_grid": "sweep.store.xarray",
+    "open": "sweep.result",
     "run": "sweep.running.run",
     "scan": "sweep.store.reading",
     "trace": "sweep.neuron.tracing",

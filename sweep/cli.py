@@ -171,8 +171,8 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         metavar="DIR",
         default="results/article",
-        help="folder for article.html, its figures and the article's sweep "
-        "(default: %(default)s; a sweep that is there already is used)",
+        help="folder of the article's sweep, of which all that is there is used; article.html and "
+        "its figures go to DIR-figures (default: %(default)s)",
     )
     article.add_argument("--threads", type=int, metavar="N", help="default: the CPUs you may use")
     article.add_argument("--json", action="store_true", help="print the claims as JSON")
@@ -208,7 +208,7 @@ def _plot_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--format", default="png", metavar="png|svg|pdf", help="default: png")
     command.add_argument(
-        "-o", "--out", metavar="DIR", help="where to put the figures (default: beside)"
+        "-o", "--out", metavar="DIR", help="where to put the figures (default: DIR-figures)"
     )
     command.add_argument("--dpi", type=int, default=150, metavar="N", help="default: 150")
     command.add_argument("--style", default="paper", metavar="paper|talk", help="default: paper")
@@ -243,7 +243,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     from sweep.experiment.grid import Grid
     from sweep.running.run import run
-    from sweep.store.folder import files
+    from sweep.store.folder import figures_folder, files
     from sweep.store.parts import foreign_files
 
     out = Path("results") / spec.name if arguments.out is None else arguments.out
@@ -270,11 +270,12 @@ def _run(arguments: argparse.Namespace) -> int:
     from sweep.figures.draw import draw
 
     result = open_result(done.folder)
-    print(format_findings(findings(result)))
+    print(format_findings(findings(result), result.grid))
     names = [f"{name}.png" for name in DRAWN_BY_RUN]
-    figures = [done.folder / name for name in names]
-    if done.computed or not files(done.folder).keys() >= set(names):
-        figures, _ = draw(result, done.folder, DRAWN_BY_RUN, leave_out=True)
+    to = figures_folder(done.folder)
+    figures = [to / name for name in names]
+    if done.computed or not files(to).keys() >= set(names):
+        figures, _ = draw(result, to, DRAWN_BY_RUN, leave_out=True)
     print(f"figures (sweep plot {done.folder} draws more):", *figures, sep="\n  ")
     return 0
 
@@ -300,12 +301,13 @@ def _plot(arguments: argparse.Namespace) -> int:
     result = open_result(arguments.folder, skip_damaged=arguments.skip_damaged)
     _start_matplotlib()
     from sweep.figures.draw import draw  # seaborn, a second: only if there is something to draw
+    from sweep.store.folder import figures_folder
 
     for warning in result.warnings:
         print(f"sweep: {warning}", file=sys.stderr)
     figures, reasons = draw(
         result,
-        arguments.folder if arguments.out is None else arguments.out,
+        figures_folder(result.folder) if arguments.out is None else arguments.out,
         arguments.figure,
         format=arguments.format,
         dpi=arguments.dpi,
@@ -325,8 +327,8 @@ def _info(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(contents(result) | findings(result), indent=2, allow_nan=False))
         return 0
-    print(f"{result.folder}: {format_contents(contents(result))}")
-    print(format_findings(findings(result)))
+    print(f"{result.folder}: {format_contents(contents(result), result.grid)}")
+    print(format_findings(findings(result), result.grid))
     return 0
 
 
@@ -349,7 +351,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _article(arguments: argparse.Namespace) -> int:
     from sweep.kernels.pool import check_threads
-    from sweep.store.folder import open_folder
+    from sweep.store.folder import figures_folder, open_folder
 
     check_threads(arguments.threads)
     open_folder(arguments.out)
@@ -358,7 +360,7 @@ def _article(arguments: argparse.Namespace) -> int:
     from sweep.article import build, page
 
     sections = build.build_sections(arguments.out, threads=arguments.threads)
-    paths = build.write_article(sections, arguments.out)
+    paths = build.write_article(sections, figures_folder(open_folder(arguments.out)))
     if arguments.json:
         print(build.to_json(sections, paths))
     else:

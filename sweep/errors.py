@@ -26,7 +26,7 @@ class SpecError(SweepError, ValueError):
     ...     sweep.load("no/such/folder")
     ... except sweep.SpecError as error:
     ...     print(error)
-    no/such/folder: holds no results of sweep (there is no spec.toml)
+    no/such/folder: holds no results of sweep (there is no _spec.parquet)
     """
 
 

@@ -1,6 +1,7 @@
 """The streamed tables against plain pandas on results that fit in memory."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from sweep.analysis.contents import contents, format_contents
 from sweep.analysis.findings import findings, format_findings
 from sweep.analysis.row_groups import open_result, read
 from sweep.errors import SpecError, SweepError
+from sweep.experiment.grid import Grid
 
 LIMIT = 1000
 EDGES = [0, 0.1, 0.5, 0.9, 0.99, 1]
@@ -293,26 +295,32 @@ def test_findings(result, rows):
         assert cost["starts"] == len(rows) / 2
     slow = {cost["cost"]: cost["slowdown_from"] for cost in found["costs"]}
     assert 0.5 < slow["quadratic"] < slow["cross_entropy"] < 1
-    assert [win["learning_rate"] for win in found["wins"]] == [0.1, 0.5, 2.0]
+    assert [win["learning_rate"] for win in found["comparison"]] == [0.1, 0.5, 2.0]
     starts = ["learning_rate", "w0", "b0"]
     wide = rows.pivot_table(index=starts, columns="cost", values="known").reset_index()
     wide = wide[wide.quadratic > 0]
-    for win in found["wins"]:
+    for win in found["comparison"]:
         mine = wide[wide.learning_rate == win["learning_rate"]]
         assert win["pairs"] == len(mine)
-        assert win["share_cross_entropy"] == (mine.quadratic > mine.cross_entropy).mean()
-        assert win["share_quadratic"] == (mine.quadratic < mine.cross_entropy).mean()
-    text = format_findings(found)
-    assert text.startswith("quadratic ")
+        assert win["share_under"] == (mine.quadratic > mine.cross_entropy).mean()
+        assert win["share_over"] == (mine.quadratic < mine.cross_entropy).mean()
+    for panel in found["panels"]:
+        mine = trained[
+            (trained.cost == panel["cost"]) & (trained.learning_rate == panel["learning_rate"])
+        ]
+        large = np.quantile(mine.known[mine.initial_error > 0.9], 0.5, method="inverted_cdf")
+        assert panel["median_large"] == ("not reached" if np.isinf(large) else large)
+    text = format_findings(found, result.grid)
+    assert text.startswith("median epochs to converge (at most 0.1), by the error |y - a|")
     assert "cross-entropy needs fewer epochs than quadratic" in text
-    assert len(text.splitlines()) == 2 + 1 + 3
+    assert len(text.splitlines()) == 2 + 6 + 2 + 1
 
 
 @pytest.mark.parametrize(
     ("stop", "line"),
     [
-        ({"max_epochs": 0}, "not reached from above 0.9; unconverged: "),
-        ({"tolerance": 1.0}, "none from above 0.9; unconverged: 0.0 % of"),
+        ({"max_epochs": 0}, r"not reached  not reached +\d"),
+        ({"tolerance": 1.0}, r"none +0\.0 % of"),
     ],
 )
 def test_findings_of_what_did_not_converge_and_of_nothing_to_learn(
@@ -320,8 +328,8 @@ def test_findings_of_what_did_not_converge_and_of_nothing_to_learn(
 ):
     make_result(tmp_path, plateau, axes=axes(6, cost=["quadratic"]), stop=stop)
     found = findings(open_result(tmp_path))
-    assert found["wins"] == []
-    assert line in format_findings(found)
+    assert found["comparison"] == []
+    assert re.search(line, format_findings(found, Grid(sweep.open(tmp_path).spec)))
 
 
 def test_contents(result, folder):
@@ -332,7 +340,7 @@ def test_contents(result, folder):
     assert found["bytes"] == sum(path.stat().st_size for path in folder.glob("part-*"))
     assert found["fixed"]["max_epochs"] == LIMIT
     assert found["axes"]["w"] == {"num": 24, "first": -5.0, "last": 5.0}
-    text = format_contents(found)
+    text = format_contents(found, result.grid)
     for text_part in ("24 values: -5 … 5", "5 of 5, 3,456 rows", "method         train", "y = 0.0"):
         assert text_part in text
 
@@ -354,7 +362,7 @@ def test_parts_that_are_not_there_yet(broken):
     assert epochs_by_error(count_by_error(result))["count"].sum() == result.rows
     # a start counts as a pair only where both of its parts are there: 3 lacks 11, and 9 lacks 1
     assert compare_costs(result).pairs.sum() == pairs - 48
-    assert len(findings(result)["wins"]) == 3
+    assert len(findings(result)["comparison"]) == 3
     for path in broken.glob("part-*"):
         path.unlink()
     with pytest.raises(SpecError, match="has no parts yet"):

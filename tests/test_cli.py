@@ -59,7 +59,10 @@ def test_run_plot_info_check(here, capsys):
     assert drawn > {Path(f).name for f in figures}
     arguments = ["--figure", "slowdown", "--figure", "ratio", "--format", "pdf", "--style", "talk"]
     assert main(["plot", "results/small", *arguments]) == 0
-    assert {p.name for p in (here / "results/small").glob("*.pdf")} == {"slowdown.pdf", "ratio.pdf"}
+    assert {p.name for p in (here / "results/small-figures").glob("*.pdf")} == {
+        "slowdown.pdf",
+        "ratio.pdf",
+    }
     assert main(["check", "results/small"]) == 0
     next((here / "results/small").glob("part-*")).unlink()
     capsys.readouterr()
@@ -190,7 +193,7 @@ def test_ctrl_c_stops_within_a_second_and_the_run_goes_on(here):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
-    while not (here / "out" / "spec.toml").exists():
+    while not (here / "out" / "_spec.parquet").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -202,4 +205,4 @@ def test_ctrl_c_stops_within_a_second_and_the_run_goes_on(here):
     assert time.monotonic() - began < 1.5
     assert process.returncode == 130
     assert captured.strip() == "sweep: interrupted; the same command resumes the run"
-    assert [p.name for p in (here / "out").iterdir()] == ["spec.toml"]
+    assert [p.name for p in (here / "out").iterdir()] == ["_spec.parquet"]

@@ -165,7 +165,7 @@ def test_a_worker_is_killed_and_another_joins(spec, whole, processes, tmp_path):
     with once(has_parts(out, 30), kill_one_and_start_one):
         assert run(spec, out, processes.address).computed == 200
     assert parts(out) == whole
-    assert {path.name for path in out.iterdir()} == {"spec.toml", *whole}
+    assert {path.name for path in out.iterdir()} == {"_spec.parquet", *whole}
 
 
 def test_all_workers_are_killed_and_it_waits_for_others(
@@ -412,7 +412,7 @@ def test_a_folder_that_workers_cannot_see_or_write(spec, scheduler, tmp_path, mo
     mine = Path("/proc/self/cwd/out")  # another folder in each process
     captured = refused(spec, mine, scheduler.address, capsys)
     assert re.fullmatch(
-        rf"sweep: {mine}: holds no results of sweep \(there is no spec.toml\): so worker "
+        rf"sweep: {mine}: holds no results of sweep \(there is no _spec.parquet\): so worker "
         r"tcp://\S+ sees it; the workers and the run must share one folder, or a bucket\n",
         captured,
     )

@@ -203,7 +203,7 @@ def made(tmp_path_factory):
         "b": {"start": -4.0, "stop": 4.0, "num": 12},
     }
     sweep.run(sweep.Spec(name="made", axes=axes | {"learning_rate": [0.1, 0.5]}), folder)
-    (folder.parent / "made.toml").write_text((folder / "spec.toml").read_text())
+    (folder.parent / "made.toml").write_text(sweep.open(folder).spec.toml())
     return folder
 
 

@@ -53,7 +53,7 @@ def identities(folder):
 
 def foreign_files(folder):
     """Return what is neither the spec nor a part nor a figure."""
-    known = FIGURES | {"spec.toml"}
+    known = {"_spec.parquet"}
     return {path.name for path in folder.iterdir()} - known - parts(folder).keys()
 
 
@@ -95,7 +95,9 @@ def test_killed_at_random_moments_and_then_run_to_the_end(spec, whole, tmp_path)
     assert 0 < len(kept) < 200
     assert left_behind > 0, "no kill hit a part that was being written"
     process = start(spec, folder)
-    assert until(process, (folder / "heatmap.png").exists)  # all is computed, more is drawn
+    assert until(
+        process, (folder.with_name(f"{folder.name}-figures") / "heatmap.png").exists
+    )  # all is computed, more is drawn
     process.kill()
     process.communicate()
     assert parts(folder) == whole
@@ -175,7 +177,7 @@ def test_parts_that_cannot_be_written(spec, whole, tmp_path, fault, reason):
 def test_a_spec_that_cannot_be_written(spec, tmp_path):
     process = start(spec, tmp_path, before=lambda: limit_file_size(100))
     assert process.communicate()[1] == (
-        f"sweep: {tmp_path}/spec.toml: cannot be written: File too large\n"
+        f"sweep: {tmp_path}/_spec.parquet: cannot be written: File too large\n"
     )
     assert process.returncode == 1
     assert list(tmp_path.iterdir()) == []

@@ -64,7 +64,7 @@ def test_info_is_what_brute_force_says(awkward):
                            ("median_large", learns[learns.initial_error > 0.9])):  # fmt: skip
             right = median(some.known)
             assert cost[name] == ("not reached" if right == np.inf else right)
-    assert f"{found['non_finite']:,} starts are not finite" in format_findings(found)
+    assert f"{found['non_finite']:,} starts are not finite" in format_findings(found, result.grid)
 
 
 def test_tables_are_what_brute_force_says(awkward):
@@ -117,7 +117,7 @@ def test_panels_beyond_the_flip_are_named(tmp_path):
     assert beyond == {(cost, rate, 0.75) for cost in rates for rate in rates[cost]}
     flips = {p["cost"]: p["flip"] for p in found["beyond_flip"]}
     assert flips == pytest.approx({"cross_entropy": 10.666667, "quadratic": 56.888889}, abs=1e-6)
-    text = format_findings(found)
+    text = format_findings(found, open_result(tmp_path).grid)
     assert "cross-entropy: in 3 panels, from learning rate 5.4 on, steps overshoot" in text
     assert "(κ = 10.8 is above 10.67)" in text
     json.dumps(found, allow_nan=False)
@@ -131,7 +131,9 @@ def test_rounding_of_large_medians_is_said(tmp_path):
     (cost,) = found["costs"]
     assert right > 4096
     assert right * (1 - found["precision"]) <= cost["median_large"] <= right
-    assert "medians above 4,096 epochs may be 0.049 % too low" in format_findings(found)
+    assert "medians above 4,096 epochs may be 0.049 % too low" in format_findings(
+        found, open_result(tmp_path).grid
+    )
 
 
 def test_the_method_is_that_of_all_parts(tmp_path, capsys):
@@ -188,7 +190,7 @@ def test_titles_lines_and_ticks_tell_values_apart(tmp_path, capsys):
     assert "7.99, 7.995, 8, 8.0001" in captured
     assert "2.0000000001 … 2.0000000009" in captured
     for rate in ("7.99 ", "7.995 ", "8 ", "8.0001 "):
-        assert f"\n  {rate}" in captured
+        assert f"\n  quadratic      {rate}" in captured
 
 
 def test_the_one_value_that_is_shown_is_told_apart(tmp_path):

@@ -213,7 +213,7 @@ def test_a_folder_of_format_2_is_read_and_gives_its_numbers(tmp_path):
     folder = shutil.copytree(FORMAT_2, tmp_path / "old")
     assert sweep.check(folder) == []
     frame = sweep.load(folder)
-    grid = Grid(sweep.Spec.load(folder / "spec.toml"))
+    grid = Grid(sweep.open(folder).spec)
     ours = grid.columns(range(grid.size))
     for name in ("learning_rate", "w0", "b0"):  # the CPU that wrote it rounded otherwise
         assert frame[name].to_numpy() == pytest.approx(ours[name.strip("0")], rel=4e-16, abs=0)
@@ -228,7 +228,7 @@ def test_a_folder_of_format_2_is_read_and_gives_its_numbers(tmp_path):
 
 def test_a_run_reads_format_2_and_does_not_add_to_it(tmp_path):
     folder = shutil.copytree(FORMAT_2, tmp_path / "old")
-    spec = sweep.Spec.load(folder / "spec.toml")
+    spec = sweep.open(folder).spec
     assert sweep.run(spec, folder).computed == 0
     (folder / "part-0-of-2.parquet").unlink()
     before = contents(folder)
@@ -328,7 +328,10 @@ def test_read_only_results_can_be_read_checked_and_plotted(whole, tmp_path):
     before = contents(whole)
     for path in whole.iterdir():
         path.chmod(0o444)
-    whole.chmod(0o555)
+    beside = whole.with_name("whole-figures")
+    beside.mkdir()
+    for folder in (whole, beside):
+        folder.chmod(0o555)
     try:
         done = subprocess.run(
             [sys.executable, "-c", COMMANDS, whole],
@@ -336,7 +339,7 @@ def test_read_only_results_can_be_read_checked_and_plotted(whole, tmp_path):
         )  # fmt: skip
     finally:
         whole.chmod(0o755)
-    refused = f"sweep: {whole}: cannot be written to: Permission denied\n"
+    refused = f"sweep: {beside}: cannot be written to: Permission denied\n"
     assert done.stderr == 2 * refused
     assert done.returncode == 0
     assert "complete, and no part is damaged" in done.stdout

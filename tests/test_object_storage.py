@@ -118,7 +118,7 @@ def test_a_bucket_holds_the_same_bytes_as_a_folder(bucket, made, capsys, prefix)
     captured = capsys.readouterr()
     assert f"16 Parquet parts in {uri}\n" in captured.out
     figures = [line.strip() for line in captured.out.splitlines() if line.endswith(".png")]
-    assert figures == [f"{uri}/{name}.png" for name in ("heatmap", "error", "slowdown")]
+    assert figures == [f"{uri}-figures/{name}.png" for name in ("heatmap", "error", "slowdown")]
     there = contents(uri)
     for name in ("heatmap.png", "error.png", "slowdown.png"):
         assert there.pop(name).startswith(b"\x89PNG")
@@ -184,7 +184,7 @@ def test_another_sweeps_prefix_is_refused(bucket, capsys):
     assert contents(bucket) == before
     put(f"{bucket}/parts", **{"part-0-of-1.parquet": b""})
     assert main(["run", "spec.toml", "-o", f"{bucket}/parts"]) == 2
-    assert "has parts but no spec.toml" in capsys.readouterr().err
+    assert "has parts but no _spec.parquet" in capsys.readouterr().err
 
 
 def test_a_folder_can_be_sent_to_another_process(bucket):
@@ -266,7 +266,7 @@ def test_on_a_cluster_and_not_on_one_without_credentials(bucket, made, monkeypat
     assert re.match(rf"sweep: {bucket}.*credentials are missing or were refused; set AWS", captured)
     assert re.search(r"so worker tcp://\S+ sees it", captured)
     assert captured.count("\n") == 1
-    assert contents(bucket).keys() == {"spec.toml"}
+    assert contents(bucket).keys() == {"_spec.parquet"}
     assert main([*arguments, "--threads", "1"]) == 0
     assert contents(bucket).items() >= made.items()
 

@@ -36,7 +36,6 @@ def result(tmp_path_factory, make_result, plateau):
     folder = tmp_path_factory.mktemp("result")
     stop = {"tolerance": 0.1, "max_epochs": 300}
     make_result(folder, plateau, part_rows=100, axes=AXES, stop=stop)
-    (folder / "error.png").write_bytes(b"figures lie beside the parts")
     (folder / ".part-03-of-16.parquet.1-2.tmp").write_bytes(b"a run is under way")
     return folder
 
@@ -119,7 +118,7 @@ def test_a_value_of_an_axis_is_the_one_that_is_printed(how, tmp_path):
 
 def test_values_of_format_2_are_found_whatever_cpu_wrote_them():
     folder = Path(__file__).with_name("data") / "format-2"
-    for value in sweep.Spec.load(folder / "spec.toml").values("learning_rate").tolist():
+    for value in sweep.open(folder).spec.values("learning_rate").tolist():
         assert len(sweep.load(folder, where=[("learning_rate", "==", value)])) == 384
     assert len(sweep.load(folder, where=[("learning_rate", "==", 0.0464)])) == 384
 
@@ -316,7 +315,7 @@ def test_a_grid_is_the_table_over_its_axes(result):
     assert dict(grid.sizes) == {"cost": 2, "learning_rate": 4, "w0": 8, "b0": 25}
     assert list(grid) == MEASURED
     assert grid.epochs.dtype == np.int32
-    assert sweep.Spec.parse(grid.encoding["spec"]).id == sweep.Spec.load(result / "spec.toml").id
+    assert sweep.Spec.parse(grid.encoding["spec"]).id == sweep.open(result).spec.id
     for row in frame.sample(200, random_state=0).itertuples():
         cell = grid.sel(cost=row.cost, learning_rate=row.learning_rate, w0=row.w0, b0=row.b0)
         assert cell.epochs == row.epochs

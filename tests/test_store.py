@@ -60,16 +60,15 @@ def test_a_result_holds_every_cell_with_its_training(whole):
 
 def test_files_say_what_they_are(whole):
     paths = sorted(whole.glob("*"))
-    assert [p.name for p in paths[:2]] == ["part-00-of-16.parquet", "part-01-of-16.parquet"]
-    assert paths[-1].name == "spec.toml"
+    assert [p.name for p in paths[:2]] == ["_spec.parquet", "part-00-of-16.parquet"]
     assert len(paths) == 17
-    about = json.loads(pq.read_schema(paths[1]).metadata[METADATA_KEY])
+    about = json.loads(pq.read_schema(paths[2]).metadata[METADATA_KEY])
     assert about["id"] == spec().id
     assert about["part"] == 1
     assert about["method"] == "train"
     assert " ".join(sorted(about["versions"])) == "llvmlite neuron-sweep numba numpy pyarrow python"
     assert sweep.Spec.parse(about["spec"]).id == spec().id
-    assert sweep.Spec.load(whole / "spec.toml").id == spec().id
+    assert sweep.open(whole).spec.id == spec().id
 
 
 @pytest.mark.parametrize("threads", [2, 3])
@@ -144,7 +143,7 @@ def test_a_folder_of_another_spec_is_refused_with_the_difference(whole):
 
 def test_parts_without_a_spec_are_refused(whole, tmp_path):
     (tmp_path / "part-0-of-1.parquet").write_bytes(b"")
-    with pytest.raises(sweep.SpecError, match=r"has parts but no spec\.toml"):
+    with pytest.raises(sweep.SpecError, match=r"has parts but no _spec.parquet"):
         sweep.run(spec(), tmp_path)
 
 

@@ -57,8 +57,8 @@ class Counted:
         The counts, by the flat index into (by, bins).
     fixed : dict
         Further axes, and the one value that was counted.
-    non_finite : int
-        Starts that are left out, for their error is no number.
+    non_finite : array
+        The starts of each group that are left out, for their error is no number.
     """
 
     grid: Grid
@@ -66,7 +66,7 @@ class Counted:
     edges: Floats
     tally: Tally
     fixed: dict[str, float]
-    non_finite: int = 0
+    non_finite: npt.NDArray[np.int64]
 
 
 def count_by_error(
@@ -92,23 +92,24 @@ def count_by_error(
     """
     grid = result.grid
     bounds = _bounds(grid, edges)
-    kept, group = _kept(grid, by or panels_of(grid).axes)
+    kept, group = _kept(grid, panels_of(grid).axes if by is None else by)
     shown = panel_of(grid, everything(grid)) if by is None else group
 
-    def chunk(cells: range, rows: Columns) -> tuple[Counts, int]:
+    def chunk(cells: range, rows: Columns) -> tuple[Counts, npt.NDArray[np.int64]]:
         cell = _cell(grid, cells, group, bounds, rows["initial_error"])
         known = ~np.isnan(rows["initial_error"])
         if shown.min() < 0:
             known &= by_row(grid, cells, shown) >= 0
-        missing = int(np.isnan(rows["initial_error"]).sum())
+        bins = len(bounds) - 1
+        missing = np.bincount(cell[np.isnan(rows["initial_error"])] // bins, minlength=len(totals))
         return count(cell[known], rows["epochs"][known]), missing
 
-    tally, non_finite = Tally(), 0
+    tally, totals = Tally(), np.zeros(prod(lengths(grid, kept)), np.int64)
     for more, missing in reduced(result, ["initial_error", "epochs"], chunk, shown):
         tally.add(more)
-        non_finite += missing
+        totals += missing
     fixed = fixed_values(grid) if by is None else {}
-    return Counted(grid, kept, bounds, tally, fixed, non_finite)
+    return Counted(grid, kept, bounds, tally, fixed, totals)
 
 
 def pool(counted: Counted, by: Sequence[str], edges: npt.ArrayLike) -> Counted:
@@ -120,7 +121,9 @@ def pool(counted: Counted, by: Sequence[str], edges: npt.ArrayLike) -> Counted:
     coarse = np.searchsorted(bounds[1:-1], counted.edges[1:])[old[-1]]
     into = [*lengths(counted.grid, kept), len(bounds) - 1]
     new = np.ravel_multi_index([*(place[name] for name in kept), coarse], into)
-    return Counted(counted.grid, kept, bounds, counted.tally.moved(new), counted.fixed)
+    non_finite = np.bincount(new[:: shape[-1]] // into[-1], counted.non_finite, prod(into[:-1]))
+    tally = counted.tally.moved(new)
+    return Counted(counted.grid, kept, bounds, tally, counted.fixed, non_finite.astype(np.int64))
 
 
 def epochs_by_error(

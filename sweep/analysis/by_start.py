@@ -1,7 +1,7 @@
 """Reduce a result to the plane of its starts, at the resolution of a picture."""
 
 from collections.abc import Callable
-from math import prod
+from math import isqrt, prod
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,12 @@ Ints = npt.NDArray[np.int64]
 Locate = Callable[[range, Columns], Ints]
 
 
-def epochs_by_start(result: ResultRows, *, cells: int | None = None) -> pd.DataFrame:
+MAX_CELLS = 2**24
+
+
+def epochs_by_start(
+    result: ResultRows, *, cells: int | None = None, every: bool = False
+) -> pd.DataFrame:
     """Tabulate the epochs to converge over the plane of starts, at a picture's resolution.
 
     The plane is that of the first two start axes (w …, b) that vary. On a grid each value has a
@@ -34,6 +39,8 @@ def epochs_by_start(result: ResultRows, *, cells: int | None = None) -> pd.DataF
     cells
         The most cells along each axis. 512 if None, but 256 for more than 4 panels, which are
         small.
+    every
+        All values of all axes, not those alone that a picture shows; in at most 2²⁴ cells.
 
     Returns
     -------
@@ -53,11 +60,17 @@ def epochs_by_start(result: ResultRows, *, cells: int | None = None) -> pd.DataF
         If a part cannot be read.
     """
     grid = result.grid
-    shown = pictured(grid)
+    shown = (
+        {name: list(range(len(grid.values[name]))) for name in grid.outer_names}
+        if every
+        else pictured(grid)
+    )
     panel = panel_of(grid, shown)
     panels = prod(map(len, shown.values()))
     names = _plane(grid)
     size = cells or (512 if panels <= 4 else 256)
+    if every and cells is None:
+        size = max(min(512, isqrt(MAX_CELLS // panels)), 1)
     drawn = grid.spec.start is not None
     (rows, row_of), (columns, column_of) = (
         (_even if drawn else _blocks)(result, name, size) for name in names
@@ -106,7 +119,8 @@ def epochs_by_start(result: ResultRows, *, cells: int | None = None) -> pd.DataF
         },
         copy=False,
     )
-    table = table.drop(columns=list(panels_of(grid).fixed))
+    if not every:
+        table = table.drop(columns=list(panels_of(grid).fixed))
     table.attrs = {
         "by": list(panels_of(grid).axes),
         "fixed": fixed_values(grid),

@@ -26,8 +26,8 @@ class Panels(NamedTuple):
     down : str or None
         A second axis that varies.
     fixed : dict
-        All others that vary, and the index of the one value that is shown, the middle one: to
-        pool the epochs of different tasks would say nothing of any.
+        All others, and the index of the one value that is shown, the middle one: to pool the
+        epochs of different tasks would say nothing of any.
     """
 
     across: str
@@ -42,10 +42,11 @@ class Panels(NamedTuple):
 
 def panels_of(grid: Grid) -> Panels:
     """Return how the outer axes of a grid are shown."""
-    varied = [name for name in grid.outer_names if name != "cost" and len(grid.values[name]) > 1]
-    across, *others = varied or ["learning_rate"]
-    fixed = {name: len(grid.values[name]) // 2 for name in others[1:]}
-    return Panels(across, others[0] if others else None, fixed)
+    outer = [name for name in grid.outer_names if name != "cost"]
+    across, *others = [name for name in outer if len(grid.values[name]) > 1] or ["learning_rate"]
+    down = others[0] if others else None
+    fixed = {n: len(grid.values[n]) // 2 for n in outer if n not in (across, down)}
+    return Panels(across, down, fixed)
 
 
 def lengths(grid: Grid, names: Iterable[str]) -> list[int]:

@@ -3,9 +3,11 @@
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from sweep.analysis.row_groups import ResultRows, pooled
+from sweep.experiment.grid import Grid
 from sweep.experiment.labels import labels
 from sweep.store.folder import files
 from sweep.store.parts import part_name, read_metadata
@@ -33,7 +35,6 @@ def contents(result: ResultRows) -> dict[str, Any]:
         "neurons": grid.size,
         "rows": result.rows,
         "axes": {name: _axis(values) for name, values in grid.values.items()},
-        "labels": {name: _labels(name, values) for name, values in grid.values.items()},
         "start": spec.get("start"),
         "fixed": {name: spec[table][name] for table, name in given if name not in grid.values},
         "parts": len(result.parts),
@@ -66,20 +67,33 @@ def _brief(value: Any) -> str:
     if not isinstance(value, list) or len(str(value)) <= 60:
         return str(value)
     inputs = f" × {len(value[0])} inputs" if isinstance(value[0], list) else ""
-    return f"{len(value):,} samples{inputs}"
+    numbers = np.array(value)
+    return f"{len(value):,} samples{inputs}, {numbers.min():g} … {numbers.max():g}"
 
 
-def format_contents(contents: dict[str, Any]) -> str:
+def axis_lines(grid: Grid) -> list[tuple[str, str]]:
+    """Return what a sweep consists of, as lines of a name and a text."""
+    spec = grid.spec.model_dump(exclude_none=True)
+    lines = []
+    for name, values in grid.values.items():
+        count = f"{len(values):>6,} value{'s' if len(values) > 1 else ''}"
+        lines.append((name, f"{count}: {', '.join(_labels(name, values))}"))
+    if "start" in spec:
+        drawn = ", ".join(f"{name} {value}" for name, value in spec["start"].items())
+        lines.append(("starts", f"drawn: {drawn}"))
+    fixed = [
+        f"{name} = {_brief(value)}"
+        for table in ("task", "stop")
+        for name, value in spec[table].items()
+        if name not in grid.values
+    ]
+    return [*lines, ("fixed", ", ".join(fixed))]
+
+
+def format_contents(contents: dict[str, Any], grid: Grid) -> str:
     """Return contents as a few lines of text."""
     lines = [f"sweep {contents['name']!r}, {contents['neurons']:,} neurons, id {contents['id']}"]
-    for name, axis in contents["axes"].items():
-        values = ", ".join(contents["labels"][name])
-        lines.append(f"{name:14} {axis['num']:>6} value{'s' if axis['num'] > 1 else ''}: {values}")
-    if contents["start"]:
-        random = ", ".join(f"{name} {value}" for name, value in contents["start"].items())
-        lines.append(f"{'starts':14} drawn: {random}")
-    fixed = ", ".join(f"{name} = {_brief(value)}" for name, value in contents["fixed"].items())
-    lines.append(f"{'fixed':14} {fixed}")
+    lines += [f"{name:14} {text}" for name, text in axis_lines(grid)]
     left = f"; left out: {', '.join(contents['left_out'])}" if contents["left_out"] else ""
     lines.append(
         f"{'parts':14} {contents['parts']:>6} of {contents['parts_in_all']}, "

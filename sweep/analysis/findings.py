@@ -15,10 +15,10 @@ from sweep.analysis.by_error import (
     error_edges,
     pool,
 )
-from sweep.analysis.cell_index import panels_of
+from sweep.analysis.cell_index import evenly_spaced, panels_of
 from sweep.analysis.row_groups import ResultRows
 from sweep.experiment.grid import Grid
-from sweep.experiment.labels import cost_name, labels, percent
+from sweep.experiment.labels import cost_name, labels, order_costs, percent
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import fused
@@ -39,10 +39,13 @@ def findings(result: ResultRows) -> dict[str, Any]:
         (None if nowhere; the median over the learning rates and further axes).
         Medians are over the starts that are not within the tolerance to begin with; None where
         there are none, "not reached" where half of them or more did not converge.
-        `wins`, if both quadratic and cross-entropy were run: for each learning rate the `pairs`
-        of starts not within the tolerance to begin with, `share_cross_entropy` (the share that
-        needs fewer epochs with cross-entropy), `share_quadratic`, `share_neither` (in which no
-        cost converged) and `median_ratio` (quadratic ÷ cross-entropy, as the medians above).
+        `panels`: the same but for `slowdown_from`, for each cost and each value of the one or two
+        axes that get panels.
+        `comparison`, of the first two costs, if there are two: for each learning rate the costs
+        `over` and `under`, the `pairs` of starts not within the tolerance to begin with,
+        `share_under` (the share that needs fewer epochs with `under`), `share_over`,
+        `share_neither` (in which no cost converged) and `median_ratio` (the epochs under `over` ÷
+        those under `under`, as the medians above).
         `non_finite`: the starts that are left out of all this, for they are not finite.
         `precision`: the share by which medians above 4,096 epochs may be too low.
         `beyond_flip`: the `cost`, `learning_rate`, its `label` (and `x`, `y`) of panels in which
@@ -55,61 +58,132 @@ def findings(result: ResultRows) -> dict[str, Any]:
     SweepError
         If a part cannot be read.
     """
-    act = ACTIVATIONS[result.grid.spec.task.activation]
+    grid = result.grid
+    act = ACTIVATIONS[grid.spec.task.activation]
     edges = np.union1d(error_edges(act.high - act.low), [SMALL, LARGE])
-    counted = count_by_error(result, by=panels_of(result.grid).axes, edges=edges)
-    ends = [counted.edges[0], SMALL, LARGE, counted.edges[-1]]
-    every = epochs_by_error(pool(counted, ["cost"], ends[::3]), quantiles=())
-    some = epochs_by_error(pool(counted, ["cost"], ends), quantiles=[0.5], trained_only=True)
-    medians = {(row.cost, row.bin): row.median for row in some.itertuples()}
+    counted = count_by_error(result, by=panels_of(grid).axes, edges=edges)
     slow = _slowdowns(counted)
-    costs = [
-        {
-            "cost": row.cost,
-            "starts": int(row.starts),
-            "share_unconverged": float(row.share_unconverged),
-            "median_small": _median(medians.get((row.cost, 0))),
-            "median_large": _median(medians.get((row.cost, 2))),
-            "slowdown_from": slow.get(row.cost),
-        }
-        for row in every.rename(columns={"count": "starts"}).itertuples()
-    ]
+    costs = _medians(counted, ("cost",))
     return {
-        "costs": costs,
-        "wins": _wins(result),
-        "non_finite": counted.non_finite,
+        "costs": [cost | {"slowdown_from": slow.get(cost["cost"])} for cost in costs],
+        "panels": _medians(counted, panels_of(grid).axes),
+        "comparison": _comparison(result),
+        "non_finite": int(counted.non_finite.sum()),
         "precision": counted.tally.precision,
-        "beyond_flip": _beyond_flip(result.grid),
+        "beyond_flip": _beyond_flip(grid),
     }
 
 
-def format_findings(findings: dict[str, Any]) -> str:
-    """Return findings as a few lines of text."""
-    width = max((len(cost_name(cost["cost"])) for cost in findings["costs"]), default=0)
-    lines = []
-    for cost in findings["costs"]:
-        slow = cost["slowdown_from"]
-        lines.append(
-            f"{cost_name(cost['cost']):{width}}  median epochs: {_epochs(cost['median_small'])} "
-            f"from an initial error up to {SMALL:g}, {_epochs(cost['median_large'])} from above "
-            f"{LARGE:g}; "
-            + (f"slow (twice those from {SMALL:g}) from {slow:.4g}; " if slow else "")
-            + f"unconverged: {percent(cost['share_unconverged'])} of {cost['starts']:,}"
+def _medians(counted: Counted, by: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return the numbers of each combination of axes, ready for JSON."""
+    ends = [counted.edges[0], SMALL, LARGE, counted.edges[-1]]
+    every = epochs_by_error(pool(counted, by, ends[::3]), quantiles=())
+    some = epochs_by_error(pool(counted, by, ends), quantiles=[0.5], trained_only=True)
+    keys = list(by)
+    medians = {
+        (*row[:-2], int(row[-2])): row[-1]
+        for row in some[[*keys, "bin", "median"]].itertuples(index=False, name=None)
+    }
+    return [
+        dict(zip(keys, key, strict=True))
+        | {
+            "starts": int(starts),
+            "share_unconverged": float(share),
+            "median_small": _median(medians.get((*key, 0))),
+            "median_large": _median(medians.get((*key, 2))),
+        }
+        for *key, starts, share in every[[*keys, "count", "share_unconverged"]].itertuples(
+            index=False, name=None
         )
-    if findings["wins"]:
-        pairs = sum(win["pairs"] for win in findings["wins"])
-        won = sum(win["share_cross_entropy"] * win["pairs"] for win in findings["wins"])
-        lines.append(
-            f"cross-entropy needs fewer epochs than quadratic from {percent(won / pairs)} of "
-            f"{pairs:,} starts; by learning rate:"
-        )
-    rates = labels((win["learning_rate"] for win in findings["wins"]), 4)
-    lines += [
-        f"  {rate:<8} {percent(win['share_cross_entropy']):>7}"
-        f"   median ratio quadratic ÷ cross-entropy: {_ratio(win['median_ratio'])}"
-        for rate, win in zip(rates, findings["wins"], strict=True)
     ]
-    return "\n".join(lines + _caveats(findings))
+
+
+def format_findings(findings: dict[str, Any], grid: Grid) -> str:
+    """Return findings as a few lines of text, at most a screen."""
+    panels, act = panels_of(grid), ACTIVATIONS[grid.spec.task.activation]
+    axes = [name for name in panels.axes[1:] if len(grid.values[name]) > 1]
+    shown = {name: _some(grid, name, 6 if len(axes) == 1 else 3) for name in axes}
+    texts = {name: dict(zip(*_labelled(grid, name), strict=True)) for name in axes}
+    head = ["cost", *(name.replace("_", " ") for name in axes)]
+    head += [f"error up to {SMALL:g}", f"above {LARGE:g}", "unconverged, of all starts"]
+    table = [
+        [
+            cost_name(row["cost"]),
+            *(texts[name][row[name]] for name in axes),
+            _epochs(row["median_small"]),
+            _epochs(row["median_large"]),
+            f"{percent(row['share_unconverged'])} of {row['starts']:,}",
+        ]
+        for row in findings["panels"]
+        if all(row[name] in shown[name] for name in axes)
+    ]
+    error = "mean |y - a|" if np.ndim(grid.spec.task.x) else "|y - a|"
+    held = "".join(f", {name} = {grid.values[name][k]:g}" for name, k in panels.fixed.items())
+    left_out = [
+        f"{len(shown[name])} of {len(grid.values[name]):,} values of {name}"
+        for name in axes
+        if len(shown[name]) < len(grid.values[name])
+    ]
+    limit = "" if "tolerance" in grid.values else f" (at most {grid.spec.stop.tolerance:g})"
+    lines = [
+        f"median epochs to converge{limit}, by the error {error} at the start"
+        f"{f', up to {act.high - act.low:g}' if act.high - act.low != 1 else ''}{held}"
+        + (f"; {', '.join(left_out)}" if left_out else ""),
+        *_columns([head, *table], 1 + len(axes)),
+    ]
+    lines += [
+        f"{cost_name(cost['cost'])}: slow (twice the epochs from an error of {SMALL:g}) "
+        f"from an error of {cost['slowdown_from']:.4g}"
+        for cost in findings["costs"]
+        if cost["slowdown_from"]
+    ]
+    return "\n".join(lines + _compared(findings["comparison"], grid) + _caveats(findings))
+
+
+def _labelled(grid: Grid, name: str) -> tuple[list[float], list[str]]:
+    return grid.values[name].tolist(), labels(grid.values[name], 4)
+
+
+def _some(grid: Grid, name: str, most: int) -> list[float]:
+    """Return at most so many values of an axis."""
+    return evenly_spaced(sorted(grid.values[name].tolist()), most)
+
+
+def _columns(rows: list[list[str]], left: int) -> list[str]:
+    """Return rows of texts as lines; the first columns flush left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  "
+        + "  ".join(
+            text.ljust(width) if k < left else text.rjust(width)
+            for k, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _compared(comparison: list[dict[str, Any]], grid: Grid) -> list[str]:
+    """Return a line that compares two costs, if there are two and they learned anything."""
+    if not comparison:
+        return []
+    over, under = cost_name(comparison[0]["over"]), cost_name(comparison[0]["under"])
+    pairs = sum(row["pairs"] for row in comparison)
+    won, neither = (
+        sum(row[name] * row["pairs"] for row in comparison) / pairs
+        for name in ("share_under", "share_neither")
+    )
+    unknown = f" (from {percent(neither)} neither converged)" if neither else ""
+    shown = _some(grid, "learning_rate", 6)
+    rates = dict(zip(*_labelled(grid, "learning_rate"), strict=True))
+    ratios = ", ".join(
+        f"{_ratio(row['median_ratio'])} at {rates[row['learning_rate']]}"
+        for row in comparison
+        if row["learning_rate"] in shown
+    )
+    return [
+        f"{under} needs fewer epochs than {over} from {percent(won)} of {pairs:,} starts "
+        f"outside the tolerance{unknown}; {over} ÷ {under}, the median, by learning rate: {ratios}"
+    ]
 
 
 def _caveats(findings: dict[str, Any]) -> list[str]:
@@ -189,18 +263,24 @@ def _slowdowns(counted: Counted) -> dict[str, float]:
     return errors
 
 
-def _wins(result: ResultRows) -> list[dict[str, Any]]:
-    if not {"quadratic", "cross_entropy"} <= set(result.grid.values["cost"]):
+def _comparison(result: ResultRows) -> list[dict[str, Any]]:
+    """Compare the first two costs, of the two of the article quadratic first."""
+    costs = order_costs(result.grid.values["cost"].tolist())
+    if len(costs) < 2:
         return []
-    ends = [0, np.inf]
-    table: pd.DataFrame = compare_costs(result, edges=ends, quantiles=[0.5])
+    over, under = costs[:2]
+    table: pd.DataFrame = compare_costs(
+        result, over=over, under=under, edges=[0, np.inf], quantiles=[0.5]
+    )
     trained = table[table["pairs"] > table["already"]]
     return [
         {
+            "over": over,
+            "under": under,
             "learning_rate": float(row.learning_rate),
             "pairs": int(row.pairs - row.already),
-            "share_cross_entropy": row.under_fewer / (row.pairs - row.already),
-            "share_quadratic": row.over_fewer / (row.pairs - row.already),
+            "share_under": row.under_fewer / (row.pairs - row.already),
+            "share_over": row.over_fewer / (row.pairs - row.already),
             "share_neither": row.neither / (row.pairs - row.already),
             "median_ratio": _median(row.median),
         }

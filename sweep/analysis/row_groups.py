@@ -4,12 +4,16 @@ The order of the rows is that of the grid, so a row's place on every axis follow
 the axes' columns are not read.
 """
 
+from __future__ import annotations
+
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +35,14 @@ Reduced = TypeVar("Reduced")
 Columns = dict[str, npt.NDArray[Any]]
 
 
+class Run(NamedTuple):
+    """A run of cells that is read from another result."""
+
+    cells: range
+    source: ResultRows
+    start: int  # where the run begins there
+
+
 @dataclass(frozen=True)
 class ResultRows:
     """The rows of a result that can be read.
@@ -45,29 +57,57 @@ class ResultRows:
         Those that are not computed yet.
     left_out : tuple of str
         The faults of the others.
+    runs : tuple of Run
+        Where all cells lie in other results: of a selection, or of several results put together
+        (`sweep.analysis.selection`). It has no parts of its own then.
     """
 
     folder: Folder
     grid: Grid
-    parts: tuple[int, ...]
+    parts: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
     left_out: tuple[str, ...] = ()
+    runs: tuple[Run, ...] = ()
 
     @property
     def rows(self) -> int:
         """The number of cells in the usable parts."""
-        return sum(len(self.grid.part(part)) for part in self.parts)
+        return sum(map(len, _row_groups(self, range(self.grid.size))))
+
+    @cached_property
+    def sources(self) -> tuple[ResultRows, ...]:
+        """The folders' rows that these are read from."""
+        if not self.runs:
+            return (self,)
+        sources = {id(each): each for run in self.runs for each in run.source.sources}
+        return tuple(sources.values())
+
+    @property
+    def id(self) -> str:
+        """The ids of the specs that the rows were computed from."""
+        return "+".join(dict.fromkeys(source.grid.spec.id for source in self.sources))
 
     @property
     def warnings(self) -> list[str]:
         """Warnings about a result that is not complete, if any."""
-        warnings = [f"left out: {fault}" for fault in self.left_out]
-        if self.missing:
-            warnings.append(
-                f"{len(self.missing)} of {self.grid.parts} parts are not computed yet; "
-                "the answers are those of the others"
-            )
+        warnings = []
+        for source in self.sources:
+            where = f"{source.folder}: " if len(self.sources) > 1 else ""
+            warnings += [f"{where}left out: {fault}" for fault in source.left_out]
+            if source.missing:
+                warnings.append(
+                    f"{where}{len(source.missing)} of {source.grid.parts} parts are not computed "
+                    "yet; the answers are those of the others"
+                )
         return warnings
+
+    @cached_property
+    def _usable(self) -> frozenset[int]:
+        return frozenset(self.parts)
+
+    @cached_property
+    def _run_starts(self) -> list[int]:
+        return [run.cells.start for run in self.runs]
 
 
 def open_result(folder: str | Path | Folder, *, skip_damaged: bool = False) -> ResultRows:
@@ -106,7 +146,7 @@ def reduced(
     `panel` has a number for each combination of the outer axes; row groups are left out in which
     all are negative.
     """
-    groups = _row_groups(result)
+    groups = _row_groups(result, range(result.grid.size))
     if panel is not None:
         each = result.grid.starts_count
         groups = (
@@ -134,10 +174,9 @@ def reduced_pairs(
     ours, theirs = range(over * each, (over + 1) * each), (under - over) * each
 
     def pairs() -> Iterator[tuple[range, range]]:
-        for group in _row_groups(result):
-            cells = range(max(group.start, ours.start), min(group.stop, ours.stop))
-            others = range(cells.start + theirs, cells.stop + theirs)
-            if cells and all(part in result.parts for part in _parts_of(result, others)):
+        for cells in _row_groups(result, ours):
+            others = _moved(cells, theirs)
+            if sum(map(len, _row_groups(result, others))) == len(others):
                 yield cells, others
 
     def read_and_reduce(pair: tuple[range, range]) -> Reduced:
@@ -155,6 +194,10 @@ def read(result: ResultRows, cells: range, columns: Sequence[str]) -> Columns:
         A part cannot be read.
     """
     pieces: list[Columns] = []
+    if result.runs:
+        for run, here in _runs(result, cells):
+            pieces.append(read(run.source, _moved(here, run.start - run.cells.start), columns))
+        return _joined(pieces, columns)
     names = list({*columns, "status"} if "epochs" in columns else columns)
     for part in _parts_of(result, cells):
         whole, folder, grid = result.grid.part(part), result.folder, result.grid
@@ -176,6 +219,10 @@ def read(result: ResultRows, cells: range, columns: Sequence[str]) -> Columns:
         for piece in pieces:
             converged = piece["status"] == Status.converged
             piece["epochs"] = np.where(converged, piece["epochs"], np.inf)
+    return _joined(pieces, columns)
+
+
+def _joined(pieces: Sequence[Columns], columns: Sequence[str]) -> Columns:
     if len(pieces) == 1:
         return {name: pieces[0][name] for name in columns}
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in columns}
@@ -184,8 +231,8 @@ def read(result: ResultRows, cells: range, columns: Sequence[str]) -> Columns:
 def column_range(result: ResultRows, column: str) -> tuple[float, float]:
     """Return the least and the largest value of a column, from the statistics in the footers."""
     statistics = []
-    for part in result.parts:
-        with open_file(result.folder, part_name(result.grid, part)) as file:
+    for source, name in [(s, part_name(s.grid, part)) for s in result.sources for part in s.parts]:
+        with open_file(source.folder, name) as file:
             about = pq.read_metadata(file)
         place = about.schema.to_arrow_schema().get_field_index(column)
         groups = (about.row_group(k).column(place) for k in range(about.num_row_groups))
@@ -210,11 +257,40 @@ def pooled(chunk: Callable[[Item], Reduced], items: Iterable[Item]) -> Iterator[
                 future.cancel()
 
 
-def _row_groups(result: ResultRows) -> Iterator[range]:
-    for part in result.parts:
-        cells = result.grid.part(part)
-        for first in range(cells.start, cells.stop, ROW_GROUP):
-            yield range(first, min(first + ROW_GROUP, cells.stop))
+def _row_groups(result: ResultRows, within: range) -> Iterator[range]:
+    """Yield the cells that can be read, within a range, as they lie in row groups."""
+    if result.runs:
+        for run, here in _runs(result, within):
+            shift = run.start - run.cells.start
+            for cells in _row_groups(run.source, _moved(here, shift)):
+                yield _moved(cells, -shift)
+        return
+    for part in _parts_of(result, within):
+        if part in result._usable:
+            whole = result.grid.part(part)
+            for first in range(whole.start, whole.stop, ROW_GROUP):
+                cells = _shared(range(first, min(first + ROW_GROUP, whole.stop)), within)
+                if cells:
+                    yield cells
+
+
+def _runs(result: ResultRows, within: range) -> Iterator[tuple[Run, range]]:
+    """Yield the runs that a range of cells meets, and which of the cells."""
+    first = bisect_right(result._run_starts, within.start) - 1
+    for run in result.runs[first:]:
+        if run.cells.start >= within.stop:
+            return
+        here = _shared(run.cells, within)
+        if here:
+            yield run, here
+
+
+def _shared(ours: range, theirs: range) -> range:
+    return range(max(ours.start, theirs.start), min(ours.stop, theirs.stop))
+
+
+def _moved(cells: range, shift: int) -> range:
+    return range(cells.start + shift, cells.stop + shift)
 
 
 def _parts_of(result: ResultRows, cells: range) -> range:

@@ -16,7 +16,7 @@ from sweep.article.wrong_gradient import wrong_gradient
 from sweep.experiment.spec import ARTICLE, Spec
 from sweep.figures.draw import write_figure
 from sweep.running.run import run
-from sweep.store.folder import open_folder, write_whole
+from sweep.store.folder import Folder, make_folder, open_folder, write_whole
 
 __all__ = ["all_claims_hold", "build_sections", "to_json", "write_article"]
 
@@ -42,9 +42,10 @@ def build_sections(folder: str | Path, threads: int | None = None) -> list[Secti
     ]
 
 
-def write_article(sections: list[Section], folder: str | Path) -> list[str]:
+def write_article(sections: list[Section], folder: str | Path | Folder) -> list[str]:
     """Write article.html, and each figure as article-NAME.png; return their paths."""
     out = open_folder(folder)
+    make_folder(out)
     write_whole(out, "article.html", page.html(sections).encode())
     figures = [b for section in sections for b in section.blocks if isinstance(b, CaptionedFigure)]
     return [

@@ -21,7 +21,10 @@ from sweep.experiment.random_starts import CHUNK, random_starts
 from sweep.experiment.spec import Spec
 from sweep.neuron.problem import Problem, make_problem
 
-__all__ = ["Grid", "Segment"]
+__all__ = ["OUTER_AXES", "Grid", "Segment"]
+
+# The axes other than the starts, outermost first.
+OUTER_AXES = ("cost", "learning_rate", "x", "y", "tolerance")
 
 # Resuming is by parts, and memory too: ~100 MB of results in flight at the most. A small sweep has
 # 16 parts, so that it need not begin again when interrupted.
@@ -54,7 +57,7 @@ class Grid:
     @cached_property
     def values(self) -> dict[str, NDArray[Any]]:
         """The values of each axis, outermost first."""
-        order = ["cost", "learning_rate", "x", "y", "tolerance", *self.start_names]
+        order = [*OUTER_AXES, *self.start_names]
         return {name: self.spec.values(name) for name in order if name in self.spec.axes}
 
     @cached_property
@@ -81,6 +84,19 @@ class Grid:
     def outer_names(self) -> list[str]:
         """The names of the axes other than the starts."""
         return [name for name in self.values if name not in self.start_names]
+
+    @cached_property
+    def outer_values(self) -> dict[str, NDArray[Any]]:
+        """The values of the outer axes, and those of x, y and tolerance that are one number."""
+        task = self.spec.task
+        single = {"x": task.x, "y": task.y, "tolerance": self.spec.stop.tolerance}
+        known = {name: self.values[name] for name in self.outer_names}
+        known |= {
+            name: np.array([float(value)])
+            for name, value in single.items()
+            if name not in known and not isinstance(value, list)
+        }
+        return {name: known[name] for name in OUTER_AXES if name in known}
 
     @cached_property
     def starts_count(self) -> int:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from sweep.errors import SpecError, short
 
-__all__ = ["MIN_DIGITS", "cost_name", "label", "labels", "percent", "stored_value"]
+__all__ = ["MIN_DIGITS", "cost_name", "label", "labels", "order_costs", "percent", "stored_value"]
 
 MIN_DIGITS = 3
 
@@ -69,3 +69,9 @@ def percent(share: float) -> str:
 def cost_name(cost: str) -> str:
     """Return a cost as it is written in a text: `cross_entropy` is cross-entropy."""
     return cost.replace("_", "-")
+
+
+def order_costs(costs: Sequence[str]) -> list[str]:
+    """Return the costs with the two of the article first, quadratic before cross-entropy."""
+    known = [cost for cost in ("quadratic", "cross_entropy") if cost in costs]
+    return known + [cost for cost in costs if cost not in known]

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -113,15 +114,20 @@ def draw(
     _make_writable(folder)
     tables = Tables(result)
     drawn, reasons = [], []
-    for name in dict.fromkeys(names or FIGURES):
-        try:
-            figure = plot(name, tables, style)
-        except SpecError as error:
-            if names is not None and not leave_out:
-                raise SpecError(f"figure {name}: {error}") from error
-            reasons.append(f"figure {name}: {error}")
-            continue
-        drawn.append(write_figure(figure, folder, f"{name}.{format}", dpi, style))
+    try:
+        for name in dict.fromkeys(names or FIGURES):
+            try:
+                figure = plot(name, tables, style)
+            except SpecError as error:
+                if names is not None and not leave_out:
+                    raise SpecError(f"figure {name}: {error}") from error
+                reasons.append(f"figure {name}: {error}")
+                continue
+            drawn.append(write_figure(figure, folder, f"{name}.{format}", dpi, style))
+    finally:
+        if folder.local and not drawn:
+            with suppress(OSError):  # it is not empty
+                Path(folder.path).rmdir()
     return drawn, reasons
 
 

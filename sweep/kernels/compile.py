@@ -28,7 +28,10 @@ from numba.core.serialize import dumps
 import sweep
 from sweep.errors import SweepError
 
-__all__ = ["compiled", "hold_over_forks", "once"]
+__all__ = ["compiled", "hold_over_forks", "once", "watchers"]
+
+# Called with True when a kernel is about to be compiled, which takes seconds, and False after it.
+watchers: list[Callable[[bool], None]] = []
 
 # Several threads may need the same kernel at once.
 _LOCK = RLock()
@@ -86,6 +89,11 @@ def _folder() -> Path | None:
         return None
 
 
+def _tell(begins: bool) -> None:
+    for watcher in watchers:
+        watcher(begins)
+
+
 class _Disk:
     """What Numba's dispatcher needs of a cache: compiled code of one function, in one file.
 
@@ -96,6 +104,7 @@ class _Disk:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
+        self.missed = False
 
     def path(self, signature: Any, codegen: Any) -> Path | None:
         folder, code = _folder(), self.function.__code__.co_code
@@ -112,6 +121,8 @@ class _Disk:
             content = path.read_bytes() if path else b""
             if hashlib.sha256(content[32:]).digest() == content[:32]:
                 return CompileResult._rebuild(target_context, *pickle.loads(content[32:]))
+        self.missed = True
+        _tell(True)
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
@@ -145,6 +156,8 @@ def compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
         jitted._cache = _Disk(function)
         with _LOCK:
             jitted.compile(signature)
+            if jitted._cache.missed:
+                _tell(False)
         jitted.disable_compile()
         return jitted  # type: ignore[no-any-return]
 

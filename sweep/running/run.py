@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from threading import Lock, Semaphore
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.kernels.pool import check_threads, run_blocks
 from sweep.running.part import Job, make_part, staircase_lookup
+from sweep.running.progress import shown_progress
 from sweep.store.folder import Folder, open_folder
 from sweep.store.parts import refuse_older, valid_parts
 from sweep.store.schema import methods_text
@@ -76,28 +77,49 @@ class RunResult:
     seconds: float
     method: str
 
+    # Both are of floors above this one, to which no file of it refers: they are for users.
+
+    def open(self) -> Any:
+        """Open what was computed: a `sweep.Result`."""
+        return import_module("sweep.result").open(self.folder)
+
+    def plot(self, figure: str = "error", **options: Any) -> Any:
+        """Draw a figure of what was computed, as `sweep.Result.plot` does."""
+        return self.open().plot(figure, **options)
+
+
+def as_spec(spec: Spec | Mapping[str, Any] | str | Path) -> Spec:
+    """Return a spec that is given as such, as its fields, or as the path of a TOML file."""
+    if isinstance(spec, Spec):
+        return spec
+    return Spec(**spec) if isinstance(spec, Mapping) else Spec.load(spec)
+
 
 def run(
-    spec: Spec,
-    out: str | Path | Folder,
+    spec: Spec | Mapping[str, Any] | str | Path,
+    out: str | Path | Folder | None = None,
     *,
     threads: int | None = None,
     shard: tuple[int, int] = (1, 1),
     client: Client | None = None,
+    quiet: bool = False,
 ) -> RunResult:
     """Compute a sweep into a folder; valid parts that are there already are kept.
 
     Parameters
     ----------
-    spec : Spec
-    out : path or URI
+    spec : Spec, mapping of its fields, or path of a TOML file
+    out : path or URI, optional
         Created if it does not exist. URIs are those of Arrow's filesystems: ``s3://bucket/name``.
+        Default: results/NAME, the spec's name.
     threads : int, optional
         Default: the CPUs that this process may use. The results do not depend on it.
     shard : (I, N)
         Compute only the I-th of N slices of the parts, I from 1 to N.
     client : distributed.Client, optional
         Compute on the workers of this Dask cluster, which must see the folder too.
+    quiet : bool
+        Show no progress.
 
     Returns
     -------
@@ -126,7 +148,8 @@ def run(
     if not 1 <= number <= of:
         raise SpecError(f"shard = {number}/{of}: must be I/N with I from 1 to N")
     began = time.perf_counter()
-    folder, grid = open_folder(out), Grid(spec)
+    spec = as_spec(spec)
+    folder, grid = open_folder(Path("results") / spec.name if out is None else out), Grid(spec)
     job = Job(folder, grid, staircase_lookup(grid))
     prepare(folder, spec)
     shard_parts = range(number - 1, grid.parts, of)
@@ -136,22 +159,19 @@ def run(
         refuse_older(folder, grid, sorted(valid))
     methods, epochs, lock, semaphore = set[str](), 0, Lock(), Semaphore(threads)
     trained = sum(len(grid.part(part)) for part in missing)
-    bar = tqdm(total=trained, unit="cells", unit_scale=True,
-               disable=True if sys.stderr is None else None, desc=spec.name)  # fmt: skip
-
-    def progress(cells: int, neuron_epochs: int) -> None:
-        nonlocal epochs
-        with lock:
-            epochs += neuron_epochs
-            rate = epochs / (time.perf_counter() - began)
-            bar.set_postfix_str(f"{rate / 1e6:.0f} M neuron-epochs/s", refresh=False)
-            bar.update(cells)
 
     def compute(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         for part in missing[first:last]:
             methods.update(make_part(job, part, stop, progress, semaphore))
 
-    with bar:
+    with shown_progress(spec.name, trained, quiet=quiet) as show:
+
+        def progress(cells: int, neuron_epochs: int) -> None:
+            nonlocal epochs
+            with lock:
+                epochs += neuron_epochs
+            show(cells, neuron_epochs)
+
         if client is None:
             run_blocks(compute, [(i, i + 1) for i in range(len(missing))], PER_THREAD * threads)
         else:

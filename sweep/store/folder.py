@@ -27,7 +27,9 @@ with contextlib.suppress(ImportError):  # not on Windows
     import fcntl
 
 __all__ = [
+    "FIGURES_SUFFIX",
     "Folder",
+    "figures_folder",
     "files",
     "make_folder",
     "open_file",
@@ -105,6 +107,25 @@ def open_folder(location: str | Path | Folder) -> Folder:
         return Folder(pafs.LocalFileSystem(), str(Path(text).absolute()), printable(Path(text)))
     filesystem, path = open_uri(text)
     return Folder(filesystem, path, without_secrets(text), bool(secrets_of(text)))
+
+
+FIGURES_SUFFIX = "-figures"
+
+
+def figures_folder(folder: Folder) -> Folder:
+    """Return where the figures of a result go: beside its folder, which holds Parquet alone.
+
+    Raises
+    ------
+    SpecError
+        The folder is a bucket, or the root of a file system.
+    """
+    path = folder.path.rstrip("/")
+    if not path or (not folder.local and "/" not in path):
+        raise SpecError(f"{folder}: nothing can be beside it; say where the figures go")
+    place, mark, query = folder.name.partition("\0" if folder.local else "?")
+    name = f"{place.rstrip('/')}{FIGURES_SUFFIX}{mark}{query}"
+    return Folder(folder.filesystem, f"{path}{FIGURES_SUFFIX}", name, folder.secret)
 
 
 def make_folder(folder: Folder) -> None:

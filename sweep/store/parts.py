@@ -30,7 +30,7 @@ from sweep.store.folder import (
     read_file,
 )
 from sweep.store.schema import FORMAT, METADATA_KEY, NAMES, OLDEST, ROW_GROUP, schema, versions
-from sweep.store.spec_file import read_spec
+from sweep.store.spec_file import SPEC_FILE, read_spec
 
 __all__ = [
     "Fault",
@@ -322,10 +322,8 @@ def refuse_older(folder: Folder, grid: Grid, parts: Iterable[int]) -> None:
 
 def foreign_files(folder: Folder, grid: Grid) -> list[str]:
     """Return the Parquet files that are no part; reading a folder by a glob would mix them in."""
-    parts = {part_name(grid, part) for part in range(grid.parts)}
-    return sorted(
-        name for name in files(folder) if fnmatch(name, "*.parquet") and name not in parts
-    )
+    ours = {SPEC_FILE, *(part_name(grid, part) for part in range(grid.parts))}
+    return sorted(name for name in files(folder) if fnmatch(name, "*.parquet") and name not in ours)
 
 
 def check(folder: str | Path | Folder) -> list[str]:

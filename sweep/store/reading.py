@@ -23,7 +23,17 @@ from sweep.store.parts import part_name, usable_parts
 from sweep.store.schema import axis_column, names_of, schema
 from sweep.store.spec_file import read_spec
 
-__all__ = ["Condition", "chosen", "condition_on", "load", "open_parts", "read", "resolved", "scan"]
+__all__ = [
+    "Condition",
+    "chosen",
+    "condition_on",
+    "load",
+    "load_rows",
+    "open_parts",
+    "read",
+    "resolved",
+    "scan",
+]
 
 Condition = tuple[str, str, Any]
 
@@ -94,7 +104,17 @@ def load(
     """
     folder = open_folder(folder)
     grid = Grid(read_spec(folder))
-    dataset = open_parts(folder, grid)
+    return load_rows(folder, grid, open_parts(folder, grid), columns, where)
+
+
+def load_rows(
+    folder: Folder,
+    grid: Grid,
+    dataset: pads.Dataset,
+    columns: Sequence[str] | None,
+    where: pads.Expression | Sequence[Condition] | None,
+) -> pd.DataFrame:
+    """Read a dataset from `open_parts` into pandas, as `load` does; errors name the folder."""
     names = chosen(columns, dataset.schema.names)
     arrays: dict[str, Any] = read(folder, grid, dataset, names, condition_on(where, grid))
     for name, texts in names_of(grid).items():
@@ -103,20 +123,37 @@ def load(
     return pd.DataFrame(arrays, copy=False)
 
 
-def open_parts(folder: Folder, grid: Grid) -> pads.Dataset:
-    """Return the parts that exist as one dataset; none may be damaged or another sweep's."""
+def open_parts(
+    folder: Folder, grid: Grid, parts: Sequence[int] | None = None, among: Grid | None = None
+) -> pads.Dataset:
+    """Return the parts that exist as one dataset; none may be damaged or another sweep's.
+
+    Parameters
+    ----------
+    parts
+        These, which were checked before.
+    among
+        The grid of several results together: its columns, some of which are one number here.
+    """
     file_format = pads.ParquetFileFormat(
         default_fragment_scan_options=pads.ParquetFragmentScanOptions(
             page_checksum_verification=True
         )
     )
+    among = among or grid
+    single = pads.scalar(True)
+    for name in among.outer_names:
+        if name not in grid.values:
+            single = single & (pads.field(name) == grid.outer_values[name].item())
     fragments = [
         file_format.make_fragment(
-            f"{folder.path}/{part_name(grid, part)}", folder.filesystem, _constants(grid, part)
+            f"{folder.path}/{part_name(grid, part)}",
+            folder.filesystem,
+            _constants(grid, part) & single,
         )
-        for part in usable_parts(folder, grid).parts
+        for part in (usable_parts(folder, grid).parts if parts is None else parts)
     ]
-    return pads.FileSystemDataset(fragments, schema(grid), file_format, folder.filesystem)
+    return pads.FileSystemDataset(fragments, schema(among), file_format, folder.filesystem)
 
 
 def _constants(grid: Grid, part: int) -> pads.Expression:
@@ -174,7 +211,22 @@ def resolved(where: Sequence[Condition] | None, grid: Grid) -> list[Condition]:
     """
     if isinstance(where, (str, bytes)) or not isinstance(where, (Sequence, type(None))):
         raise SpecError(f"where = {short(where)}: must be a list of (column, operator, value)")
-    return [_resolved(condition, grid) for condition in where or ()]
+    conditions = [_resolved(condition, grid) for condition in where or ()]
+    for name, values in grid.values.items():
+        held = [condition for condition in conditions if condition[0] == axis_column(name)]
+        named = any(operator == "in" and value for _, operator, value in held)
+        if named and not np.logical_and.reduce([_meets(values, *c[1:]) for c in held]).any():
+            raise SpecError(f"where = {short(where)}: no value of the axis {name} is all of that")
+    return conditions
+
+
+def _meets(values: NDArray[Any], operator: str, value: Any) -> NDArray[np.bool_]:
+    """Return for which values of an axis a checked condition holds."""
+    if operator in ("in", "not in", "!="):
+        return np.isin(values, value, invert=operator != "in")
+    compare = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+    held: NDArray[np.bool_] = compare[operator](values, value)
+    return held
 
 
 def _resolved(condition: Any, grid: Grid) -> Condition:

@@ -93,7 +93,7 @@ def names_of(grid: Grid) -> dict[str, list[str]]:
 
 ROW_GROUP = 2**20
 
-# A longer spec is in the folder's spec.toml alone; parts have its id.
+# A longer spec is in the folder's own file alone; parts have its id.
 LONGEST_SPEC = 10_000
 
 

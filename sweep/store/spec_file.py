@@ -1,11 +1,21 @@
-"""The spec of a result in its folder: written once, read, and compared before parts are added."""
+"""The spec of a result in its folder: written once, read, and compared before parts are added.
+
+It is the metadata of a Parquet file without rows, `_spec.parquet`: a folder that holds anything
+else than Parquet is no table to others. pandas and pyarrow leave out names that begin with `_` or
+`.`; DuckDB and Polars read this file too and find no rows; Polars refuses a folder with any file of
+another kind in it or below it. Before, it was `spec.toml`, which is still read.
+"""
 
 from __future__ import annotations
 
 import errno
 from fnmatch import fnmatch
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from sweep.errors import SpecError, SweepError
+from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec, differences
 from sweep.store.folder import (
     Folder,
@@ -15,10 +25,11 @@ from sweep.store.folder import (
     remove_unfinished,
     write_whole,
 )
+from sweep.store.schema import METADATA_KEY, schema
 
 __all__ = ["SPEC_FILE", "prepare", "read_spec"]
 
-SPEC_FILE = "spec.toml"
+SPEC_FILE, OLD_SPEC_FILE = "_spec.parquet", "spec.toml"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 # Parts are runs of cells in the grid's order, and a longer axis moves every cell behind it.
@@ -37,13 +48,13 @@ def prepare(folder: Folder, spec: Spec) -> None:
     """
     make_folder(folder)
     listing = files(folder)
-    if SPEC_FILE in listing:
+    if SPEC_FILE in listing or OLD_SPEC_FILE in listing:
         _refuse_another(folder, spec)
     elif any(fnmatch(name, "part-*.parquet") for name in listing):
         raise SpecError(f"{folder}: has parts but no {SPEC_FILE}; choose another folder")
     else:
         try:
-            write_whole(folder, SPEC_FILE, spec.toml().encode(), new=True)
+            write_whole(folder, SPEC_FILE, _encoded(spec), new=True)
             if folder.local:
                 return
         except FileExistsError:  # another run was faster: with the same spec?
@@ -64,16 +75,34 @@ def _refuse_another(folder: Folder, spec: Spec) -> None:
         raise SpecError(f"{folder}: holds another sweep: {'; '.join(different)}{hint}")
 
 
+def _encoded(spec: Spec) -> memoryview:
+    file = pa.BufferOutputStream()
+    columns = schema(Grid(spec)).with_metadata({METADATA_KEY: spec.toml().encode()})
+    pq.write_table(columns.empty_table(), file)
+    return memoryview(file.getvalue()).cast("B")
+
+
 def read_spec(folder: Folder) -> Spec:
-    """Return the spec of a folder of results."""
+    """Return the spec of a folder of results.
+
+    Raises
+    ------
+    SpecError
+        The folder has none, or it cannot be read.
+    """
+    listing = files(folder)  # says more than an opening if there is none
+    name = next((name for name in (SPEC_FILE, OLD_SPEC_FILE) if name in listing), None)
+    if name is None:
+        raise SpecError(f"{folder}: holds no results of sweep (there is no {SPEC_FILE})")
     try:
-        if SPEC_FILE not in files(folder):  # a listing says more than an opening if there is none
-            raise FileNotFoundError
-        text = read_file(folder, SPEC_FILE).decode()
-    except FileNotFoundError:
-        raise SpecError(f"{folder}: holds no results of sweep (there is no {SPEC_FILE})") from None
+        content = read_file(folder, name)
+        if name == SPEC_FILE:
+            content = pq.read_metadata(pa.BufferReader(content)).metadata[METADATA_KEY]
+        text = content.decode()
     except UnicodeDecodeError:
-        raise SpecError(f"{folder / SPEC_FILE}: is not a text file") from None
-    except SweepError as error:
+        raise SpecError(f"{folder / name}: is not a text file") from None
+    except (pa.ArrowException, KeyError, TypeError, OSError):
+        raise SpecError(f"{folder / name}: is damaged: it holds no spec") from None
+    except (SweepError, FileNotFoundError) as error:
         raise SpecError(str(error)) from None
-    return Spec.parse(text, folder / SPEC_FILE)
+    return Spec.parse(text, folder / name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from sweep.store.spec_file import read_spec
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["load_grid"]
+__all__ = ["grid_rows", "load_grid"]
 
 
 def load_grid(
@@ -67,18 +67,32 @@ def load_grid(
     >>> grid.epochs.sel(w0=2.0, b0=2.0).squeeze().values.tolist()
     [469, 50]
     """
+    folder = open_folder(folder)
+    grid = Grid(read_spec(folder))
+    return grid_rows(folder, grid, open_parts(folder, grid), columns, where)
+
+
+def grid_rows(
+    folder: Folder,
+    grid: Grid,
+    dataset: pads.Dataset,
+    columns: Sequence[str] | None,
+    where: Sequence[Condition] | None,
+    outer: Mapping[str, NDArray[Any]] | None = None,
+) -> xarray.Dataset:
+    """Read a dataset from `open_parts` as `load_grid` does; errors name the folder.
+
+    `outer` has the values of the axes other than the starts, if they are not all of the grid's.
+    """
     try:
         import xarray
     except ImportError:
         raise SpecError("load_grid: needs xarray; pip install 'neuron-sweep[xarray]'") from None
-    folder = open_folder(folder)
-    grid = Grid(read_spec(folder))
-    dataset = open_parts(folder, grid)
     names = chosen(columns, list(COLUMNS))
     if isinstance(where, pads.Expression):
         raise SpecError("where: must be a list of (axis, operator, value) here")
     condition = condition_on(where, grid)
-    coordinates = _coordinates(grid, resolved(where, grid))
+    coordinates = _coordinates(grid, resolved(where, grid), outer or grid.values)
     sizes = {dimension: len(values) for dimension, values in coordinates.values()}
     arrays = read(folder, grid, dataset, names, condition)
     rows, cells = len(arrays[names[0]]), prod(sizes.values())
@@ -103,7 +117,9 @@ def load_grid(
     return result
 
 
-def _coordinates(grid: Grid, where: Sequence[Condition]) -> dict[str, tuple[str, NDArray[Any]]]:
+def _coordinates(
+    grid: Grid, where: Sequence[Condition], outer: Mapping[str, NDArray[Any]]
+) -> dict[str, tuple[str, NDArray[Any]]]:
     """Return the dimension and the values of each axis for which the conditions hold.
 
     Raises
@@ -111,7 +127,7 @@ def _coordinates(grid: Grid, where: Sequence[Condition]) -> dict[str, tuple[str,
     SpecError
         A condition is on a column that is no axis.
     """
-    axes = {axis_column(name): grid.values[name] for name in grid.outer_names}
+    axes = {axis_column(name): outer[name] for name in grid.outer_names}
     starts = [axis_column(name) for name in grid.start_names]
     for column, _, _ in where:
         if column not in (*axes, *starts):
