@@ -120,9 +120,8 @@ def test_a_claim_that_does_not_hold_is_exit_code_1(one_false, capsys):
     output = capsys.readouterr().out
     assert "✗ 2 + 2 — 4" in output
     assert "1 of 2 claims hold" in output
-    assert '<td class="no">NO</td>' in (
-        one_false.with_name(f"{one_false.name}-figures") / "article.html"
-    ).read_text(encoding="utf-8")
+    there = one_false.with_name(f"{one_false.name}-figures")
+    assert '<td class="no">NO</td>' in (there / "article.html").read_text(encoding="utf-8")
 
 
 def test_json(one_false, capsys):

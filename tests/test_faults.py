@@ -24,6 +24,7 @@ from conftest import parts
 import sweep
 from sweep.cli import main
 from sweep.store.folder import files, open_folder, remove_unfinished, write_whole
+from sweep.store.spec_file import prepare
 
 FIGURES = {"heatmap.png", "error.png", "slowdown.png"}
 
@@ -95,9 +96,8 @@ def test_killed_at_random_moments_and_then_run_to_the_end(spec, whole, tmp_path)
     assert 0 < len(kept) < 200
     assert left_behind > 0, "no kill hit a part that was being written"
     process = start(spec, folder)
-    assert until(
-        process, (folder.with_name(f"{folder.name}-figures") / "heatmap.png").exists
-    )  # all is computed, more is drawn
+    figures = folder.with_name(f"{folder.name}-figures")
+    assert until(process, (figures / "heatmap.png").exists)  # all is computed, more is drawn
     process.kill()
     process.communicate()
     assert parts(folder) == whole
@@ -108,7 +108,7 @@ def test_killed_at_random_moments_and_then_run_to_the_end(spec, whole, tmp_path)
     assert process.returncode == 0
     assert identities(folder) == kept
     assert foreign_files(folder) == set()
-    assert all((folder / name).exists() for name in FIGURES)
+    assert all((figures / name).exists() for name in FIGURES)
 
 
 def test_ctrl_c_among_parts_and_then_run_to_the_end(spec, whole, tmp_path):
@@ -161,6 +161,7 @@ def refuse_writes(limit):
 )
 def test_parts_that_cannot_be_written(spec, whole, tmp_path, fault, reason):
     limit = int(statistics.median(map(len, whole.values())))
+    prepare(open_folder(tmp_path), sweep.Spec.load(spec))  # the spec is there, and parts fail
     process = start(spec, tmp_path, before=lambda: fault(limit))
     _, captured = process.communicate()
     name, _, why = captured.removeprefix(f"sweep: {tmp_path}/").partition(": ")

@@ -21,7 +21,10 @@ from sweep.experiment.random_starts import CHUNK, random_starts
 from sweep.experiment.spec import Spec
 from sweep.neuron.problem import Problem, make_problem
 
-__all__ = ["OUTER_AXES", "Grid", "Segment"]
+__all__ = ["GOLDEN", "OUTER_AXES", "Grid", "Segment"]
+
+# Steps of this share of a range are even over it, and in step with none of the axes.
+GOLDEN = (5**0.5 - 1) / 2
 
 # The axes other than the starts, outermost first.
 OUTER_AXES = ("cost", "learning_rate", "x", "y", "tolerance")
@@ -140,6 +143,16 @@ class Grid:
     def starts(self, first: int, last: int) -> NDArray[np.float64]:
         """Return a range of starts, shape (last − first, d + 1): w1 … wd, b."""
         return np.column_stack(list(self._starts(first, last).values()))
+
+    def spread_starts(self, count: int) -> NDArray[np.float64]:
+        """Return `count` starts, evenly spread over all; the first ones, where they are drawn."""
+        if self.spec.start is not None or count >= self.starts_count:
+            return self.starts(0, min(count, self.starts_count))
+        number = (np.arange(count) * GOLDEN % 1 * self.starts_count).astype(np.int64)
+        shape = [len(self.values[name]) for name in self.start_names]
+        index = np.unravel_index(number, shape)
+        columns = [self.values[n][i] for n, i in zip(self.start_names, index, strict=True)]
+        return np.column_stack(columns)
 
     def _starts(self, first: int, last: int) -> dict[str, NDArray[np.float64]]:
         """Return a range of starts, an array for each of w1 … wd, b."""

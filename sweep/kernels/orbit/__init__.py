@@ -60,12 +60,25 @@ from sweep.kernels.orbit.staircase import NO_STAIRCASE, Staircase, build_stairca
 from sweep.kernels.results import COLUMNS, TrainResult, empty_results
 from sweep.neuron.problem import Problem
 
-__all__ = ["build_staircases", "choose_orbit", "lookup_into"]
+__all__ = ["build_staircases", "choose_orbit", "lookup_into", "why_trained"]
 
 # An orbit takes 0.5 to 15 ms to build. Time of training over that of the orbit, the median of six
 # learning rates and costs: 1.0 with 4,000 neurons (0.2 to 5), 2.2 with 16,000 (0.3 to 14), 3.4 with
 # 32,000 (1.1 to 38).
 MIN_STARTS = 16_384
+
+
+def why_trained(
+    method: str, problem: Problem, rates: NDArray[np.float64], starts: int, dtype: str
+) -> str | None:
+    """Return why `starts` neurons of one problem are trained; None if they are looked up."""
+    if method == "train":
+        return "the method asked for"
+    if method == "auto" and starts < MIN_STARTS:
+        return f"{starts:,} starts; the orbit pays from {MIN_STARTS:,} on"
+    if rates.min(initial=np.inf) < rates.max(initial=-np.inf):
+        return "it needs one learning rate for all neurons"
+    return obstacle(problem, float(rates[0]), dtype)
 
 
 def choose_orbit(
@@ -78,14 +91,7 @@ def choose_orbit(
     SpecError
         method is "orbit" and it does not apply; says which condition failed.
     """
-    if method == "train" or (method == "auto" and starts < MIN_STARTS):
-        return False
-    several = rates.min(initial=np.inf) < rates.max(initial=-np.inf)
-    reason = (
-        "it needs one learning rate for all neurons"
-        if several
-        else obstacle(problem, float(rates[0]), dtype)
-    )
+    reason = why_trained(method, problem, rates, starts, dtype)
     if reason and method == "orbit":
         raise SpecError(f"method = 'orbit': {reason}; method = 'train' always applies")
     return reason is None
