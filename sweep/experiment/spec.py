@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from decimal import Context, Decimal, localcontext
 from functools import lru_cache
+from importlib import import_module
 from itertools import accumulate, repeat
 from operator import mul
 from pathlib import Path
@@ -42,7 +43,7 @@ from sweep.experiment.checks import (
 from sweep.neuron.costs import default_costs
 from sweep.neuron.problem import DTYPES, METHODS, check_choice
 
-__all__ = ["ARTICLE", "Span", "Spec", "differences"]
+__all__ = ["ARTICLE", "Span", "Spec", "differences", "read_text"]
 
 ARTICLE = Path(__file__).with_name("article.toml")
 
@@ -216,13 +217,7 @@ class Spec(_Strict):
     @classmethod
     def load(cls, path: str | Path) -> Spec:
         """Read a spec from a TOML file."""
-        try:
-            with Path(path).open("rb") as file:
-                text = _decoded(file.read(MAX_BYTES + 1))
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "is not a text file"
-            raise SpecError(f"{printable(path)}: cannot be read: {reason}") from None
-        return cls.parse(text, printable(path))
+        return cls.parse(read_text(path), printable(path))
 
     @classmethod
     def parse(cls, text: str, origin: str = "spec") -> Spec:
@@ -246,6 +241,22 @@ class Spec(_Strict):
         for table in ("task", "stop"):
             fields[table] = {k: v for k, v in fields[table].items() if k not in self.axes}
         return tomli_w.dumps(fields)
+
+    def estimate(self, threads: int | None = None) -> Any:
+        """Estimate what the sweep will take on this machine, by a sample: an `Estimate`.
+
+        Its text is what `sweep run --dry-run` prints: cells, parts, bytes, memory, the method of
+        each combination of the axes and why, and the time within a factor of two.
+
+        Examples
+        --------
+        >>> import sweep
+        >>> axes = {"w": [0.6, 2.0], "b": [0.9, 2.0], "learning_rate": [0.15]}
+        >>> sweep.Spec(axes=axes).estimate().neuron_epochs
+        1575.0
+        """
+        # Of a floor above, to which no file of this one refers: the method is for users.
+        return import_module("sweep.running.estimate").estimate(self, threads)
 
     @property
     def id(self) -> str:
@@ -299,6 +310,16 @@ def _log_spaced(start: float, stop: float, num: int) -> NDArray[np.float64]:
 
 
 _DOTTED = rf"(?<![\w\"'-])(?:[\w\"'-]+[ \t]*\.[ \t]*){{{MAX_DEPTH + 1}}}"
+
+
+def read_text(path: str | Path) -> str:
+    """Return the text of a spec's file; raise SpecError if it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return _decoded(file.read(MAX_BYTES + 1))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "is not a text file"
+        raise SpecError(f"{printable(path)}: cannot be read: {reason}") from None
 
 
 def _decoded(content: bytes) -> str:

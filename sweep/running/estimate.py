@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from math import prod
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,9 +26,13 @@ from sweep.kernels.results import rows as rows_of
 from sweep.neuron.problem import Problem, Status
 from sweep.running.progress import duration
 from sweep.store.encoding import encoded
+from sweep.store.folder import Folder
 from sweep.store.schema import schema, table
 
-__all__ = ["Estimate", "Method", "estimate", "size"]
+__all__ = ["Estimate", "Method", "concern", "estimate", "size"]
+
+# Sweeps of more cells are to be confirmed.
+CONFIRMED = 10**10
 
 # Combinations of the outer axes that are sampled, and that are looked at for the method.
 SAMPLED, LOOKED_AT = 24, 1000
@@ -35,11 +41,11 @@ FEWEST, MOST = 64, 8192
 # Seconds of one thread for the epochs of all samples, and the most for one of them.
 BUDGET, LONGEST = 2.0, 4.0
 # Rows that are encoded to see how many bytes they take.
-ENCODED = 2**16
-# What a process holds that computes nothing: 190 MB resident after `import sweep` and a kernel.
-PROCESS = 2.0e8
-# Parts that each thread has in memory, as columns or as the bytes of a file.
-IN_FLIGHT = 3.0
+ENCODED = 2**18
+# What a process holds beside its parts: 240 MB resident.
+PROCESS = 2.5e8
+# Parts that each thread holds, as columns or as a file: 1.5 of large ones, 4.8 of small ones.
+IN_FLIGHT = 5.0
 # Of lane-epochs that a whole block walks.
 USEFUL = 0.97
 
@@ -161,7 +167,8 @@ def estimate(spec: Spec, threads: int | None = None) -> Estimate:
     def work(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         samples.extend(_sample(grid, panel, stop, len(chosen)) for panel in chosen[first:last])
 
-    run_blocks(work, [(0, 1)], 1)  # compiles, which the next does not
+    costs = [_outer(grid, panel)["cost"] for panel in chosen]
+    run_blocks(work, [(k, k + 1) for k in map(costs.index, set(costs))], 1)  # compiles
     samples.clear()
     run_blocks(work, [(k, k + 1) for k in range(len(chosen))], threads)
     epochs, seconds, stored = np.mean([sample[:3] for sample in samples], axis=0).tolist()
@@ -180,6 +187,25 @@ def estimate(spec: Spec, threads: int | None = None) -> Estimate:
         looked_at=len(looked_at),
         panels=panels,
     )
+
+
+def concern(spec: Spec, folder: Folder) -> str | None:
+    """Return why a sweep should be confirmed before it runs, if it should."""
+    grid = Grid(spec)
+    if grid.size > CONFIRMED:
+        return f"{grid.size:,} cells in {grid.parts:,} parts (sweep run --dry-run says more)"
+    if not folder.local:
+        return None
+    there = Path(folder.path)
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if 64.0 * grid.size < free:  # more than any cell takes
+        return None
+    needed = estimate(spec).bytes
+    if needed < free:
+        return None
+    return f"{folder}: some {size(needed)} are needed, and {size(free)} are free"
 
 
 def _spread(count: int, most: int) -> list[int]:
@@ -242,8 +268,11 @@ def _sample(grid: Grid, panel: int, stop: NDArray[np.uint8], panels: int) -> _Sa
         out, seconds, _ = computed(grid.spread_starts(rows), problem)
         epochs, per_cell, at_most = out.epochs.mean(), seconds / rows + built / every, False
     else:
-        short = replace(problem, max_epochs=min(problem.max_epochs, 256))
-        _, seconds, walked = computed(grid.spread_starts(min(FEWEST, every)), short)
+        seconds, limit, few = 0.0, 32, grid.spread_starts(min(FEWEST, every))
+        while seconds < 0.005 and limit < 8 * problem.max_epochs:  # a call alone takes 0.3 ms
+            limit *= 8
+            short = replace(problem, max_epochs=min(problem.max_epochs, limit))
+            _, seconds, walked = computed(few, short)
         speed = walked / seconds
         count = int(speed * BUDGET / panels / max(problem.max_epochs, 1))
         count = min(max(count, FEWEST), MOST, every)

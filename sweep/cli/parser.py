@@ -1,0 +1,239 @@
+"""The arguments of each command, and their help."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import NoReturn
+
+from sweep import __version__
+from sweep.cli import commands
+from sweep.errors import printable
+from sweep.figures import FIGURES
+
+__all__ = ["make_parser"]
+
+ARTICLE = "the article's, chapter 3 of Nielsen's Neural Networks and Deep Learning"
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's, with one line for what it cannot read, in place of the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"sweep: {printable(message)} (see: {self.prog} --help)\n")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command and its subcommands; each sets `do`."""
+    parser = _Parser(
+        prog="sweep",
+        description="How many epochs does a neuron need, from where it starts, under which cost, "
+        "at which learning rate?",
+        epilog=f"`sweep run` alone trains and draws a sweep over two experiments ({ARTICLE}). "
+        "Each command explains itself: sweep run --help",
+    )
+    parser.add_argument("--version", action="version", version=f"sweep {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for add in (_run, _plot, _info, _check, _export, _article, _bench):
+        add(subparsers)
+    return parser
+
+
+Subparsers = argparse._SubParsersAction  # argparse gives it no other name
+
+
+def _folder(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="DIR", help="folder or URI that `sweep run` filled")
+
+
+def _skip_damaged(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--skip-damaged", action="store_true", help="go on without damaged parts")
+
+
+def _threads(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--threads", type=int, metavar="N", help="default: the CPUs you may use")
+
+
+def _run(subparsers: Subparsers[_Parser]) -> None:
+    command = subparsers.add_parser(
+        "run",
+        help="train a sweep into a folder of Parquet, and draw it",
+        description="Train every cell of a sweep into a folder of Parquet parts, then draw its "
+        "figures. Parts that are there already are kept: the same command resumes a run.",
+        epilog="A spec in full, to copy and change: sweep run --print-spec > mine.toml",
+    )
+    command.add_argument(
+        "spec",
+        nargs="?",
+        metavar="SPEC.toml",
+        help=f"what to run, or the folder of a result to complete (default: a sweep around the two "
+        f"experiments of {ARTICLE})",
+    )
+    command.add_argument(
+        "-o",
+        "--out",
+        metavar="DIR",
+        help="folder of the result, or a URI: s3://bucket/name (default: results/NAME); figures "
+        "go to DIR-figures",
+    )
+    command.add_argument(
+        "--method", choices=("auto", "train", "orbit"), help="overrules the spec's method"
+    )
+    _threads(command)
+    command.add_argument(
+        "--shard",
+        type=_shard,
+        default=(1, 1),
+        metavar="I/N",
+        help="only the I-th of N slices of the parts, so that N machines fill one folder",
+    )
+    command.add_argument(
+        "--dask",
+        nargs="?",
+        const="",
+        type=_address,
+        metavar="ADDRESS",
+        help="compute on the Dask cluster with this scheduler, as in tcp://host:8786; without an "
+        "address, on N processes of this machine",
+    )
+    command.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what it would take: cells, parts, bytes, memory, the method and why, and the "
+        "time, by a sample; and do nothing",
+    )
+    command.add_argument(
+        "--yes", action="store_true", help="run also what is huge, or may not fit onto the disk"
+    )
+    command.add_argument(
+        "--print-spec",
+        action="store_true",
+        help="print the spec that would run, to be copied and changed; and do nothing",
+    )
+    how_much = command.add_mutually_exclusive_group()
+    how_much.add_argument("-q", "--quiet", action="store_true", help="print errors alone")
+    how_much.add_argument(
+        "-v", "--verbose", action="store_true", help="print also what --dry-run says"
+    )
+    command.set_defaults(do=commands.run)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    try:
+        number, of = map(int, text.split("/"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be I/N, as in 1/4") from None
+    return number, of
+
+
+def _address(text: str) -> str:
+    port = re.search(r":(\d+)$", text)
+    if text and not port and "://" not in text:  # `sweep run --dask mine.toml`
+        raise argparse.ArgumentTypeError(f"{text!r}: must be as tcp://host:8786, or come last")
+    if port and (len(port[1]) > 5 or int(port[1]) > 65535):
+        raise argparse.ArgumentTypeError(f"{text!r}: the port must be at most 65535")
+    return text
+
+
+def _plot(subparsers: Subparsers[_Parser]) -> None:
+    text = "draw the figures of a result"
+    command = subparsers.add_parser("plot", help=text, description=f"{text.capitalize()}.")
+    _folder(command)
+    figures = "; ".join(f"{name}: {figure.description}" for name, figure in FIGURES.items())
+    command.add_argument(
+        "--figure",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help=f"{figures} (default: all that this result can give)",
+    )
+    command.add_argument(
+        "--where",
+        nargs="+",
+        action="extend",
+        metavar="AXIS=VALUE",
+        help="only these values of an axis other than the starts, as in y=0.1 or "
+        "learning_rate=0.1,1 (the nearest on the axis)",
+    )
+    command.add_argument("--format", default="png", metavar="png|svg|pdf", help="default: png")
+    command.add_argument(
+        "-o", "--out", metavar="DIR", help="where to put the figures (default: DIR-figures)"
+    )
+    command.add_argument("--dpi", type=int, default=150, metavar="N", help="default: 150")
+    command.add_argument("--style", default="paper", metavar="paper|talk", help="default: paper")
+    _skip_damaged(command)
+    command.set_defaults(do=commands.plot)
+
+
+def _info(subparsers: Subparsers[_Parser]) -> None:
+    text = "say what a result holds and what it shows"
+    command = subparsers.add_parser("info", help=text, description=f"{text.capitalize()}.")
+    _folder(command)
+    _skip_damaged(command)
+    command.add_argument("--json", action="store_true", help="all of it as JSON")
+    command.set_defaults(do=commands.info)
+
+
+def _check(subparsers: Subparsers[_Parser]) -> None:
+    text = "look for parts that are missing or damaged"
+    command = subparsers.add_parser("check", help=text, description=f"{text.capitalize()}.")
+    _folder(command)
+    command.set_defaults(do=commands.check)
+
+
+def _export(subparsers: Subparsers[_Parser]) -> None:
+    command = subparsers.add_parser(
+        "export",
+        help="write a result into one CSV or Parquet file",
+        description="Write the table of a result into one file, as a stream: a result may be "
+        "larger than memory. The ending says which: .csv or .parquet.",
+    )
+    _folder(command)
+    command.add_argument("file", metavar="FILE", help="out.csv or out.parquet")
+    command.add_argument(
+        "--columns", nargs="+", metavar="NAME", help="only these columns (default: all)"
+    )
+    command.set_defaults(do=commands.export)
+
+
+def _article(subparsers: Subparsers[_Parser]) -> None:
+    command = subparsers.add_parser(
+        "article",
+        help="reproduce and check every claim of the article",
+        description="Walk through the article on the quadratic and the cross-entropy cost "
+        f"({ARTICLE}), reproduce each of its claims and check it. Exit code 1 if one does not "
+        "hold.",
+        epilog="The algebra needs SymPy: pip install 'neuron-sweep[article]'",
+    )
+    command.add_argument(
+        "-o",
+        "--out",
+        metavar="DIR",
+        default="results/article",
+        help="folder of the article's sweep, of which all that is there is used; article.html and "
+        "its figures go to DIR-figures (default: %(default)s)",
+    )
+    _threads(command)
+    command.add_argument("--json", action="store_true", help="print the claims as JSON")
+    command.set_defaults(do=commands.article)
+
+
+def _bench(subparsers: Subparsers[_Parser]) -> None:
+    command = subparsers.add_parser(
+        "bench",
+        help="time the kernel against its peers and the machine's limit",
+        description="Time the kernel against NumPy, Numba, C++, JAX and PyTorch, as far as "
+        "installed, check that all find the same epochs, and show the share of the machine's "
+        "limit. "
+        "Quick: under a minute without JAX and PyTorch, which `pip install neuron-sweep[bench]` "
+        "brings.",
+    )
+    command.add_argument(
+        "--full", action="store_true", help="larger workloads, more rounds: minutes"
+    )
+    _threads(command)
+    command.add_argument(
+        "--json", metavar="FILE", help="write all that was measured, and a picture"
+    )
+    command.add_argument("-o", "--out", metavar="DIR", help="where to put the picture")
+    command.set_defaults(do=commands.bench)
