@@ -22,6 +22,7 @@ from sweep.analysis.selection import combine, select
 from sweep.analysis.summary import summary
 from sweep.errors import SpecError, short
 from sweep.experiment.spec import Spec
+from sweep.neuron.problem import check_choice
 from sweep.store.folder import FIGURES_SUFFIX, Folder
 from sweep.store.parts import fault_lines, faults
 from sweep.store.reading import Condition, load_rows, open_parts
@@ -288,6 +289,37 @@ class Result:
             `initial_error` (mean).
         """
         return _tidy(by_start.epochs_by_start(self._selected(where), cells=cells, every=True))
+
+    # --- figures ------------------------------------------------------------------------------
+
+    def plot(
+        self, figure: str = "error", *, where: Where | None = None, style: str = "paper"
+    ) -> Figure:
+        """Draw a figure, which can be changed and saved.
+
+        Parameters
+        ----------
+        figure : str
+            One of those that `sweep plot --help` describes: heatmap, error, slowdown, ratio,
+            distribution, curves, theory.
+        where : mapping, optional
+        style : "paper" or "talk"
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        SpecError
+            The figure or style is not known, or this result cannot give it.
+        """
+        from sweep.figures import FIGURES, draw  # Matplotlib and seaborn take a second
+        from sweep.figures.style import STYLES
+
+        check_choice("figure", figure, FIGURES)
+        check_choice("style", style, STYLES)
+        return draw.plot(figure, draw.Tables(self._selected(where)), style)
 
 
 def _tidy(table: pd.DataFrame) -> pd.DataFrame:

@@ -72,7 +72,11 @@ def test_run_plot_info_check(here, capsys):
 
 def test_options_of_run(here, capsys):
     assert main(["run", "--print-spec"]) == 0
-    assert capsys.readouterr().out == ARTICLE.read_text()
+    printed = capsys.readouterr().out
+    assert printed == ARTICLE.read_text().replace('name = "article"', 'name = "mine"')
+    assert main(["run", "--print-spec", "--method", "orbit"]) == 0
+    printed = Spec.parse(capsys.readouterr().out)
+    assert (printed.name, printed.method) == ("mine", "orbit")
     assert main(["run", "spec.toml", "-o", "out", "--shard", "2/2", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
     assert "trained 156 neurons in " in shown
