@@ -30,6 +30,7 @@ from sweep.store.xarray import grid_rows
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.figure import Figure
 
 __all__ = ["Result", "open"]
 

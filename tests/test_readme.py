@@ -53,7 +53,15 @@ def test_every_command_runs(folder, monkeypatch, capsys):
     small = partial(measure.bench, works=[replace(work, max_epochs=30)], rounds=1)
     monkeypatch.setattr(measure, "bench", lambda **options: small(**options | {"threads": 2}))
     run = list(commands())
-    assert {command[1] for command in run} == {"run", "plot", "info", "check", "article", "bench"}
+    assert {command[1] for command in run} == {
+        "run",
+        "plot",
+        "info",
+        "check",
+        "article",
+        "bench",
+        "export",
+    }
     assert ["sweep", "run", "mine.toml"] in run
     for _, *arguments in run:
         if "--help" in arguments:
@@ -64,8 +72,8 @@ def test_every_command_runs(folder, monkeypatch, capsys):
     shown = capsys.readouterr().out
     for line in "".join(blocks("text")).splitlines():
         assert line in shown
-    assert (folder / "results/mine/ratio.svg").exists()
-    assert len(list((folder / "results/article").glob("*.png"))) >= 7
+    assert (folder / "results/mine-figures/ratio.svg").exists()
+    assert len(list((folder / "results/article-figures").glob("*.png"))) >= 7
 
 
 def test_the_python_runs(folder):
@@ -74,7 +82,7 @@ def test_the_python_runs(folder):
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     assert names["curve"].output[[0, 150, 300]].round(3).tolist() == [0.982, 0.933, 0.203]
-    assert len(names["result"].epochs) == 1_000_000
+    assert len(names["trained"].epochs) == 1_000_000
     assert set(names["frame"]["cost"]) == {"quadratic", "cross_entropy"}
     assert names["grid"].sizes["learning_rate"] == 2
 

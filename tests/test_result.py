@@ -44,7 +44,7 @@ def test_the_folder_is_one_table_to_all_readers(whole):
     assert pd.read_parquet(whole).equals(sweep.load(whole))
     assert len(pq.read_table(whole)) == pads.dataset(whole).count_rows() == rows
     assert len(pl.read_parquet(whole)) == len(pl.scan_parquet(whole).collect()) == rows
-    assert duckdb.sql(f"SELECT count(*) FROM '{whole}/*.parquet'").fetchone() == (rows,)
+    assert duckdb.sql(f"SELECT count(*) FROM '{whole}/*.parquet'").fetchall() == [(rows,)]
 
 
 def test_several_results_are_the_one_that_holds_them_all(whole, pieces):
@@ -152,7 +152,7 @@ def test_a_run_takes_a_spec_its_fields_or_a_file_and_opens_what_it_made(tmp_path
     figure.axes[0].set_title("mine")
     figure.savefig(tmp_path / "mine.png")
     assert (tmp_path / "mine.png").stat().st_size > 5000
-    with pytest.raises(sweep.SpecError, match="figure = 'ration': .* did you mean 'ratio'"):
+    with pytest.raises(sweep.SpecError, match=r"figure = 'ration': .*\(did you mean 'ratio'"):
         first.plot("ration")
 
 
