@@ -213,7 +213,7 @@ def test_a_full_disk(spec, whole, tmp_path):
     size = sum(map(len, whole.values())) // 2
     again = "import sweep; print(sweep.run(sweep.Spec.load({!r}), {!r}).reused)"
     shell = [*unshare, "sh", "-c", ON_A_SMALL_DISK, "sh", disk, result, str(size)]
-    shell += [again.format(str(spec), str(disk)), *command(spec, disk)]
+    shell += [again.format(str(spec), str(disk)), *command(spec, disk), "--yes"]
     out = subprocess.run(shell, capture_output=True, text=True)
     name, _, why = out.stderr.removeprefix(f"sweep: {disk}/").partition(": ")
     assert name in whole
