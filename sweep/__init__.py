@@ -4,6 +4,7 @@
     sweep.trace(w, b, …)      one neuron's learning curve: a Trace
     sweep.Spec, sweep.run     a sweep over a grid, into a folder of Parquet: a RunResult
     sweep.open                a result: tables, figures; in pandas, pyarrow, xarray: a Result
+    sweep.Span, Task, Stop, Start   what a spec is made of
     sweep.load, sweep.scan    a result in pandas, or as a pyarrow dataset
     sweep.load_grid           a result over its axes, in xarray
     sweep.check               what is missing or damaged in a folder
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.errors import SpecError, SweepError
 
 if TYPE_CHECKING:
-    from sweep.experiment.spec import Spec
+    from sweep.experiment.spec import Span, Spec, Start, Stop, Task
     from sweep.kernels.results import TrainResult
     from sweep.kernels.training import train
     from sweep.neuron.problem import Status
@@ -44,10 +45,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Result",
     "RunResult",
+    "Span",
     "Spec",
     "SpecError",
+    "Start",
     "Status",
+    "Stop",
     "SweepError",
+    "Task",
     "Trace",
     "TrainResult",
     "check",
@@ -64,7 +69,11 @@ __all__ = [
 _MODULES = {
     "Result": "sweep.result",
     "RunResult": "sweep.running.run",
+    "Span": "sweep.experiment.spec",
     "Spec": "sweep.experiment.spec",
+    "Start": "sweep.experiment.spec",
+    "Stop": "sweep.experiment.spec",
+    "Task": "sweep.experiment.spec",
     "Status": "sweep.neuron.problem",
     "Trace": "sweep.neuron.tracing",
     "TrainResult": "sweep.kernels.results",

@@ -2,6 +2,9 @@
 
 import time
 import tomllib
+from decimal import Decimal
+from fractions import Fraction
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -309,3 +312,72 @@ def test_drawn_starts_are_the_same_wherever_they_are_cut(random):
 
 def test_the_spec_that_can_be_copied_is_toml():
     assert tomllib.loads(ARTICLE.read_text())["name"] == "article"
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields"),
+    [
+        (["axes.w.num=7"], {"w": 7}),
+        (["axes.y=[0.0, 0.5]", "task.x=2"], {"y": 2}),
+        (["axes.tolerance=[0.1, 0.2]", "stop.max_epochs=9"], {"tolerance": 2}),
+        (["name=other", "dtype=float32", 'method="train"'], {}),
+        (["axes.cost=quadratic"], {"cost": 1}),
+        (["axes.y=[0, 1]", "task.y=1"], {}),
+    ],
+)
+def test_settings_overrule_fields(settings, fields):
+    text = ARTICLE.read_text(encoding="utf-8")
+    spec = sweep.Spec.overridden(text, settings)
+    assert sweep.Spec.overridden(text, []) == sweep.Spec.parse(text) != spec
+    for axis, count in fields.items():
+        assert spec.count(axis) == count
+    assert ("y" in spec.axes) == ("y" in fields)
+    assert sweep.Spec.parse(spec.toml()) == spec
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("task.y", r"--set 'task.y': must be KEY=VALUE, as in task.y=1"),
+        ("=1", "--set '=1': must be KEY=VALUE"),
+        ("task.z=1", "--set: task.z: unknown key; known here: x, y, activation"),
+        ("axes.wx=1", r"--set: axes.wx: unknown axis; known here: w, b"),
+        ("name.x=1", "--set 'name.x=1': name is no table here"),
+        ("stop.tolerance=abc", "--set: stop.tolerance = 'abc': must be a number"),
+    ],
+)
+def test_settings_that_are_none(setting, message):
+    with pytest.raises(sweep.SpecError, match=message):
+        sweep.Spec.overridden(ARTICLE.read_text(encoding="utf-8"), [setting])
+
+
+def test_what_python_has_for_numbers_and_lists_is_taken():
+    plain = sweep.Spec(
+        axes={"w": [0, 1, 2], "b": {"start": 0, "stop": 1, "num": 3}, "learning_rate": [0.5]},
+        stop={"max_epochs": 5},
+    )
+    num, span = np.int64(3), sweep.Span(start=0, stop=1, num=3)
+    for w, b, rate in (
+        (range(3), {"start": np.float32(0), "stop": Decimal(1), "num": num}, np.float32(0.5)),
+        ((0, 1, 2), span, Fraction(1, 2)),
+        (
+            pd.Series([0, 1, 2]),
+            MappingProxyType({"start": 0, "stop": 1, "num": 3}),
+            pd.Index([0.5]),
+        ),
+    ):
+        axes = MappingProxyType({"w": w, "b": b, "learning_rate": rate})
+        assert sweep.Spec(axes=axes, stop=sweep.Stop(max_epochs=np.int64(5))) == plain
+
+
+@pytest.mark.parametrize("num", [10**13, 10**400])
+def test_too_many_values_are_one_line_at_once(num):
+    axes = {"w": {"start": 0, "stop": 1, "num": num}, "b": [0], "learning_rate": 0.1}
+    with pytest.raises(
+        sweep.SpecError, match=r"axes.w.num = .*: must be at most 1,000,000 \(so ma"
+    ):
+        sweep.Spec(axes=axes)
+    with pytest.raises(sweep.SpecError, match="a list of 10,000,000,000,000 values"):
+        sweep.Spec(axes=axes | {"w": range(10**13)})
+    with pytest.raises(sweep.SpecError, match=r"num = .*: must be at most 1,000,000"):
+        sweep.Span(start=0, stop=1, num=num)

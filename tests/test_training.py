@@ -405,3 +405,43 @@ def test_float32_is_as_close_as_float32_can_be(cost, activation, n):
     same = double.epochs == single.epochs
     assert single.final_error[same] == pytest.approx(double.final_error[same], abs=2e-5)
     assert single.w[same] == pytest.approx(double.w[same], abs=1e-4)
+
+
+def test_a_result_is_a_sequence_of_neurons(tmp_path):
+    w, b = np.linspace(-4, 4, 9), np.linspace(1, 5, 9)
+    w[3] = np.nan
+    kwargs = {"learning_rate": 0.15, "cost": "quadratic", "x": 1.0, "y": 0.0}
+    kwargs |= {"tolerance": 0.1, "max_epochs": 300}
+    result = sweep.train(w, b, **kwargs)
+    assert len(result) == 9
+    mask = result.status == sweep.Status.converged
+    for key in (slice(2, 5), [4, 0], mask, np.array([1])):
+        assert result[key] == sweep.train(w[key], b[key], **kwargs)
+    assert result[3] == result[[3]]
+    assert len(result[-1]) == 1
+    assert result == sweep.train(w, b, **kwargs)
+    assert result != result[::-1]
+    assert result != "result"
+    assert repr(result).count("\n") == 0
+    assert f"{mask.sum()} converged" in repr(result)
+    table = result.to_pandas()
+    assert list(table) == ["initial_error", "epochs", "status", "final_error", "w", "b"]
+    assert (table.status == sweep.Status.converged).tolist() == mask.tolist()
+    np.testing.assert_array_equal(table.w, result.w)
+    two = sweep.train(np.ones((3, 2)), np.ones(3), **kwargs | {"x": [[1.0, 2.0]]}).to_pandas()
+    assert list(two)[-3:] == ["w_1", "w_2", "b"]
+    with pytest.raises(TypeError):
+        hash(result)
+
+
+def test_a_trace_is_a_table():
+    kwargs = {"learning_rate": 0.15, "cost": "quadratic", "epochs": 20}
+    curve = sweep.trace([0.5, 1.0], 0.3, x=[[1.0, 2.0], [0.0, 1.0]], y=[0.0, 1.0], **kwargs)
+    table = curve.to_pandas()
+    assert len(curve) == len(table) == 21
+    names = ["epoch", "output_1", "output_2", "cost", "error", "w_1", "w_2", "b"]
+    assert list(table) == names
+    np.testing.assert_array_equal(table[["w_1", "w_2"]], curve.w)
+    assert curve == sweep.trace([0.5, 1.0], 0.3, x=[[1.0, 2.0], [0.0, 1.0]], y=[0, 1], **kwargs)
+    assert curve != sweep.trace([0.5, 1.0], 0.4, x=[[1.0, 2.0], [0.0, 1.0]], y=[0, 1], **kwargs)
+    assert len(repr(curve)) < 80

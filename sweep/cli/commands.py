@@ -39,11 +39,10 @@ def run(arguments: Namespace) -> int:
     from sweep.experiment.spec import Spec
 
     text, out = _spec_of(arguments)
-    spec = Spec.parse(text, printable(arguments.spec or "the article's spec"))
-    if arguments.method:
-        spec = Spec(**{**spec.model_dump(exclude_unset=True), "method": arguments.method})
+    settings = [*arguments.set, *([f"method={arguments.method}"] if arguments.method else [])]
+    spec = Spec.overridden(text, settings, printable(arguments.spec or "the article's spec"))
     if arguments.print_spec:
-        changed = spec.toml() if arguments.method else text
+        changed = spec.toml() if settings else text
         # The article's is there to be copied: under its name a run would go to the same folder.
         print(re.sub(r'^name = "article"$', 'name = "mine"', changed, flags=re.M), end="")
         return 0

@@ -77,6 +77,13 @@ def _run(subparsers: Subparsers[_Parser]) -> None:
         "go to DIR-figures",
     )
     command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="overrules a field of the spec: --set task.y=1 --set axes.w.num=64; may be repeated",
+    )
+    command.add_argument(
         "--method", choices=("auto", "train", "orbit"), help="overrules the spec's method"
     )
     _threads(command)

@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal, localcontext
+from fractions import Fraction
 from functools import lru_cache
 from importlib import import_module
 from itertools import accumulate, repeat
@@ -51,12 +52,46 @@ MAX_BYTES = 2**24  # of a spec
 MAX_DEPTH = 32  # tables in tables, lists in lists
 
 
+def _plain(value: Any, levels: int) -> Any:
+    """Return what NumPy, pandas or a tuple holds as Python's own numbers and lists."""
+    if levels < 0:
+        raise SpecError(f"a spec: has tables or lists nested more than {MAX_DEPTH} deep")
+    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
+        value = np.asarray(value).tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain(each, levels - 1) for key, each in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        if len(value) > MAX_VALUES:
+            raise SpecError(f"a spec: has a list of {len(value):,} values; at most {MAX_VALUES:,}")
+        return [_plain(v, levels - 1) for v in value]
+    return float(value) if isinstance(value, (Decimal, Fraction)) else value
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    if not TYPE_CHECKING:  # editors see the fields
+
+        def __init__(self, /, **fields: Any) -> None:
+            try:
+                super().__init__(**_plain(fields, MAX_DEPTH))
+            except ValidationError as error:
+                raise SpecError(_one_line(error.errors(include_url=False))) from None
+
+        # For a table in a table pydantic's own is called, which knows the path to the fault.
+        __init__.__pydantic_base_init__ = True
+
 
 class Span(_Strict):
-    """`num` values from start to stop, both included, evenly spaced, or evenly in the logarithm."""
+    """`num` values from start to stop, both included, evenly spaced, or evenly in the logarithm.
+
+    Examples
+    --------
+    >>> import sweep
+    >>> rates = sweep.Span(start=0.01, stop=1.0, num=3, scale="log")
+    >>> sweep.Spec(axes={"w": [0], "b": [0], "learning_rate": rates}).values("learning_rate")
+    array([0.01, 0.1 , 1.  ])
+    """
 
     start: float
     stop: float
@@ -93,7 +128,14 @@ Axis = Annotated[
 
 
 class Task(_Strict):
-    """The samples that every neuron learns: one, n of one input, or n of d inputs."""
+    """The samples that every neuron learns: one, n of one input, or n of d inputs.
+
+    Examples
+    --------
+    >>> import sweep
+    >>> sweep.Task(x=[0.5, -1.0], y=[1.0, 0.0]).activation
+    'sigmoid'
+    """
 
     x: float | list[float] | list[list[float]] = 1.0
     y: float | list[float] = 0.0
@@ -101,14 +143,30 @@ class Task(_Strict):
 
 
 class Stop(_Strict):
-    """When a neuron's training ends."""
+    """When a neuron's training ends.
+
+    Examples
+    --------
+    >>> import sweep
+    >>> sweep.Stop(tolerance=0.05).max_epochs
+    10000
+    """
 
     tolerance: float = 0.1
     max_epochs: int = 10_000
 
 
 class Start(_Strict):
-    """Starts (w1 … wd, b) drawn at random, in place of the w and b axes."""
+    """Starts (w1 … wd, b) drawn at random, in place of the w and b axes.
+
+    Examples
+    --------
+    >>> import sweep
+    >>> start = sweep.Start(random="uniform", count=1000, scale=5.0)
+    >>> spec = sweep.Spec(axes={"learning_rate": [0.1]}, start=start)
+    >>> spec.start.seed
+    0
+    """
 
     random: Literal["normal", "uniform", "sobol"]
     count: int = Field(ge=1, le=MAX_CELLS)
@@ -187,14 +245,6 @@ class Spec(_Strict):
             part_rows: int | None = ...,
         ) -> None: ...
 
-    else:
-
-        def __init__(self, /, **fields: Any) -> None:
-            try:
-                super().__init__(**fields)
-            except ValidationError as error:
-                raise SpecError(_one_line(error.errors(include_url=False))) from None
-
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, fields: Any) -> Any:
@@ -234,6 +284,53 @@ class Spec(_Strict):
             raise SpecError(f"{origin}: {error}") from None
         except ValueError as error:  # of tomllib; of int(), which takes 4,300 digits
             raise SpecError(f"{origin}: is not TOML: {printable(error)[:200]}") from None
+
+    @classmethod
+    def overridden(cls, text: str, settings: Sequence[str], origin: str = "spec") -> Spec:
+        """Read a spec from TOML text, of which settings such as "task.y=1" overrule fields.
+
+        A value is read as TOML, or else as a string. A field that is set on an axis is no longer
+        one of `task` or `stop`, and the reverse.
+
+        Raises
+        ------
+        SpecError
+            A setting is no KEY=VALUE, or the spec that results is none.
+
+        Examples
+        --------
+        >>> import sweep
+        >>> text = sweep.Spec(axes={"w": [0], "b": [0], "learning_rate": [0.1]}).toml()
+        >>> spec = sweep.Spec.overridden(text, ["axes.y=[0, 1]", "stop.max_epochs=50", "name=mine"])
+        >>> spec.values("y").tolist(), spec.stop.max_epochs, spec.name
+        ([0.0, 1.0], 50, 'mine')
+        """
+        if not settings:
+            return cls.parse(text, origin)
+        cls.parse(text, origin)  # a fault of the text is reported as that
+        fields = tomllib.loads(text)
+        for setting in settings:
+            key, mark, value = setting.partition("=")
+            path = [part.strip() for part in key.split(".")]
+            if not mark or not all(path) or len(path) > 3:
+                raise SpecError(f"--set {short(setting)}: must be KEY=VALUE, as in task.y=1")
+            try:
+                given = tomllib.loads(f"x = {value}")["x"]
+            except ValueError:
+                given = value
+            table = fields
+            for name in path[:-1]:
+                table = table.setdefault(name, {})
+                if not isinstance(table, dict):
+                    raise SpecError(f"--set {short(setting)}: {name} is no table here")
+            table[path[-1]] = given
+            other = {"axes": ("task", "stop"), "task": ("axes",), "stop": ("axes",)}
+            for name in other.get(path[0], ()) if len(path) > 1 else ():
+                fields.get(name, {}).pop(path[1], None)
+        try:
+            return cls(**fields)
+        except SpecError as error:
+            raise SpecError(f"--set: {error}") from None
 
     def toml(self) -> str:
         """Return the spec as TOML text."""
@@ -326,17 +423,6 @@ def _decoded(content: bytes) -> str:
     return content.decode("utf-8-sig").replace("\r\n", "\n")
 
 
-def _plain(value: Any, levels: int) -> Any:
-    """Return what NumPy, pandas or a tuple holds as Python's own numbers and lists."""
-    if levels < 0:
-        raise SpecError(f"a spec: has tables or lists nested more than {MAX_DEPTH} deep")
-    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {key: _plain(each, levels - 1) for key, each in value.items()}
-    return [_plain(v, levels - 1) for v in value] if isinstance(value, (list, tuple)) else value
-
-
 # What is allowed, by the type of pydantic's error.
 _ALLOWED = {
     "float_type": "must be a number",
@@ -382,6 +468,9 @@ def _one_line(errors: list[ErrorDetails]) -> str:
     }
     template = _ALLOWED.get(error["type"])
     allowed = template.format(**context | numbers) if template else error["msg"]
+    if path[-1] == "num" and isinstance(error["input"], int) and error["input"] > MAX_VALUES:
+        rows = Decimal(error["input"])  # of any number of digits
+        allowed = f"{allowed} (so many rows take {8 * rows / 10**9:.3g} GB for this axis alone)"
     return f"{field} = {short(error['input'])}: {allowed}"
 
 

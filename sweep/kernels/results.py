@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweep.neuron.problem import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["COLUMNS", "Column", "TrainResult", "empty_results", "rows"]
 
@@ -45,9 +48,13 @@ class Column(NamedTuple):
     split: Literal["never", "drawn", "always"] = "never"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class TrainResult:
     """What became of N neurons.
+
+    ``len(result)`` is N. ``result[k]`` is the result of some neurons: a slice, an index array, a
+    mask, or one index, which gives a result of one neuron. Two results are equal if all their
+    arrays are, NaN being equal to NaN.
 
     Attributes
     ----------
@@ -70,8 +77,14 @@ class TrainResult:
     ...     [0.6, 2.0], [0.9, 2.0], learning_rate=0.15, cost="quadratic", x=1.0, y=0.0,
     ...     tolerance=0.1, max_epochs=1000,
     ... )
-    >>> isinstance(result, sweep.TrainResult), result.epochs.tolist()
-    (True, [273, 469])
+    >>> result
+    TrainResult(2 neurons: 2 converged; median epochs of those 371)
+    >>> result[1].epochs.tolist(), result == result[:], result == result[::-1]
+    ([469], True, False)
+    >>> result.to_pandas()[["epochs", "status"]]
+       epochs     status
+    0     273  converged
+    1     469  converged
     """
 
     initial_error: Annotated[
@@ -102,6 +115,41 @@ class TrainResult:
     ]
     w: NDArray[np.float64]
     b: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __getitem__(self, key: Any) -> TrainResult:
+        some = [key] if isinstance(key, (int, np.integer)) else key
+        return TrainResult(**{name: values[some] for name, values in vars(self).items()})
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TrainResult):
+            return NotImplemented
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)
+
+    __hash__ = None  # type: ignore[assignment]  # its arrays can be changed
+
+    def __repr__(self) -> str:
+        ended = [(status.name, int((self.status == int(status)).sum())) for status in Status]
+        text = ", ".join(f"{count:,} {name}" for name, count in ended if count) or "none"
+        converged = self.epochs[self.status == int(Status.converged)]
+        median = f"; median epochs of those {np.median(converged):,.0f}" if len(converged) else ""
+        return f"TrainResult({len(self):,} neurons: {text}{median})"
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each neuron, with the columns of a sweep's table, and w and b."""
+        import pandas as pd
+
+        table = pd.DataFrame({name: getattr(self, name) for name in COLUMNS})
+        for name, column in COLUMNS.items():
+            if column.names:
+                table[name] = pd.Categorical.from_codes(table[name], list(column.names))
+        weights = self.w.reshape(len(self), -1)
+        for j in range(weights.shape[1]):
+            table["w" if self.w.ndim == 1 else f"w_{j + 1}"] = weights[:, j]
+        return table.assign(b=self.b)
 
 
 COLUMNS: Mapping[str, Column] = MappingProxyType(

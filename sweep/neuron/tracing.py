@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,12 +13,17 @@ from sweep.errors import SpecError, short
 from sweep.neuron.problem import check_step, finite, make_problem
 from sweep.neuron.reference import descend
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["Trace", "trace"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Trace:
     """One neuron at the epochs 0 … E: before the first update, after one, … after E.
+
+    ``len(curve)`` is E + 1. Two traces are equal if all their arrays are.
 
     Attributes
     ----------
@@ -32,8 +38,10 @@ class Trace:
     --------
     >>> import sweep
     >>> curve = sweep.trace(0.6, 0.9, learning_rate=0.15, cost="quadratic", x=1, y=0, epochs=300)
-    >>> isinstance(curve, sweep.Trace), curve.epoch[-1].item(), curve.w.shape
-    (True, 300, (301,))
+    >>> curve
+    Trace(300 epochs: error 0.818 to 0.094)
+    >>> len(curve), curve == curve, list(curve.to_pandas())
+    (301, True, ['epoch', 'output', 'cost', 'error', 'w', 'b'])
     """
 
     epoch: NDArray[np.int64]
@@ -42,6 +50,33 @@ class Trace:
     error: NDArray[np.float64]
     w: NDArray[np.float64]
     b: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.epoch)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Trace):
+            return NotImplemented
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+    __hash__ = None  # type: ignore[assignment]  # its arrays can be changed
+
+    def __repr__(self) -> str:
+        first, last = self.error[[0, -1]]
+        return f"Trace({len(self) - 1:,} epochs: error {first:.3g} to {last:.3g})"
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each epoch; of several samples or inputs a column each, from 1 on."""
+        import pandas as pd
+
+        columns = {}
+        for name, values in vars(self).items():
+            if values.ndim == 1:
+                columns[name] = values
+            else:
+                columns |= {f"{name}_{j}": column for j, column in enumerate(values.T, 1)}
+        return pd.DataFrame(columns)
 
 
 def trace(
