@@ -30,6 +30,8 @@ from sweep.store.xarray import grid_rows
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 __all__ = ["Result", "open"]
@@ -294,7 +296,16 @@ class Result:
     # --- figures ------------------------------------------------------------------------------
 
     def plot(
-        self, figure: str = "error", *, where: Where | None = None, style: str = "paper"
+        self,
+        figure: str = "error",
+        *,
+        where: Where | None = None,
+        starts: Sequence[Sequence[float]] | None = None,
+        style: str = "paper",
+        cmap: str | Colormap | None = None,
+        width: float | None = None,
+        title: str | None = "auto",
+        ax: Axes | None = None,
     ) -> Figure:
         """Draw a figure, which can be changed and saved.
 
@@ -304,23 +315,36 @@ class Result:
             One of those that `sweep plot --help` describes: heatmap, error, slowdown, ratio,
             distribution, curves, theory.
         where : mapping, optional
+        starts : sequence of (w1 … wd, b), optional
+            Of the learning curves that the figure curves shows.
         style : "paper" or "talk"
+        cmap : colour map, optional
+            Of epochs.
+        width : float, optional
+            Of the figure, in inches.
+        title : str, optional
+            None for none; by default what the figure says of itself.
+        ax : Axes, optional
+            Draw into them a figure of one panel, which `where` makes it.
 
         Returns
         -------
         matplotlib.figure.Figure
+            Saved, it has the spec's id in its metadata, and text that stays text in SVG and PDF; no
+            setting of the caller's changes it.
 
         Raises
         ------
         SpecError
-            The figure or style is not known, or this result cannot give it.
+            An option is not known, or this result cannot give the figure.
         """
         from sweep.figures import FIGURES, draw  # Matplotlib and seaborn take a second
-        from sweep.figures.style import STYLES
+        from sweep.figures.style import Look, check_look
 
         check_choice("figure", figure, FIGURES)
-        check_choice("style", style, STYLES)
-        return draw.plot(figure, draw.Tables(self._selected(where)), style)
+        look = Look(style, cmap, width, title, ax)
+        check_look(look)
+        return draw.plot(figure, draw.Tables(self._selected(where)), look, starts)
 
 
 def _tidy(table: pd.DataFrame) -> pd.DataFrame:

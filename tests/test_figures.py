@@ -235,9 +235,11 @@ def test_error_axes(figures):
 
 
 def test_error_tells_no_start_from_not_reached(make):
-    table = Tables(make(axes=axes(40))).by_error
+    tables = Tables(make(axes=axes(40)))
+    table = tables.by_error
     hole = (table.cost == "quadratic") & (table.learning_rate == 2) & (table.error_low == 0.5)
-    figure = plot("error", type("Holed", (), {"by_error": table[~hole]}), "paper")
+    tables.__dict__["by_error"] = table[~hole]
+    figure = plot("error", tables, "paper")
     shape = painted(panels(figure)[0]).shape
     for ax in (panels(figure)[0], panels(figure)[2]):
         assert np.isnan(painted(ax)[4, 2])
@@ -569,7 +571,7 @@ def test_draw_leaves_out_what_the_result_cannot_give(make, tmp_path):
         ),
         ({"names": ["xyz"]}, "figure = 'xyz': must be one of heatmap, error, slowdown, ratio"),
         ({"format": "gif"}, "format = 'gif': must be one of png, svg, pdf"),
-        ({"style": "poster"}, "style = 'poster': must be one of paper, talk"),
+        ({"look": "poster"}, "style = 'poster': must be one of paper, talk"),
         ({"dpi": 0}, "dpi = 0: must lie within 10 and 2400"),
     ],
 )
@@ -598,3 +600,80 @@ def test_colours_survive_greyscale(name):
 
 def test_costs_are_told_apart_without_colour():
     assert len({str(style.cost_line(cost)["linestyle"]) for cost in COSTS}) == 2
+
+
+@pytest.fixture(scope="module")
+def two_rates(tmp_path_factory):
+    span = {"start": -4.0, "stop": 4.0, "num": 9}
+    axes = {"w": span, "b": span, "learning_rate": [0.1, 0.5]}
+    folder = tmp_path_factory.mktemp("look") / "result"
+    return sweep.run({"axes": axes, "stop": {"max_epochs": 300}}, folder, quiet=True).open()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("width", [3.5, 7.0])
+def test_a_figure_has_the_width_that_is_wished(two_rates, name, width):
+    figure = two_rates.plot(name, width=width, title=None)
+    assert figure.get_figwidth() == width
+    assert not figure.get_suptitle()
+    figure.canvas.draw()
+    sizes = [text.get_fontsize() for text in figure.findobj(mpl.text.Text) if text.get_text()]
+    assert min(sizes) >= 4.5  # the numbers of contours and cells; else 6
+    assert np.percentile(sizes, 50) >= 6
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf", "png"])
+def test_files_say_of_which_spec_they_are_whatever_the_caller_s_settings(two_rates, kind, tmp_path):
+    figure = two_rates.plot("slowdown")
+    figure.savefig(tmp_path / f"plain.{kind}")
+    hostile = {
+        "svg.fonttype": "path",
+        "pdf.fonttype": 3,
+        "savefig.facecolor": "red",
+        "font.size": 30,
+    }
+    with mpl.rc_context(hostile):
+        two_rates.plot("slowdown").savefig(tmp_path / f"hostile.{kind}")
+    content = (tmp_path / f"plain.{kind}").read_bytes()
+    assert content == (tmp_path / f"hostile.{kind}").read_bytes()
+    assert f"sweep:{two_rates.spec.id}".encode() in content
+    assert b"sweep: slowdown" in content
+    if kind == "svg":
+        assert b"learning rate 0.1</text>" in content
+    draw(two_rates._rows, tmp_path, ["slowdown"], format=kind)
+    assert f"sweep:{two_rates.spec.id}".encode() in (tmp_path / f"slowdown.{kind}").read_bytes()
+
+
+def test_a_figure_of_one_panel_is_drawn_into_a_caller_s_axes(two_rates):
+    mine = mpl.figure.Figure((6, 3))
+    ax, other = mine.subplots(1, 2)
+    one = {"cost": "quadratic", "learning_rate": 0.1}
+    assert two_rates.plot("heatmap", where=one, ax=ax) is mine
+    assert ax.get_title() == "quadratic\nlearning rate 0.1"
+    two_rates.plot("curves", where=one, starts=[(2, 2)], ax=other)
+    (line,) = (line for line in other.lines if line.get_label() == "quadratic")
+    assert line.get_ydata()[0] == pytest.approx(0.982, abs=1e-3)
+    with pytest.raises(SpecError, match="ax: this figure has 4 panels; pick values by `where`"):
+        two_rates.plot("heatmap", ax=ax)
+
+
+def test_a_figure_shows_itself_in_a_notebook_and_takes_a_colour_map(two_rates):
+    figure = two_rates.plot("heatmap", cmap="magma")
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert "magma" in {m.get_cmap().name for m in figure.findobj(mpl.collections.QuadMesh)}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cmap": "virids"}, r"cmap = 'virids': is no colour map .*\(did you mean 'viridis'\?\)"),
+        ({"width": 0.5}, "width = 0.5: must lie within 1 and 100 inches"),
+        ({"style": "poster"}, "style = 'poster': must be one of paper, talk"),
+        ({"ax": 3}, "ax = 3: must be Axes of Matplotlib"),
+        ({"starts": [(1, 2)]}, "starts: only the figure curves has starts of its own"),
+        ({"figure": "curves", "starts": [(1, 2, 3)]}, r"must be a list of \(w, b\)"),
+    ],
+)
+def test_what_a_look_refuses(two_rates, options, message):
+    with pytest.raises(SpecError, match=message):
+        two_rates.plot(**{"figure": "heatmap"} | options)

@@ -163,6 +163,7 @@ def plot(arguments: Namespace) -> int:
         notes += more
     _start_matplotlib()
     from sweep.figures.draw import draw  # seaborn, a second: only if there is something to draw
+    from sweep.figures.style import Look
     from sweep.store.folder import figures_folder
 
     for note in notes:
@@ -173,11 +174,19 @@ def plot(arguments: Namespace) -> int:
         arguments.figure,
         format=arguments.format,
         dpi=arguments.dpi,
-        style=arguments.style,
+        look=Look(arguments.style, arguments.cmap, arguments.width, arguments.title or None),
+        starts=None if arguments.starts is None else [*map(_start, arguments.starts)],
     )
     print("figures:", *figures, sep="\n  ")
     print(*(f"not drawn: {reason}" for reason in reasons), sep="\n", end="\n" if reasons else "")
     return 0
+
+
+def _start(text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise SpecError(f"--starts {printable(text)}: must be numbers, as in 0.6,0.9") from None
 
 
 def _selection(text: str) -> tuple[str, list[Any]]:

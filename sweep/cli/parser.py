@@ -168,6 +168,18 @@ def _plot(subparsers: Subparsers[_Parser]) -> None:
     )
     command.add_argument("--dpi", type=int, default=150, metavar="N", help="default: 150")
     command.add_argument("--style", default="paper", metavar="paper|talk", help="default: paper")
+    command.add_argument("--width", type=float, metavar="INCHES", help="of a figure, as 3.5 or 7")
+    command.add_argument("--cmap", metavar="NAME", help="Matplotlib's colour map of epochs")
+    command.add_argument(
+        "--title", default="auto", metavar="TEXT", help='of each figure ("" for none)'
+    )
+    command.add_argument(
+        "--starts",
+        nargs="+",
+        metavar="W,B",
+        help="starts of the learning curves (--figure curves), as in 0.6,0.9 2,2; with = where the "
+        "first is negative: --starts=-1,2",
+    )
     _skip_damaged(command)
     command.set_defaults(do=commands.plot)
 

@@ -1,5 +1,6 @@
 """curves.png: learning curves of a few starts, traced on demand."""
 
+from collections.abc import Sequence
 from itertools import count
 
 import numpy as np
@@ -12,14 +13,16 @@ from matplotlib.ticker import NullLocator
 
 from sweep.analysis.cell_index import GOLDEN, evenly_spaced, lengths, panels_of
 from sweep.analysis.row_groups import ResultRows
-from sweep.errors import SpecError
+from sweep.errors import SpecError, short
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import cost_name, labels
 from sweep.figures import cells, scales
 from sweep.figures.style import (
     INK,
+    Look,
     axis_value,
     cost_line,
+    crowding,
     order_costs,
     page,
     start_symbol,
@@ -27,6 +30,7 @@ from sweep.figures.style import (
     tick,
     title,
 )
+from sweep.neuron.problem import finite
 from sweep.neuron.reference import descend
 from sweep.store.schema import axis_column
 
@@ -40,7 +44,7 @@ MAX_TRACED = 20_000
 CANDIDATES = 4096
 
 
-def table_of(result: ResultRows) -> pd.DataFrame:
+def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None) -> pd.DataFrame:
     """Trace a few starts of a result, with the plain reference loop.
 
     Parameters
@@ -48,6 +52,8 @@ def table_of(result: ResultRows) -> pd.DataFrame:
     result
         Only its spec is used. The starts are those next to an initial error of 0.5, 0.9 and 0.99,
         at up to 3 values of the first axis that gets panels; other axes are held at their middle.
+    starts
+        These (w1 … wd, b) in place of those.
 
     Returns
     -------
@@ -66,11 +72,11 @@ def table_of(result: ResultRows) -> pd.DataFrame:
     columns = [axis_column(name) for name in grid.start_names]
     pieces = []
     for place in outer:
-        starts = _chosen(grid, place)
+        chosen = _chosen(grid, place) if starts is None else _checked(grid, starts)
         for cost in range(len(grid.values["cost"])):
             problem, rate = grid.problem(place | {"cost": cost})
             limit = min(problem.max_epochs, MAX_TRACED // len(problem.x))
-            for number, start in enumerate(starts):
+            for number, start in enumerate(chosen):
                 stop, errors = limit, []
                 for epoch, state in zip(
                     count(), descend(start[:-1].tolist(), float(start[-1]), rate, problem)
@@ -107,7 +113,7 @@ def table_of(result: ResultRows) -> pd.DataFrame:
     return table
 
 
-def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
+def curves(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
     """Draw the learning curves of a few starts, both costs, a row for each learning rate.
 
     Parameters
@@ -115,7 +121,7 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
     table
         From `table_of`.
     style
-        "paper" or "talk".
+        "paper", "talk" or a `Look`.
 
     Returns
     -------
@@ -158,7 +164,8 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
                     begins[start] = begin
                     shown = [text[value] for text, value in zip(texts, begin, strict=True)]
                     values = ", ".join(map(tick, shown))
-                    ax.set_title(f"initial error {error[0]:.3g}\n{symbols} = {values}")
+                    apart = "\n" if crowding() > 1 else " "
+                    ax.set_title(f"initial error {error[0]:.3g}\n{symbols} ={apart}{values}")
                 if ax in panels[-1]:
                     ax.set_xlabel("epoch")
             line[0].set_ylabel(f"{axis_value(across, rate, rates)}\nerror |y − a|")
@@ -166,7 +173,8 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
         panels[0, 0].set_xscale("symlog", linthresh=1, linscale=0.3)
         panels[0, 0].set_xlim(0, 1.1 * last)
         panels[0, 0].set_ylim(0, top)
-        panels[0, 0].set_xticks([0, *10 ** np.arange(np.log10(last) + 1e-9).astype(int)])
+        decades = 10 ** np.arange(np.log10(last) + 1e-9).astype(int)
+        panels[0, 0].set_xticks([0, *decades[1 :: 2 if crowding() > 1 else 1], decades[0]])
         for ax in panels.flat:
             ax.xaxis.set_major_formatter(lambda number, _: scales.plain(number))
             ax.xaxis.set_minor_locator(NullLocator())
@@ -187,6 +195,16 @@ def curves(table: pd.DataFrame, style: str = "paper") -> Figure:
         cells.legend(figure, handles)
         figure.suptitle(title("Learning curves", table))
     return figure
+
+
+def _checked(grid: Grid, starts: Sequence[Sequence[float]]) -> Floats:
+    """Return starts that a caller gave, as they lie in a grid."""
+    numbers = finite("starts", starts, 2)
+    if numbers.ndim != 2 or numbers.shape[1] != len(grid.start_names) or not len(numbers):
+        raise SpecError(
+            f"starts = {short(starts)}: must be a list of ({', '.join(grid.start_names)})"
+        )
+    return numbers
 
 
 def _chosen(grid: Grid, outer: dict[str, int]) -> Floats:

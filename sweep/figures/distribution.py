@@ -9,10 +9,10 @@ from matplotlib.lines import Line2D
 from sweep.errors import SpecError
 from sweep.figures import scales
 from sweep.figures.line_panels import line_panels
-from sweep.figures.style import cost_line, styled
+from sweep.figures.style import Look, cost_line, styled
 
 
-def distribution(table: pd.DataFrame, style: str = "paper") -> Figure:
+def distribution(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
     """Draw which share of the starts converged within how many epochs.
 
     Parameters
@@ -20,7 +20,7 @@ def distribution(table: pd.DataFrame, style: str = "paper") -> Figure:
     table
         From `share_by_epochs`.
     style
-        "paper" or "talk".
+        "paper", "talk" or a `Look`.
 
     Returns
     -------

@@ -8,6 +8,7 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from sweep.analysis.by_start import epochs_by_start
 from sweep.analysis.row_groups import ResultRows
 from sweep.errors import SpecError
 from sweep.figures import FIGURES
-from sweep.figures.style import STYLES, styled
+from sweep.figures.style import Look, Page, check_look, metadata, styled
 from sweep.neuron.problem import check_choice
 from sweep.store.folder import Folder, files, open_folder, write_whole
 
@@ -53,11 +54,29 @@ class Tables:
         return share_by_epochs(self._counted)
 
 
-def plot(name: str, tables: Tables, style: str) -> Figure:
-    """Draw one of FIGURES; raises SpecError where the result cannot give it."""
+def plot(
+    name: str,
+    tables: Tables,
+    look: str | Look,
+    starts: Sequence[Sequence[float]] | None = None,
+) -> Figure:
+    """Draw one of FIGURES; `starts` are those of its curves.
+
+    Raises
+    ------
+    SpecError
+        The result cannot give this figure, or not with this look.
+    """
     module, needed = import_module(f"sweep.figures.{name}"), FIGURES[name].table
-    table = getattr(tables, needed) if needed else module.table_of(tables.result)
-    figure: Figure = getattr(module, name)(table, style)
+    if starts is not None and name != "curves":
+        raise SpecError("starts: only the figure curves has starts of its own")
+    more = {} if starts is None else {"starts": starts}
+    table = getattr(tables, needed) if needed else module.table_of(tables.result, **more)
+    figure: Figure = getattr(module, name)(table, look)
+    if isinstance(look, Look) and look.ax is not None:
+        return cast(Figure, look.ax.figure)
+    spec = tables.result.grid.spec
+    cast(Page, figure).about = {"title": f"{spec.name}: {name}", "id": tables.result.id}
     return figure
 
 
@@ -68,7 +87,8 @@ def draw(
     *,
     format: str = "png",  # noqa: A002, as matplotlib has it
     dpi: int = 150,
-    style: str = "paper",
+    look: str | Look = "paper",
+    starts: Sequence[Sequence[float]] | None = None,
     leave_out: bool = False,
 ) -> tuple[list[str], list[str]]:
     """Draw figures of a result into a folder.
@@ -86,8 +106,10 @@ def draw(
         png, svg or pdf.
     dpi
         Pixels per inch, of the rasterised cells too.
-    style
-        paper or talk.
+    look
+        paper, talk or a `Look`.
+    starts
+        Of the learning curves.
     leave_out
         Leave out also named figures that this result cannot give.
 
@@ -107,7 +129,9 @@ def draw(
     for name in names or ():
         check_choice("figure", name, FIGURES)
     check_choice("format", format, FORMATS)
-    check_choice("style", style, STYLES)
+    if starts is not None and names is not None and "curves" not in names:
+        raise SpecError("starts: only the figure curves has starts of its own")
+    check_look(Look(look) if isinstance(look, str) else look)
     if not 10 <= dpi <= 2400:
         raise SpecError(f"dpi = {dpi}: must lie within 10 and 2400")
     folder = open_folder(folder)
@@ -117,13 +141,13 @@ def draw(
     try:
         for name in dict.fromkeys(names or FIGURES):
             try:
-                figure = plot(name, tables, style)
+                figure = plot(name, tables, look, starts if name == "curves" else None)
             except SpecError as error:
                 if names is not None and not leave_out:
                     raise SpecError(f"figure {name}: {error}") from error
                 reasons.append(f"figure {name}: {error}")
                 continue
-            drawn.append(write_figure(figure, folder, f"{name}.{format}", dpi, style))
+            drawn.append(write_figure(figure, folder, f"{name}.{format}", dpi))
     finally:
         if folder.local and not drawn:
             with suppress(OSError):  # it is not empty
@@ -144,21 +168,20 @@ def _make_writable(folder: Folder) -> None:
         raise SpecError(f"{folder}: cannot be written to: {error.strerror or error}") from None
 
 
-def write_figure(figure: Figure, folder: Folder, name: str, dpi: int, style: str = "paper") -> str:
+def write_figure(figure: Figure, folder: Folder, name: str, dpi: int) -> str:
     """Write a figure in the format of the name's ending, whole or not at all; say where it is."""
     format_ = name.rpartition(".")[2]
-    # A date in the file would make the same figure a different file each time.
-    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[format_]
-    file = io.BytesIO()
-    with styled(style):
+    about, file = metadata(format_, getattr(figure, "about", {})), io.BytesIO()
+    with styled():
         if format_ == "png":
             # savefig draws twice, once for the layout: 1.6 times as long here.
             figure.set_dpi(dpi)
             canvas = FigureCanvasAgg(figure)
             canvas.draw()  # type: ignore[no-untyped-call]
             pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-            imsave(file, pixels, format="png", dpi=dpi)
+            texts = {key: text for key, text in about.items() if text}
+            imsave(file, pixels, format="png", dpi=dpi, metadata=texts)
         else:
-            figure.savefig(file, format=format_, dpi=dpi, metadata=dated)
+            figure.savefig(file, format=format_, dpi=dpi, metadata=about)
     write_whole(folder, name, file.getbuffer())
     return folder / name

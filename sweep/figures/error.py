@@ -12,10 +12,12 @@ from sweep.experiment.labels import cost_name, labels
 from sweep.figures import cells, scales
 from sweep.figures.style import (
     COST_COLOURS,
-    EPOCHS_MAP,
     RATIO_MAP,
+    Look,
     axis_name,
     axis_value,
+    crowding,
+    epochs_map,
     order_costs,
     page,
     styled,
@@ -29,7 +31,7 @@ MAX_LABELS = 6
 MAX_DOWN = 3
 
 
-def error(table: pd.DataFrame, style: str = "paper") -> Figure:
+def error(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
     """Draw the median epochs by initial error and learning rate, and the ratio of the two costs.
 
     Parameters
@@ -37,7 +39,7 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
     table
         From `epochs_by_error`.
     style
-        "paper" or "talk".
+        "paper", "talk" or a `Look`.
 
     Returns
     -------
@@ -66,9 +68,11 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
         for value in rows
         if compared
     }
-    written = len(rates) <= MAX_LABELS and len(bins) <= 30 and len(rows) == 1  # there is room
     kinds: set[str] = set()
     with styled(style):
+        written = (
+            len(rates) <= MAX_LABELS and len(bins) <= 30 and len(rows) == 1 and crowding() == 1
+        )
         count = len(costs) + compared
         width = float(np.clip(0.45 * len(rates), 2.1, 3.2))
         height = 5.8 if len(rows) == 1 else 2.6 * len(rows) + 1.4
@@ -79,13 +83,14 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
                 epochs = medians[value, cost]
                 number = scales.whole if written else None
                 marks = cells.epochs_marks(epochs)
-                kinds |= cells.paint(ax, epochs, marks, norm, EPOCHS_MAP, number)
+                kinds |= cells.paint(ax, epochs, marks, norm, epochs_map(), number)
             if compared:
                 every = np.concatenate([values.ravel() for values, _ in ratios.values()])
                 far = scales.ratio_norm(every)
                 number = scales.short if written else None
                 kinds |= cells.paint(line[-1], *ratios[value], far, RATIO_MAP, number)
-            shown, texts = evenly_spaced(range(len(rates)), MAX_LABELS), labels(rates, 2)
+            shown = evenly_spaced(range(len(rates)), int(MAX_LABELS / crowding()))
+            texts = labels(rates, 2)
             for ax in line:
                 scales.error_ticks(ax.yaxis, edges, first, last)
                 ax.set_xticks([k + 0.5 for k in shown], [tick(texts[k]) for k in shown], rotation=0)
@@ -101,9 +106,9 @@ def error(table: pd.DataFrame, style: str = "paper") -> Figure:
         below: dict[str, Any] = {"location": "bottom", "aspect": 30, "pad": 0.02}
         cost_panels = panels[:, : len(costs)]
         label = "median epochs to converge"
-        scales.colour_bar(figure, norm, EPOCHS_MAP, cost_panels, label, **below)
+        scales.colour_bar(figure, norm, epochs_map(), cost_panels, label, **below)
         if compared:
-            panels[0, -1].set_title("quadratic ÷ cross-entropy")
+            panels[0, -1].set_title("quadratic ÷ cross-entropy" if crowding() == 1 else "ratio")
             below["aspect"] = 15
             scales.ratio_bar(figure, far, every, panels[:, -1:], "ratio of the medians", **below)
         cells.legend(figure, cells.swatches(table, kinds))

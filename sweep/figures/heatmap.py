@@ -15,10 +15,10 @@ from sweep.figures.plane import (
     plane_panels,
     rows_where,
 )
-from sweep.figures.style import EPOCHS_MAP, axis_value, order_costs, styled, title
+from sweep.figures.style import Look, axis_value, epochs_map, fitting, order_costs, styled, title
 
 
-def heatmap(table: pd.DataFrame, style: str = "paper") -> Figure:
+def heatmap(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
     """Draw the epochs to converge over the starts, a panel for each cost and learning rate.
 
     Parameters
@@ -26,7 +26,7 @@ def heatmap(table: pd.DataFrame, style: str = "paper") -> Figure:
     table
         From `epochs_by_start`.
     style
-        "paper" or "talk".
+        "paper", "talk" or a `Look`.
 
     Returns
     -------
@@ -44,28 +44,30 @@ def heatmap(table: pd.DataFrame, style: str = "paper") -> Figure:
     kinds: set[str] = set()
     with styled(style):
         # One learning rate would make a tall column of panels: lay it down.
-        shape = (len(lines), len(columns)) if len(columns) > 1 else (len(columns), len(lines))
+        wide = len(columns) > 1 and fitting(len(columns)) == len(columns)
+        shape = (len(lines), len(columns)) if wide else (len(columns), len(lines))
         figure, panels = plane_panels(*shape)
         for i, (cost, value) in enumerate(lines):
             for j, rate in enumerate(columns):
-                ax = panels[i, j] if len(columns) > 1 else panels[j, i]
+                ax = panels[i, j] if wide else panels[j, i]
                 part = rows_where(table, {"cost": cost, across: rate, down: value})
                 epochs = over_plane(part, "epochs", plane)
                 marks = cells.epochs_marks(epochs)
-                kinds |= cells.paint(ax, epochs, marks, norm, EPOCHS_MAP)
+                kinds |= cells.paint(ax, epochs, marks, norm, epochs_map())
                 label_plane(ax, part, plane)
                 name = cost_name(cost)
                 if down:
                     name += f"\n{axis_value(down, value, axis_values(table, down))}"
                 if len(columns) == 1:
                     ax.set_title(f"{name}\n{axis_value(across, rate, columns)}")
-                elif i == 0:
-                    ax.set_title(axis_value(across, rate, columns))
-                if len(columns) > 1 and j == 0:
-                    ax.set_ylabel(f"{name}\n{ax.get_ylabel()}")
+                elif (i if wide else j) == 0:
+                    ax.set_title(axis_value(across, rate, columns) if wide else name)
+                if len(columns) > 1 and (j if wide else i) == 0:
+                    beside = name if wide else axis_value(across, rate, columns)
+                    ax.set_ylabel(f"{beside}\n{ax.get_ylabel()}")
                 ax.label_outer()
         label = "epochs to converge"
-        scales.colour_bar(figure, norm, EPOCHS_MAP, panels, label, pad=0.01)
+        scales.colour_bar(figure, norm, epochs_map(), panels, label, pad=0.01)
         cells.legend(figure, [*cells.swatches(table, kinds), contour_key()])
         figure.suptitle(title("Epochs to converge from every start", table))
     return figure

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from sweep.analysis.cell_index import evenly_spaced
 from sweep.experiment.labels import cost_name
 from sweep.figures import cells
-from sweep.figures.style import axis_value, cost_line, letters, order_costs, page, title
+from sweep.figures.style import axis_value, cost_line, fitting, letters, order_costs, page, title
 
 
 def line_panels(
@@ -30,7 +30,7 @@ def line_panels(
     rates = evenly_spaced(sorted(table[across].unique()), 4 if down else 6)
     values = evenly_spaced(sorted(table[down[0]].unique()), 3) if down else [None]
     spots = [(value, rate) for value in values for rate in rates]
-    columns = len(rates) if down else min(len(rates), 2 if len(rates) == 4 else 3)
+    columns = fitting(len(rates) if down else min(len(rates), 2 if len(rates) == 4 else 3), 1.6)
     rows = -(-len(spots) // columns)
     figure = page(*((2.6 * columns + 0.8, 2.2 * rows + 1.2) if columns > 1 else (4.8, 4.0)))
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -57,7 +57,7 @@ def line_panels(
         for cost in costs
     ]
     handles += [*more, *(never if stopped else ())]
-    if len(spots) < panels.size and letters(1) < 10:  # a talk's letters need more room
+    if len(spots) < panels.size and 9 <= letters(1) < 10:  # a talk's letters need more room
         legend = panels.flat[-1].legend(handles=handles, loc="center", frameon=False)
         legend.set_in_layout(False)  # or panels grow apart for it
     else:

@@ -16,10 +16,10 @@ from sweep.figures.plane import (
     plane_panels,
     rows_where,
 )
-from sweep.figures.style import RATIO_MAP, axis_value, styled, title
+from sweep.figures.style import RATIO_MAP, Look, axis_value, fitting, styled, title
 
 
-def ratio(table: pd.DataFrame, style: str = "paper") -> Figure:
+def ratio(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
     """Draw the epochs under the quadratic cost ÷ those under cross-entropy, over the starts.
 
     Parameters
@@ -27,7 +27,7 @@ def ratio(table: pd.DataFrame, style: str = "paper") -> Figure:
     table
         From `epochs_by_start`.
     style
-        "paper" or "talk".
+        "paper", "talk" or a `Look`.
 
     Returns
     -------
@@ -56,9 +56,9 @@ def ratio(table: pd.DataFrame, style: str = "paper") -> Figure:
         drawn.append((part, cells.ratio_of(*(over_plane(side, "epochs", plane) for side in sides))))
     every = np.concatenate([values.ravel() for _, (values, _) in drawn])
     norm = scales.ratio_norm(every)
-    columns = len(rates) if down else min(len(spots), 3)
     kinds: set[str] = set()
     with styled(style):
+        columns = fitting(len(rates) if down else min(len(spots), 3), 1.6)
         figure, panels = plane_panels(-(-len(spots) // columns), columns)
         for ax, (value, rate), (part, (values, marks)) in zip(
             panels.flat, spots, drawn, strict=False

@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from sweep.errors import SpecError
 from sweep.experiment.labels import labels
-from sweep.figures.style import INK, RATIO_MAP, letters, tick
+from sweep.figures.style import INK, RATIO_MAP, crowding, letters, tick
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def log_ticks(axis: Axis, low: float, high: float) -> None:
     """Label decades, and 1-3 or 1-2-5 where there are few."""
     decades = np.log10(high / low) * letters(1) / 9  # larger letters leave room for fewer
     subs = (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)
-    axis.set_major_locator(LogLocator(subs=subs, numticks=20))
+    axis.set_major_locator(LogLocator(subs=subs, numticks=20 if crowding() == 1 else 4))
     axis.set_major_formatter(FuncFormatter(lambda number, _: plain(number)))
     axis.set_minor_locator(NullLocator())
 
@@ -98,7 +98,9 @@ def error_ticks(axis: Axis, edges: Floats, first: int, last: int, sparse: bool =
     inside = (where >= 0) & (where <= length)
     taken = -np.inf
     for k in np.flatnonzero(inside):
-        inside[k] = where[k] - taken >= (0.17 if sparse else 0.03) * letters(1) / 9 * length
+        inside[k] = (
+            where[k] - taken >= (0.17 if sparse else 0.03) * crowding() * letters(1) / 9 * length
+        )
         taken = where[k] if inside[k] else taken
     axis.set_major_locator(FixedLocator(where[inside].tolist()))
     axis.set_major_formatter(

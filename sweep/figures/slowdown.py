@@ -11,10 +11,10 @@ from matplotlib.patches import Patch
 
 from sweep.figures import cells, scales
 from sweep.figures.line_panels import line_panels
-from sweep.figures.style import cost_line, styled
+from sweep.figures.style import Look, cost_line, styled
 
 
-def slowdown(table: pd.DataFrame, style: str = "paper") -> Figure:
+def slowdown(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
     """Draw epochs against initial error as lines, both costs, a panel for each learning rate.
 
     Parameters
@@ -22,7 +22,7 @@ def slowdown(table: pd.DataFrame, style: str = "paper") -> Figure:
     table
         From `epochs_by_error`, with quantiles 0.1, 0.5, 0.9.
     style
-        "paper" or "talk".
+        "paper", "talk" or a `Look`.
 
     Returns
     -------

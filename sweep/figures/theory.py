@@ -18,7 +18,16 @@ from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import cost_name
 from sweep.figures import cells, scales
-from sweep.figures.style import EPOCHS_MAP, axis_value, letters, order_costs, page, styled, title
+from sweep.figures.style import (
+    Look,
+    axis_value,
+    epochs_map,
+    letters,
+    order_costs,
+    page,
+    styled,
+    title,
+)
 from sweep.neuron import flow
 from sweep.store.schema import axis_column
 
@@ -99,7 +108,7 @@ def table_of(result: ResultRows) -> pd.DataFrame:
     return points
 
 
-def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
+def theory(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
     """Draw measured epochs over the closed form of the gradient flow.
 
     Parameters
@@ -107,7 +116,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
     table
         From `table_of`.
     style
-        "paper" or "talk".
+        "paper", "talk" or a `Look`.
 
     Returns
     -------
@@ -121,7 +130,7 @@ def theory(table: pd.DataFrame, style: str = "paper") -> Figure:
     tolerances = sorted(table["tolerance"].unique())
     marks = dict(zip(rates, "osD^vP", strict=False))
     with styled(style):
-        shades = mpl.colormaps[EPOCHS_MAP](np.linspace(0, 0.85, len(rates)))
+        shades = mpl.colormaps[epochs_map()](np.linspace(0, 0.85, len(rates)))
         figure = page(3.2 * len(costs) + 0.8, 5.0)
         panels = figure.subplots(
             2, len(costs), squeeze=False, sharex=True, sharey="row", height_ratios=[3, 1.3]
