@@ -31,9 +31,9 @@ from sweep.errors import SpecError, SweepError
 if TYPE_CHECKING:
     from sweep.experiment.spec import Span, Spec, Start, Stop, Task
     from sweep.kernels.results import TrainResult
+    from sweep.kernels.tracing import Trace, trace
     from sweep.kernels.training import train
     from sweep.neuron.problem import Status
-    from sweep.neuron.tracing import Trace, trace
     from sweep.result import Result, open  # noqa: A004
     from sweep.running.run import RunResult, run
     from sweep.store.parts import check
@@ -75,7 +75,7 @@ _MODULES = {
     "Stop": "sweep.experiment.spec",
     "Task": "sweep.experiment.spec",
     "Status": "sweep.neuron.problem",
-    "Trace": "sweep.neuron.tracing",
+    "Trace": "sweep.kernels.tracing",
     "TrainResult": "sweep.kernels.results",
     "check": "sweep.store.parts",
     "load": "sweep.store.reading",
@@ -83,7 +83,7 @@ _MODULES = {
     "open": "sweep.result",
     "run": "sweep.running.run",
     "scan": "sweep.store.reading",
-    "trace": "sweep.neuron.tracing",
+    "trace": "sweep.kernels.tracing",
     "train": "sweep.kernels.training",
 }
 

@@ -321,8 +321,31 @@ def test_curves_are_those_that_trace_gives(result):
             if traced.error[-1] <= 0.1:
                 met = np.flatnonzero(traced.error <= 0.1)[0]
                 dots = [m for m in ax.lines if m.get_marker() == "o"]
-                assert met in [dot.get_xdata()[0] for dot in dots]
+                assert met in [x for dot in dots for x in dot.get_xdata()]
     assert panels(figure)[0].get_xlim()[0] == 0
+
+
+@pytest.mark.parametrize("samples", [1, 569])
+def test_curves_go_on_after_the_tolerance_and_say_where_they_are_cut(
+    make_result, tmp_path, monkeypatch, samples
+):
+    x = np.linspace(-2, 1, samples).tolist() if samples > 1 else 1.0
+    y = [float(v > 0) for v in x] if samples > 1 else 0.0
+    task, stop = {"x": x, "y": y}, {"max_epochs": 3000, "tolerance": 0.2}
+    spec = {"axes": axes(5), "task": task, "stop": stop}
+    result = open_result(make_result(tmp_path, lambda z, rate, cost: 1 + 0 * z, 3000, **spec))
+    table = curves_.table_of(result)
+    by = table.groupby(["cost", "learning_rate", "start"])
+    met = table[table.reached].set_index(["cost", "learning_rate", "start"])
+    ends = by.epoch.max().drop(met.index)
+    assert (ends == 3000).all()
+    assert (by.epoch.max()[met.index] == np.minimum(2 * met.epoch + 10, 3000)).all()
+    assert (met.error <= 0.2).all()
+    assert len(met) >= 3
+    assert "followed" not in curves(table).get_suptitle()
+    monkeypatch.setattr(curves_, "MAX_TRACED", 20 * samples)
+    cut = curves(curves_.table_of(result)).get_suptitle()
+    assert "followed for 20 of 3,000 epochs" in cut
 
 
 def test_theory_lays_the_flow_over_measured_points(make_result, tmp_path):

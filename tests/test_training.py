@@ -6,6 +6,7 @@ import sys
 import time
 from decimal import Decimal
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ import sweep
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
 from sweep.neuron.problem import LARGEST_STEP, make_problem
-from sweep.neuron.reference import train_one
+from sweep.neuron.reference import descend, train_one
 
 ARTICLE = {"learning_rate": 0.15, "x": 1.0, "y": 0.0}
 STARTS = ([0.6, 2.0], [0.9, 2.0])
@@ -432,6 +433,54 @@ def test_a_result_is_a_sequence_of_neurons(tmp_path):
     assert list(two)[-3:] == ["w_1", "w_2", "b"]
     with pytest.raises(TypeError):
         hash(result)
+
+
+@pytest.mark.parametrize(("cost", "activation"), PAIRS)
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (3, 1), (4, 3)])
+def test_traces_of_many_are_the_reference_loop_to_the_last_bit(cost, activation, n, d):
+    rng = np.random.default_rng(n)
+    act = ACTIVATIONS[activation]
+    x, y = rng.normal(size=(n, d)), rng.uniform(act.low, act.high, n)
+    w, b, rates = rng.normal(0, 3, (40, d)), rng.normal(0, 3, 40), rng.uniform(0.1, 2, 40)
+    kwargs = {"cost": cost, "activation": activation, "x": x, "y": y}
+    problem = make_problem(**kwargs, tolerance=1.0, max_epochs=0)
+    at, rounding = [0, 1, 7, 30], 1e-11 if activation == "softsign" else 0
+    curves = sweep.trace(w, b, learning_rate=rates, epochs=at, threads=2, **kwargs)
+    for k in range(40):
+        states = list(islice(descend(w[k].tolist(), float(b[k]), float(rates[k]), problem), 31))
+        seen = [states[epoch] for epoch in at]
+        for name in ("error", "cost", "w", "b"):
+            wanted = [getattr(state, name) for state in seen]
+            np.testing.assert_allclose(getattr(curves, name)[k], wanted, rtol=rounding)
+        outputs = [[act.value(z) for z in state.z] for state in seen]
+        np.testing.assert_allclose(curves.output[k].reshape(4, n), outputs, rtol=rounding)
+    alone = sweep.trace(w[3], b[3], learning_rate=rates[3], epochs=at, threads=1, **kwargs)
+    assert curves[3] == alone
+    assert curves[2:5].error.shape == (3, 4)
+    table = curves.to_pandas()
+    assert len(table) == 160
+    np.testing.assert_array_equal(table[table.neuron == 3].error, alone.error)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            {"w": [1.0, 2.0]},
+            "w = .*: has shape .2,., b ..; must be one weight for each of 1 inputs",
+        ),
+        ({"b": [1.0, 2.0]}, "w = 0.6: has shape"),
+        ({"w": [1.0], "b": [1.0], "learning_rate": [0.1, 0.2]}, "learning_rate: has shape .2,."),
+        ({"epochs": [3, 1]}, "epochs = .3, 1.: must be a whole number or a rising list of such"),
+        ({"epochs": []}, "epochs = ..: must be a whole number or a rising"),
+        ({"epochs": [-1, 1]}, "epochs = -1: must be a whole number from 0"),
+        ({"w": [0.6] * 10**5, "b": [0.9] * 10**5, "epochs": 2**31 - 1}, "more than is free"),
+    ],
+)
+def test_a_trace_that_cannot_be_is_one_line(change, line):
+    given = {**ARTICLE, "w": 0.6, "b": 0.9, "cost": "quadratic", "epochs": 5} | change
+    with pytest.raises(sweep.SpecError, match=line):
+        sweep.trace(given.pop("w"), given.pop("b"), **given)
 
 
 def test_a_trace_is_a_table():

@@ -12,9 +12,6 @@ from sweep.experiment.grid import Grid
 Value = TypeVar("Value")
 Ints = npt.NDArray[np.int64]
 
-GOLDEN = (5**0.5 - 1) / 2
-"""Steps of this share of a grid are even over it, and in step with none of its axes."""
-
 
 class Panels(NamedTuple):
     """How the outer axes of a result are shown.

@@ -1,7 +1,7 @@
 """curves.png: learning curves of a few starts, traced on demand."""
 
 from collections.abc import Sequence
-from itertools import count
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from sweep.analysis.cell_index import GOLDEN, evenly_spaced, lengths, panels_of
+from sweep.analysis.cell_index import evenly_spaced, panels_of
 from sweep.analysis.row_groups import ResultRows
 from sweep.errors import SpecError, short
 from sweep.experiment.grid import Grid
-from sweep.experiment.labels import cost_name, labels
+from sweep.experiment.labels import cost_name, labels, order_costs
 from sweep.figures import cells, scales
 from sweep.figures.style import (
     INK,
@@ -23,15 +23,15 @@ from sweep.figures.style import (
     axis_value,
     cost_line,
     crowding,
-    order_costs,
     page,
     start_symbol,
     styled,
     tick,
     title,
 )
-from sweep.neuron.problem import finite
-from sweep.neuron.reference import descend
+from sweep.kernels.tracing import trace
+from sweep.kernels.training import train
+from sweep.neuron.problem import Status, finite
 from sweep.store.schema import axis_column
 
 Floats = npt.NDArray[np.float64]
@@ -39,13 +39,14 @@ Floats = npt.NDArray[np.float64]
 CHOSEN_ERRORS = (0.5, 0.9, 0.99)
 """The initial errors next to which learning curves begin, as shares of the largest."""
 
-# The reference loop makes about 250,000 updates a second.
-MAX_TRACED = 20_000
+# Compiled, 15 million updates a second of one sample on a CPU: seconds a curve at the most.
+MAX_TRACED = 100_000_000
+POINTS = 300  # of a curve, evenly spaced in the logarithm
 CANDIDATES = 4096
 
 
 def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None) -> pd.DataFrame:
-    """Trace a few starts of a result, with the plain reference loop.
+    """Trace a few starts of a result.
 
     Parameters
     ----------
@@ -59,9 +60,10 @@ def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None
     -------
     DataFrame
         `cost`, the axis, `start` (from 0), the start columns, `initial_error`, `epoch`, `error`,
-        at epochs that are about even in the logarithm, until twice the epochs that the tolerance
-        took, or 20,000 for one sample, fewer for more. `attrs`: `by`, `tolerance`, `fixed` (the
-        axes that are held at their middle).
+        `reached` (whether it is the epoch at which the tolerance was), at epochs that are about
+        even in the logarithm, until twice the epochs that the tolerance took, or max_epochs, or 10⁸
+        sample-epochs. `attrs`: `by`, `tolerance`, `fixed` (the axes that are held at their middle),
+        `cut` (the least epoch at which a curve ends for the last reason, or None).
     """
     grid = result.grid
     across = panels_of(grid).across
@@ -70,34 +72,39 @@ def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None
     places = [middle | {across: int(k)} for k in evenly_spaced(order.tolist(), 3)]
     outer = [{name: place[name] for name in grid.outer_names} for place in places]
     columns = [axis_column(name) for name in grid.start_names]
-    pieces = []
+    pieces: list[pd.DataFrame] = []
+    cut: list[int] = []
     for place in outer:
         chosen = _chosen(grid, place) if starts is None else _checked(grid, starts)
         for cost in range(len(grid.values["cost"])):
             problem, rate = grid.problem(place | {"cost": cost})
-            limit = min(problem.max_epochs, MAX_TRACED // len(problem.x))
+            common: dict[str, Any] = {
+                "learning_rate": rate,
+                "cost": problem.cost,
+                "x": problem.x,
+                "y": problem.y,
+                "activation": problem.activation,
+            }
+            weights, biases = chosen[:, :-1], chosen[:, -1]
+            most = min(problem.max_epochs, MAX_TRACED // len(problem.x))
+            trained = train(weights, biases, tolerance=problem.tolerance, max_epochs=most, **common)
             for number, start in enumerate(chosen):
-                stop, errors = limit, []
-                for epoch, state in zip(
-                    count(), descend(start[:-1].tolist(), float(start[-1]), rate, problem)
-                ):
-                    errors.append(state.error)
-                    if state.error <= problem.tolerance:
-                        stop = min(stop, 2 * epoch + 10)
-                    if epoch >= stop:
-                        break
-                error = np.array(errors)
-                even = np.geomspace(1, len(error), 300).astype(int) - 1
-                at = np.union1d([0, *np.flatnonzero(error <= problem.tolerance)[:1]], even).astype(
-                    int
-                )
-                piece = pd.DataFrame({"epoch": at, "error": error[at]})
+                met = trained.status[number] == int(Status.converged)
+                epochs = int(trained.epochs[number])
+                last = min(2 * epochs + 10, problem.max_epochs) if met else most
+                if not met and most < problem.max_epochs:
+                    cut.append(most)
+                even = np.geomspace(1, last + 1, POINTS).astype(np.int64) - 1
+                at = np.union1d(even, [epochs]) if met else np.unique(even)
+                curve = trace(weights[number], float(biases[number]), epochs=at, **common)
+                piece = pd.DataFrame({"epoch": at, "error": curve.error})
                 labels = {
-                    "cost": str(grid.values["cost"][cost]),
+                    "cost": problem.cost,
                     across: grid.values[across][place[across]],
                     "start": number,
                     **dict(zip(columns, start, strict=True)),
-                    "initial_error": errors[0],
+                    "initial_error": curve.error[0],
+                    "reached": met & (at == epochs),
                 }
                 pieces.append(piece.assign(**labels))
     table = pd.concat(pieces, ignore_index=True)
@@ -110,6 +117,8 @@ def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None
     table.attrs = {"by": ["cost", across], "tolerance": problem.tolerance, "fixed": fixed}
     table.attrs["axes"] = {name: grid.values[name].tolist() for name in fixed}
     table.attrs["starts"] = columns
+    table.attrs["most"] = problem.max_epochs
+    table.attrs["cut"] = min(cut, default=None)
     return table
 
 
@@ -154,9 +163,8 @@ def curves(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
                     epoch, error = curve["epoch"].to_numpy(), curve["error"].to_numpy()
                     look = cost_line(cost)
                     ax.plot(epoch, error, label=cost, **look)
-                    met = np.flatnonzero(error <= limit)
-                    if len(met):
-                        ax.plot(epoch[met[0]], error[met[0]], "o", color=look["color"])
+                    met = curve["reached"].to_numpy()
+                    ax.plot(epoch[met], error[met], "o", color=look["color"])
                 ax.axhline(limit, color=INK, linewidth=0.7, linestyle=":")
                 ax.grid(color="#e4e4e4", linewidth=0.5)
                 begin = part[columns].iloc[0].tolist()
@@ -193,7 +201,9 @@ def curves(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
             Line2D([], [], color="#777777", marker="o", linestyle="", label="tolerance reached")
         )
         cells.legend(figure, handles)
-        figure.suptitle(title("Learning curves", table))
+        cut = table.attrs["cut"]
+        ends = "" if cut is None else f", followed for {cut:,} of {table.attrs['most']:,} epochs"
+        figure.suptitle(title(f"Learning curves{ends}", table))
     return figure
 
 
@@ -210,14 +220,7 @@ def _checked(grid: Grid, starts: Sequence[Sequence[float]]) -> Floats:
 def _chosen(grid: Grid, outer: dict[str, int]) -> Floats:
     """Return the starts of the learning curves, with growing initial error."""
     problem, _ = grid.problem(outer)
-    if grid.spec.start is not None:
-        starts = grid.starts(0, min(grid.starts_count, CANDIDATES))
-    else:
-        number = (np.arange(CANDIDATES) * GOLDEN % 1 * grid.starts_count).astype(np.int64)
-        index = np.unravel_index(np.unique(number), lengths(grid, grid.start_names))
-        starts = np.column_stack(
-            [grid.values[name][i] for name, i in zip(grid.start_names, index, strict=True)]
-        )
+    starts = grid.spread_starts(CANDIDATES)
     with np.errstate(over="ignore", invalid="ignore"):
         z = starts[:, :-1] @ problem.x.T + starts[:, -1:]
     finite = np.isfinite(z).all(axis=1)

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sweep.analysis.cell_index import evenly_spaced
-from sweep.experiment.labels import cost_name, labels
+from sweep.experiment.labels import cost_name, labels, order_costs
 from sweep.figures import cells, scales
 from sweep.figures.style import (
     COST_COLOURS,
@@ -18,7 +18,6 @@ from sweep.figures.style import (
     axis_value,
     crowding,
     epochs_map,
-    order_costs,
     page,
     styled,
     tick,

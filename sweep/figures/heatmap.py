@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sweep.experiment.labels import cost_name
+from sweep.experiment.labels import cost_name, order_costs
 from sweep.figures import cells, scales
 from sweep.figures.plane import (
     axis_values,
@@ -15,7 +15,7 @@ from sweep.figures.plane import (
     plane_panels,
     rows_where,
 )
-from sweep.figures.style import Look, axis_value, epochs_map, fitting, order_costs, styled, title
+from sweep.figures.style import Look, axis_value, epochs_map, fitting, styled, title
 
 
 def heatmap(table: pd.DataFrame, style: str | Look = "paper") -> Figure:

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sweep.analysis.cell_index import evenly_spaced
-from sweep.experiment.labels import cost_name
+from sweep.experiment.labels import cost_name, order_costs
 from sweep.figures import cells
-from sweep.figures.style import axis_value, cost_line, fitting, letters, order_costs, page, title
+from sweep.figures.style import axis_value, cost_line, fitting, letters, page, title
 
 
 def line_panels(

@@ -258,12 +258,6 @@ def title(text: str, table: pd.DataFrame) -> str:
     return f"{text}\n({', '.join(notes)})" if notes else text
 
 
-def order_costs(costs: Sequence[str]) -> list[str]:
-    """Return the costs with the two of the article first, quadratic before cross-entropy."""
-    known = [cost for cost in COST_COLOURS if cost in costs]
-    return known + [cost for cost in costs if cost not in known]
-
-
 def cost_colour(cost: str) -> str:
     """Return the colour that a cost has in every figure."""
     return COST_COLOURS.get(cost, "#6a3d9a")

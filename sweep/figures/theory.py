@@ -12,18 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sweep.analysis.by_error import fixed_axes, fixed_values
-from sweep.analysis.cell_index import GOLDEN, groups, lengths, panel_of, pictured
+from sweep.analysis.cell_index import groups, lengths, panel_of, pictured
 from sweep.analysis.row_groups import Columns, ResultRows, reduced
 from sweep.errors import SpecError
-from sweep.experiment.grid import Grid
-from sweep.experiment.labels import cost_name
+from sweep.experiment.grid import GOLDEN, Grid
+from sweep.experiment.labels import cost_name, order_costs
 from sweep.figures import cells, scales
 from sweep.figures.style import (
     Look,
     axis_value,
     epochs_map,
     letters,
-    order_costs,
     page,
     styled,
     title,

@@ -19,6 +19,7 @@ from sweep.neuron.costs import COSTS, Fused, fused
 
 __all__ = [
     "DTYPES",
+    "MAX_EPOCHS",
     "METHODS",
     "Problem",
     "Status",
@@ -34,7 +35,6 @@ __all__ = [
 
 DTYPES = ("float64", "float32")
 METHODS = ("auto", "train", "orbit")
-
 
 MAX_EPOCHS = int(np.iinfo(np.int32).max)
 
