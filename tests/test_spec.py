@@ -130,7 +130,11 @@ def test_logarithmic_axes_are_correctly_rounded():
         ("[0.15]", "[0.1]\n[stop]\nmax_epochs = -1", "max_epochs = -1: must be a whole number"),
         ("[0.15]", "[0.1]\n[stop]\nmax_epochs = 2147483648", "from 0 to 2147483647"),
         ("[0.15]", "[0.1]\n[stop]\nmax_epochs = 1e4", "stop.max_epochs = 10000.0: must be a whole"),
-        ("[0.15]", "[0.1]\n[start]\nrandom='normal'\ncount=9", "axes.w: unknown axis .*draws"),
+        (
+            "[0.15]",
+            "[0.1]\n[start]\nrandom='normal'\ncount=9",
+            "axes.w: unknown axis .*has the starts",
+        ),
         ("[axes]", "method = 'guess'\n[axes]", "method = 'guess': must be one of"),
         ("[axes]", "dtype = 'float16'\n[axes]", "dtype = 'float16': must be one of"),
         ("[axes]", "name = 'a/b'\n[axes]", "name = 'a/b': must match"),

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.analysis.row_groups import ResultRows, pooled
+from sweep.errors import printable
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import labels
 from sweep.store.folder import files
@@ -78,8 +79,11 @@ def axis_lines(grid: Grid) -> list[tuple[str, str]]:
     for name, values in grid.values.items():
         count = f"{len(values):>6,} value{'s' if len(values) > 1 else ''}"
         lines.append((name, f"{count}: {', '.join(_labels(name, values))}"))
-    if "start" in spec:
-        drawn = ", ".join(f"{name} {value}" for name, value in spec["start"].items())
+    start = spec.get("start", {})
+    if "file" in start:
+        lines.append(("starts", f"{start['count']:,}, from {printable(start['file'])}"))
+    elif start:
+        drawn = ", ".join(f"{name} {value}" for name, value in start.items())
         lines.append(("starts", f"drawn: {drawn}"))
     fixed = [
         f"{name} = {_brief(value)}"

@@ -38,9 +38,10 @@ def run(arguments: Namespace) -> int:
     """Train a sweep, say what was done and found, and draw it."""
     from sweep.experiment.spec import Spec
 
-    text, out = _spec_of(arguments)
+    text, out, base = _spec_of(arguments)
     settings = [*arguments.set, *([f"method={arguments.method}"] if arguments.method else [])]
-    spec = Spec.overridden(text, settings, printable(arguments.spec or "the article's spec"))
+    origin = printable(arguments.spec or "the article's spec")
+    spec = Spec.overridden(text, settings, origin, base)
     if arguments.print_spec:
         changed = spec.toml() if settings else text
         # The article's is there to be copied: under its name a run would go to the same folder.
@@ -83,16 +84,17 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _spec_of(arguments: Namespace) -> tuple[str, str | None]:
-    """Return the text of the spec to run, and where to if that is said."""
+def _spec_of(arguments: Namespace) -> tuple[str, str | None, Path]:
+    """Return the text of the spec to run, where to if that is said, and where its paths begin."""
     from sweep.experiment.spec import ARTICLE, read_text
     from sweep.store.folder import open_folder
     from sweep.store.spec_file import read_spec
 
     given = arguments.spec
     if given is not None and ("://" in given or Path(given).is_dir()):
-        return read_spec(open_folder(given)).toml(), arguments.out or given
-    return read_text(given or ARTICLE), arguments.out
+        return read_spec(open_folder(given)).toml(), arguments.out or given, Path()
+    path = Path(given or ARTICLE)
+    return read_text(path), arguments.out, path.parent
 
 
 def _ask(spec: Spec, folder: Folder) -> None:

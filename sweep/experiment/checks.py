@@ -22,6 +22,7 @@ __all__ = [
     "check_size",
     "check_values",
     "known_names",
+    "start_names",
 ]
 
 # Limits, checked before anything is computed or written. A part is one file, held in memory.
@@ -36,17 +37,22 @@ def known_names(name: str, known: list[str]) -> str:
     return f"known here: {', '.join(known)}{did_you_mean(name, known)}"
 
 
+def start_names(inputs: int) -> tuple[str, ...]:
+    """Return the names of a start's numbers: w (or w1 … wd) and b."""
+    return (*(["w"] if inputs == 1 else [f"w{j}" for j in range(1, inputs + 1)]), "b")
+
+
 def check_axes(spec: Spec) -> list[str]:
     """Return the names of the start's axes; raise SpecError where axes and tables do not fit."""
-    d, drawn = spec.inputs, spec.start is not None
-    weights = ["w"] if d == 1 else [f"w{j}" for j in range(1, d + 1)]
-    starts = [] if drawn else [*weights, "b"]
+    drawn = spec.start is not None
+    numbers = start_names(spec.inputs)
+    starts = [] if drawn else [*numbers]
     one_sample = not isinstance(spec.task.x, list)
     optional = ["x", "y", "tolerance"] if one_sample else ["tolerance"]
     known = [*starts, "learning_rate", "cost", *optional]
     for name, axis in spec.axes.items():
         if name not in known:
-            why = " ([start] draws the starts)" if drawn and name in (*weights, "b") else ""
+            why = " ([start] has the starts)" if drawn and name in numbers else ""
             shown = printable(name)[:60]
             raise SpecError(f"axes.{shown}: unknown axis{why}; {known_names(name, known)}")
         names = isinstance(axis, list) and isinstance(axis[0], str)
@@ -71,7 +77,8 @@ def check_size(spec: Spec, starts: list[str]) -> None:
             f"axes: {panels:,} combinations of the axes other than the starts; at most "
             f"{MAX_PANELS:,} are allowed"
         )
-    cells = panels * (spec.start.count if spec.start else prod(counts[name] for name in starts))
+    count = spec.start.count if spec.start else None
+    cells = panels * (count or prod(counts[name] for name in starts))
     parts = -(-cells // (spec.part_rows or PART_ROWS))
     if cells > MAX_CELLS:
         raise SpecError(

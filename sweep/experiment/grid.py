@@ -1,7 +1,7 @@
 """The cells of a sweep in their order, cut into parts without ever holding the whole grid.
 
 Cells are numbered in C order over the axes cost, learning_rate, x, y and tolerance (those that the
-spec has) and the starts, which are the axes w (or w1 … wd) and b crossed, or random points.
+spec has) and the starts: the axes w (or w1 … wd) and b crossed, random points, or a file's rows.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.experiment.checks import PART_ROWS
+from sweep.errors import SpecError, printable
+from sweep.experiment.checks import PART_ROWS, start_names
 from sweep.experiment.random_starts import CHUNK, random_starts
 from sweep.experiment.spec import Spec
+from sweep.experiment.start_file import file_starts
 from sweep.neuron.problem import Problem, make_problem
 
 __all__ = ["GOLDEN", "OUTER_AXES", "Grid", "Segment"]
@@ -70,9 +72,11 @@ class Grid:
         Every part holds them: two machines that disagree on a value do not fill one folder.
         """
         numbers = {name: values for name, values in self.values.items() if name != "cost"}
-        if self.spec.start is not None:
+        start = self.spec.start
+        if start is not None and start.random is not None:
             numbers["start"] = self.starts(0, min(self.starts_count, CHUNK))
-        return {
+        known = {} if start is None or start.sha256 is None else {"start": start.sha256[:16]}
+        return known | {
             name: hashlib.sha256(values.astype("<f8").tobytes()).hexdigest()[:16]
             for name, values in numbers.items()
         }
@@ -80,8 +84,7 @@ class Grid:
     @cached_property
     def start_names(self) -> list[str]:
         """The names of a start's numbers: w (or w1 … wd) and b."""
-        d = self.spec.inputs
-        return [*(["w"] if d == 1 else [f"w{j}" for j in range(1, d + 1)]), "b"]
+        return [*start_names(self.spec.inputs)]
 
     @cached_property
     def outer_names(self) -> list[str]:
@@ -104,7 +107,7 @@ class Grid:
     @cached_property
     def starts_count(self) -> int:
         """How many starts there are for each combination of the outer axes."""
-        if self.spec.start is not None:
+        if self.spec.start is not None and self.spec.start.count is not None:
             return self.spec.start.count
         return prod(len(self.values[name]) for name in self.start_names)
 
@@ -146,18 +149,45 @@ class Grid:
 
     def spread_starts(self, count: int) -> NDArray[np.float64]:
         """Return `count` starts, evenly spread over all; the first ones, where they are drawn."""
-        if self.spec.start is not None or count >= self.starts_count:
+        start = self.spec.start
+        if (start is not None and start.random is not None) or count >= self.starts_count:
             return self.starts(0, min(count, self.starts_count))
         number = (np.arange(count) * GOLDEN % 1 * self.starts_count).astype(np.int64)
+        if start is not None:
+            return self._file_starts[number]
         shape = [len(self.values[name]) for name in self.start_names]
         index = np.unravel_index(number, shape)
         columns = [self.values[n][i] for n, i in zip(self.start_names, index, strict=True)]
         return np.column_stack(columns)
 
+    @property
+    def _file_starts(self) -> NDArray[np.float64]:
+        """All starts of the spec's file.
+
+        Raises
+        ------
+        SpecError
+            It cannot be read, or is no longer the one that the spec was made with.
+        """
+        start = self.spec.start
+        assert start is not None
+        assert start.file is not None
+        starts, digest = file_starts(start.file, tuple(self.start_names))
+        if (len(starts), digest) != (start.count, start.sha256):
+            raise SpecError(
+                f"start.file = {printable(start.file)}: holds other starts than it did when this "
+                f"sweep began: sha256 {digest[:16]}…, then {str(start.sha256)[:16]}…"
+            )
+        return starts
+
     def _starts(self, first: int, last: int) -> dict[str, NDArray[np.float64]]:
         """Return a range of starts, an array for each of w1 … wd, b."""
-        if self.spec.start is not None:
-            points = random_starts(self.spec.start, len(self.start_names), first, last)
+        start = self.spec.start
+        if start is not None:
+            if start.random is None:
+                points = self._file_starts[first:last]
+            else:
+                points = random_starts(start, len(self.start_names), first, last)
             return dict(zip(self.start_names, np.ascontiguousarray(points.T), strict=True))
         columns, repeats = {}, self.starts_count
         for name in self.start_names:
@@ -195,13 +225,14 @@ class Grid:
         For normal draws, six standard deviations.
         """
         size = np.append(abs(x), 1.0)
-        if self.spec.start is not None:
-            largest = 6.0 if self.spec.start.random == "normal" else 1.0
-            z = float(largest * self.spec.start.scale * size.sum())
+        start = self.spec.start
+        if start is not None and start.random is not None:
+            z = float((6.0 if start.random == "normal" else 1.0) * start.scale * size.sum())
             return -z, z
+        columns = self._file_starts.T if start else [self.values[n] for n in self.start_names]
         ends = [
-            factor * np.array([self.values[name].min(), self.values[name].max()])
-            for name, factor in zip(self.start_names, np.append(x, 1.0), strict=True)
+            factor * np.array([column.min(), column.max()])
+            for column, factor in zip(columns, np.append(x, 1.0), strict=True)
         ]
         return float(sum(e.min() for e in ends)), float(sum(e.max() for e in ends))
 

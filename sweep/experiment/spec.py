@@ -40,7 +40,9 @@ from sweep.experiment.checks import (
     check_size,
     check_values,
     known_names,
+    start_names,
 )
+from sweep.experiment.start_file import file_starts
 from sweep.neuron.costs import default_costs
 from sweep.neuron.problem import DTYPES, METHODS, check_choice
 
@@ -157,7 +159,11 @@ class Stop(_Strict):
 
 
 class Start(_Strict):
-    """Starts (w1 … wd, b) drawn at random, in place of the w and b axes.
+    """Starts (w1 … wd, b) drawn at random or read from a file, in place of the w and b axes.
+
+    Either `random` and `count` are given, or `file`, the path of a Parquet file with a row for each
+    start and the columns w (or w1 … wd) and b, or w0 … as results have them. `count` and `sha256`,
+    a hash of its numbers, are then the file's: a spec finds them, and a result is read without it.
 
     Examples
     --------
@@ -168,10 +174,25 @@ class Start(_Strict):
     0
     """
 
-    random: Literal["normal", "uniform", "sobol"]
-    count: int = Field(ge=1, le=MAX_CELLS)
+    random: Literal["normal", "uniform", "sobol"] | None = None
+    count: int | None = Field(default=None, ge=1, le=MAX_CELLS)
     scale: float = Field(default=1.0, gt=0, le=1e300)
     seed: int = Field(default=0, ge=0, lt=2**63)
+    file: str | None = None
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> Self:
+        if (self.random is None) == (self.file is None):
+            raise SpecError("start: must have either random or file")
+        of_other = ("scale", "seed") if self.random is None else ("sha256",)
+        for name in of_other:
+            if name in self.model_fields_set and getattr(self, name) is not None:
+                kind = "file" if self.random is None else "random"
+                raise SpecError(f"start.{name}: does not go with start.{kind}")
+        if self.random is not None and self.count is None:
+            raise SpecError("start.count: missing; it has no default")
+        return self
 
 
 class Spec(_Strict):
@@ -193,11 +214,14 @@ class Spec(_Strict):
     stop : dict
         tolerance (of the mean of |y − a|) and max_epochs.
     start : dict, optional
-        Starts drawn at random: random ("normal", "uniform", "sobol"), count, scale, seed.
+        Starts drawn at random: random ("normal", "uniform", "sobol"), count, scale, seed. Or those
+        of a Parquet file: file.
     name : str
         Of the result's folder and of titles; changes no number.
     method : {"auto", "train", "orbit"}
     dtype : {"float64", "float32"}
+    weights : bool
+        Whether to store w and b at the stop, too.
     part_rows : int, optional
         Cells in a part, at most 2²⁴. A sweep has at most 10¹² cells in 10⁶ parts.
 
@@ -224,6 +248,7 @@ class Spec(_Strict):
     name: str = Field(default="sweep", pattern=r"^[\w-][\w.-]*$", max_length=100)
     method: str = "auto"
     dtype: str = "float64"
+    weights: bool = False
     part_rows: int | None = Field(default=None, ge=1, le=MAX_PART_ROWS)
     axes: dict[str, Axis]
     task: Task = Task()
@@ -242,6 +267,7 @@ class Spec(_Strict):
             name: str = ...,
             method: str = ...,
             dtype: str = ...,
+            weights: bool = ...,
             part_rows: int | None = ...,
         ) -> None: ...
 
@@ -260,18 +286,26 @@ class Spec(_Strict):
     def _fits_together(self) -> Self:
         check_choice("method", self.method, METHODS)
         check_choice("dtype", self.dtype, DTYPES)
+        start = self.start
+        if start is not None and start.file is not None and None in (start.count, start.sha256):
+            starts, digest = file_starts(start.file, start_names(self.inputs))
+            found = start.model_copy(update={"count": len(starts), "sha256": digest})
+            object.__setattr__(self, "start", found)  # frozen for others
         check_size(self, check_axes(self))
         check_values(self)
         return self
 
     @classmethod
     def load(cls, path: str | Path) -> Spec:
-        """Read a spec from a TOML file."""
-        return cls.parse(read_text(path), printable(path))
+        """Read a spec from a TOML file; paths in it are relative to its folder."""
+        return cls.parse(read_text(path), printable(path), Path(path).parent)
 
     @classmethod
-    def parse(cls, text: str, origin: str = "spec") -> Spec:
-        """Read a spec from TOML text; `origin` is named in errors."""
+    def parse(cls, text: str, origin: str = "spec", base: str | Path = "") -> Spec:
+        """Read a spec from TOML text.
+
+        `origin` is named in errors; paths in it are relative to `base`.
+        """
         if len(text) > MAX_BYTES:
             raise SpecError(f"{origin}: has more than {MAX_BYTES:,} bytes, the most of a spec")
         # Deeper ones end in a RecursionError, long dotted keys in minutes and gigabytes.
@@ -279,14 +313,16 @@ class Spec(_Strict):
         if steps.cumsum().max(initial=0) > MAX_DEPTH or re.search(_DOTTED, text):
             raise SpecError(f"{origin}: has tables or lists nested more than {MAX_DEPTH} deep")
         try:
-            return cls(**tomllib.loads(text))
+            return cls(**_based(tomllib.loads(text), base))
         except SpecError as error:
             raise SpecError(f"{origin}: {error}") from None
         except ValueError as error:  # of tomllib; of int(), which takes 4,300 digits
             raise SpecError(f"{origin}: is not TOML: {printable(error)[:200]}") from None
 
     @classmethod
-    def overridden(cls, text: str, settings: Sequence[str], origin: str = "spec") -> Spec:
+    def overridden(
+        cls, text: str, settings: Sequence[str], origin: str = "spec", base: str | Path = ""
+    ) -> Spec:
         """Read a spec from TOML text, of which settings such as "task.y=1" overrule fields.
 
         A value is read as TOML, or else as a string. A field that is set on an axis is no longer
@@ -306,8 +342,8 @@ class Spec(_Strict):
         ([0.0, 1.0], 50, 'mine')
         """
         if not settings:
-            return cls.parse(text, origin)
-        cls.parse(text, origin)  # a fault of the text is reported as that
+            return cls.parse(text, origin, base)
+        cls.parse(text, origin, base)  # a fault of the text is reported as that
         fields = tomllib.loads(text)
         for setting in settings:
             key, mark, value = setting.partition("=")
@@ -328,13 +364,17 @@ class Spec(_Strict):
             for name in other.get(path[0], ()) if len(path) > 1 else ():
                 fields.get(name, {}).pop(path[1], None)
         try:
-            return cls(**fields)
+            return cls(**_based(fields, base))
         except SpecError as error:
             raise SpecError(f"--set: {error}") from None
 
     def toml(self) -> str:
         """Return the spec as TOML text."""
         fields = self.model_dump(exclude_none=True)
+        if not self.weights:  # came later, and the text is part of each file
+            del fields["weights"]
+        if self.start is not None and self.start.file is not None:
+            del fields["start"]["scale"], fields["start"]["seed"]
         for table in ("task", "stop"):
             fields[table] = {k: v for k, v in fields[table].items() if k not in self.axes}
         return tomli_w.dumps(fields)
@@ -362,7 +402,8 @@ class Spec(_Strict):
         What has its default is left out, so that a field which a later version adds changes no id;
         a default, once released, therefore never changes.
         """
-        fields = self.model_dump(exclude={"name", "part_rows"}, exclude_defaults=True)
+        unasked: Any = {"name": True, "part_rows": True, "start": {"file"}}
+        fields = self.model_dump(exclude=unasked, exclude_defaults=True)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -419,6 +460,14 @@ def read_text(path: str | Path) -> str:
         raise SpecError(f"{printable(path)}: cannot be read: {reason}") from None
 
 
+def _based(fields: dict[str, Any], base: str | Path) -> dict[str, Any]:
+    """Return the fields of a spec with its paths made absolute."""
+    start = fields.get("start")
+    if isinstance(start, dict) and isinstance(start.get("file"), str):
+        fields["start"] = start | {"file": str((base / Path(start["file"])).absolute())}
+    return fields
+
+
 def _decoded(content: bytes) -> str:
     return content.decode("utf-8-sig").replace("\r\n", "\n")
 
@@ -427,6 +476,7 @@ def _decoded(content: bytes) -> str:
 _ALLOWED = {
     "float_type": "must be a number",
     "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
     "string_type": "must be a string",
     "list_type": "must be a list",
     "dict_type": "must be a table",
@@ -483,7 +533,8 @@ def _keys(path: list[str]) -> list[str]:
 
 def differences(ours: Spec, theirs: Spec) -> list[str]:
     """Return a line for each field in which two specs differ, of the first five."""
-    a, b = (_flat(spec.model_dump(exclude={"name"})) for spec in (ours, theirs))
+    unasked: Any = {"name": True, "start": {"file"}}
+    a, b = (_flat(spec.model_dump(exclude=unasked)) for spec in (ours, theirs))
     keys = [k for k in {**a, **b} if a.get(k) != b.get(k)]
     lines = [f"{k} is {short(b.get(k))} there, {short(a.get(k))} here" for k in keys]
     return lines if len(lines) <= 5 else [*lines[:5], f"{len(lines) - 5} more"]

@@ -299,7 +299,7 @@ def _sample(grid: Grid, panel: int, stop: NDArray[np.uint8], panels: int) -> _Sa
 
 
 def _empty(grid: Grid, count: int) -> TrainResult:
-    return empty_results(count, grid.spec.inputs, grid.spec.dtype, weights=False)
+    return empty_results(count, grid.spec.inputs, grid.spec.dtype, weights=grid.spec.weights)
 
 
 def _encoded(grid: Grid, cells: range, out: TrainResult) -> memoryview:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep.experiment.grid import Grid, Segment
+from sweep.experiment.spec import Spec
 from sweep.kernels.block import trainer
 from sweep.kernels.orbit import build_staircases, choose_orbit, lookup_into
 from sweep.kernels.orbit.staircase import Staircase
@@ -104,7 +105,7 @@ def make_part(
     """
     grid = job.grid
     with semaphore or nullcontext():
-        buffer = _buffer(len(grid.part(part)), grid.spec.inputs, grid.spec.dtype)
+        buffer = _buffer(len(grid.part(part)), grid.spec)
         computed = part_table(grid, part, job.staircases, stop, progress, buffer)
         if computed is None:
             return set()
@@ -120,12 +121,14 @@ def make_part(
 _buffers: list[TrainResult] = []
 
 
-def _buffer(count: int, inputs: int, dtype: str) -> TrainResult:
+def _buffer(count: int, spec: Spec) -> TrainResult:
     with suppress(IndexError):
         used = _buffers.pop()
-        if len(used.epochs) >= count and used.w.shape[1] == inputs and used.b.dtype == dtype:
+        kept = count if spec.weights else 0
+        fits = len(used) >= count and len(used.w) >= kept and used.w.shape[1] == spec.inputs
+        if fits and used.b.dtype == spec.dtype:
             return used
-    return empty_results(count, inputs, dtype, weights=False)
+    return empty_results(count, spec.inputs, spec.dtype, weights=spec.weights)
 
 
 def part_table(
@@ -143,7 +146,7 @@ def part_table(
     axes = grid.columns(cells)
     *weights, b = (axes[name] for name in grid.start_names)
     w = weights[0][:, None] if len(weights) == 1 else np.column_stack(weights)
-    buffer = buffer or _buffer(len(cells), grid.spec.inputs, grid.spec.dtype)
+    buffer = _buffer(len(cells), grid.spec) if buffer is None else buffer
     out = rows(buffer, slice(len(cells)))
     methods, row = set[str](), 0
     for segment in grid.segments(cells):

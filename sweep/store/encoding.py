@@ -8,9 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweep.experiment.grid import Grid
-from sweep.kernels.results import COLUMNS
 from sweep.store.checksum import write_checksums
-from sweep.store.schema import ROW_GROUP, axis_column, names_of
+from sweep.store.schema import ROW_GROUP, axis_column, columns_of, names_of
 
 __all__ = ["encoded", "settings"]
 
@@ -25,7 +24,7 @@ def settings(grid: Grid) -> dict[str, Any]:
     """
     drawn = grid.spec.start is not None  # so that no two neighbours are alike
     splits = {"always", "drawn"} if drawn else {"always"}
-    split = [name for name, column in COLUMNS.items() if column.split in splits]
+    split = [name for name, column in columns_of(grid).items() if column.split in splits]
     if drawn:
         split += [axis_column(name) for name in grid.start_names]
     return {

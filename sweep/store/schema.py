@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sweep import __version__
 from sweep.experiment.grid import Grid
-from sweep.kernels.results import COLUMNS, TrainResult
+from sweep.kernels.results import COLUMNS, Column, TrainResult
 from sweep.store.checksum import BLANK, CHECKSUM_KEY, FOOTER_KEY
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "ROW_GROUP",
     "axis_column",
     "axis_description",
+    "columns_of",
     "metadata",
     "methods_of",
     "methods_text",
@@ -67,14 +68,38 @@ def axis_description(axis: str) -> str:
     return AXES.get(axis) or f"weight{f' of input {axis[1:]}' if axis[1:] else ''} at the start"
 
 
+def columns_of(grid: Grid) -> dict[str, Column]:
+    """Return what a result holds of each neuron: `COLUMNS`, and w and b if the spec asks."""
+    if not grid.spec.weights:
+        return dict(COLUMNS)
+    *weights, _ = grid.start_names
+    inputs = {
+        f"w_{name[1:]}".rstrip("_"): f"weight{name[1:] and ' of input '}{name[1:]}"
+        for name in weights
+    }
+    last = {
+        name: Column("1", f"{text} at the stop", split="always")
+        for name, text in (inputs | {"b": "bias"}).items()
+    }
+    return {**COLUMNS, **last}
+
+
+def _results(grid: Grid, out: TrainResult) -> Iterator[tuple[str, NDArray[Any]]]:
+    for name in COLUMNS:
+        yield name, getattr(out, name)
+    if grid.spec.weights:
+        names = [name for name in columns_of(grid) if name not in COLUMNS]
+        yield from zip(names, [*map(np.ascontiguousarray, out.w.T), out.b], strict=True)
+
+
 def schema(grid: Grid) -> pa.Schema:
-    """Return the columns of a sweep's result: its axes, then those that `COLUMNS` declares."""
+    """Return the columns of a sweep's result: its axes, then what became of each neuron."""
     axes = [*grid.outer_names, *grid.start_names]
     fields = [
         _field(axis_column(axis), NAMES if axis == "cost" else pa.float64(), axis_description(axis))
         for axis in axes
     ]
-    for name, column in COLUMNS.items():
+    for name, column in columns_of(grid).items():
         stored = NAMES if column.names else pa.from_numpy_dtype(column.dtype or np.float64)
         fields.append(_field(name, stored, column.description, column.unit))
     return pa.schema(fields)
@@ -147,7 +172,7 @@ def table(
 ) -> pa.Table:
     """Return a part's axes and results as the table that is written."""
     names, arrays = names_of(grid), []
-    for name, values in (*axes.items(), *((name, getattr(out, name)) for name in COLUMNS)):
+    for name, values in (*axes.items(), *_results(grid, out)):
         array = _array(values)
         if name in names:  # our own codes: Arrow need not check that each is in range
             array = pa.DictionaryArray.from_arrays(array, _strings(names[name]), safe=False)

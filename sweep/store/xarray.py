@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from sweep.errors import SpecError, SweepError
 from sweep.experiment.grid import Grid
-from sweep.kernels.results import COLUMNS
 from sweep.store.folder import Folder, open_folder
 from sweep.store.reading import Condition, chosen, condition_on, open_parts, read, resolved
-from sweep.store.schema import axis_column, schema
+from sweep.store.schema import axis_column, columns_of, schema
 from sweep.store.spec_file import read_spec
 
 if TYPE_CHECKING:
@@ -88,11 +87,26 @@ def grid_rows(
         import xarray
     except ImportError:
         raise SpecError("load_grid: needs xarray; pip install 'neuron-sweep[xarray]'") from None
-    names = chosen(columns, list(COLUMNS))
+    declared = columns_of(grid)
+    names = chosen(columns, list(declared))
     if isinstance(where, pads.Expression):
         raise SpecError("where: must be a list of (axis, operator, value) here")
     condition = condition_on(where, grid)
-    coordinates = _coordinates(grid, resolved(where, grid), outer or grid.values)
+    start = grid.spec.start
+
+    def starts(first: Sequence[Condition]) -> pa.Table:
+        names = [axis_column(name) for name in grid.start_names]
+        if start is not None and start.random is not None:
+            return pa.table(dict(zip(names, grid.starts(0, grid.starts_count).T, strict=True)))
+        # Those of a file are in the parts: the result is whole without it.
+        table = pa.table(read(folder, grid, dataset, names, condition_on(first, grid)))
+        if len(table) < grid.starts_count:
+            raise SweepError(
+                f"{folder}: not all starts are computed yet; `sweep run` computes them"
+            )
+        return table
+
+    coordinates = _coordinates(grid, resolved(where, grid), outer or grid.values, starts)
     sizes = {dimension: len(values) for dimension, values in coordinates.values()}
     arrays = read(folder, grid, dataset, names, condition)
     rows, cells = len(arrays[names[0]]), prod(sizes.values())
@@ -111,14 +125,17 @@ def grid_rows(
             variable.attrs = {"long_name": about[b"description"].decode()}
             variable.attrs["units"] = about[b"unit"].decode()
     for name in names:
-        if COLUMNS[name].names:
-            result[name].attrs["flag_values"] = list(range(len(COLUMNS[name].names)))
-            result[name].attrs["flag_meanings"] = " ".join(COLUMNS[name].names)
+        if declared[name].names:
+            result[name].attrs["flag_values"] = list(range(len(declared[name].names)))
+            result[name].attrs["flag_meanings"] = " ".join(declared[name].names)
     return result
 
 
 def _coordinates(
-    grid: Grid, where: Sequence[Condition], outer: Mapping[str, NDArray[Any]]
+    grid: Grid,
+    where: Sequence[Condition],
+    outer: Mapping[str, NDArray[Any]],
+    starts_of: Callable[[Sequence[Condition]], pa.Table],
 ) -> dict[str, tuple[str, NDArray[Any]]]:
     """Return the dimension and the values of each axis for which the conditions hold.
 
@@ -133,12 +150,12 @@ def _coordinates(
         if column not in (*axes, *starts):
             known = ", ".join((*axes, *starts))
             raise SpecError(f"where: {column} is no axis, and arrays have axes; known: {known}")
-    if grid.spec.start is None:
+    listed = grid.spec.start is not None
+    if not listed:
         axes |= {axis_column(name): grid.values[name] for name in grid.start_names}
     tables = {column: pa.table({column: values}) for column, values in axes.items()}
-    if grid.spec.start is not None:
-        drawn = grid.starts(0, grid.starts_count)
-        tables["start"] = pa.table(dict(zip(starts, drawn.T, strict=True)))
+    if listed:
+        tables["start"] = starts_of([(column, "==", values[0]) for column, values in axes.items()])
     coordinates = {}
     for dimension, table in tables.items():
         held = [condition for condition in where if condition[0] in table.column_names]
