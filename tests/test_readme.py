@@ -61,6 +61,8 @@ def test_every_command_runs(folder, monkeypatch, capsys):
         "article",
         "bench",
         "export",
+        "schema",
+        "completion",
     }
     assert ["sweep", "run", "mine.toml"] in run
     for _, *arguments in run:

@@ -1,4 +1,4 @@
-"""The command `sweep`: run, plot, info, check, export, article, bench."""
+"""The command `sweep`: run, plot, info, check, export, article, bench, schema, completion."""
 
 from __future__ import annotations
 

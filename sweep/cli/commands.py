@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from sweep.running.run import RunResult
     from sweep.store.folder import Folder
 
-__all__ = ["article", "bench", "check", "export", "info", "plot", "run"]
+__all__ = [
+    "article",
+    "bench",
+    "check",
+    "completion",
+    "export",
+    "info",
+    "plot",
+    "run",
+    "schema",
+]
 
 # A run draws its figures if the result is at most this large; `sweep plot` draws any.
 DRAWN_AT_ONCE = 10_000_000
@@ -296,4 +306,24 @@ def bench(arguments: Namespace) -> int:
     incorrect = sorted({line["row"] for line in result["rows"] if not line["correct"]})
     if incorrect:
         raise SweepError(f"bench: wrong epochs from {', '.join(incorrect)}")
+    return 0
+
+
+def schema(arguments: Namespace) -> int:
+    """Print the JSON Schema of a spec."""
+    from sweep.experiment.json_schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def completion(arguments: Namespace) -> int:
+    """Print what makes a shell complete the command."""
+    try:
+        import shtab
+    except ImportError:
+        raise SpecError("completion: needs the package shtab: pip install shtab") from None
+    from sweep.cli.parser import make_parser
+
+    print(shtab.complete(make_parser(), arguments.shell))
     return 0

@@ -34,16 +34,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sweep {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for add in (_run, _plot, _info, _check, _export, _article, _bench):
+    for add in (_run, _plot, _info, _check, _export, _article, _bench, _schema, _completion):
         add(subparsers)
     return parser
 
+
+# What the library of `sweep completion` reads: a spec, or a folder.
+FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
+FOLDER = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
 
 Subparsers = argparse._SubParsersAction  # argparse gives it no other name
 
 
 def _folder(command: argparse.ArgumentParser) -> None:
-    command.add_argument("folder", metavar="DIR", help="folder or URI that `sweep run` filled")
+    folder = command.add_argument(
+        "folder", metavar="DIR", help="folder or URI that `sweep run` filled"
+    )
+    folder.complete = FOLDER  # type: ignore[attr-defined]
 
 
 def _skip_damaged(command: argparse.ArgumentParser) -> None:
@@ -62,13 +69,14 @@ def _run(subparsers: Subparsers[_Parser]) -> None:
         "figures. Parts that are there already are kept: the same command resumes a run.",
         epilog="A spec in full, to copy and change: sweep run --print-spec > mine.toml",
     )
-    command.add_argument(
+    spec = command.add_argument(
         "spec",
         nargs="?",
         metavar="SPEC.toml",
         help=f"what to run, or the folder of a result to complete (default: a sweep around the two "
         f"experiments of {ARTICLE})",
     )
+    spec.complete = FILE  # type: ignore[attr-defined]
     command.add_argument(
         "-o",
         "--out",
@@ -256,3 +264,26 @@ def _bench(subparsers: Subparsers[_Parser]) -> None:
     )
     command.add_argument("-o", "--out", metavar="DIR", help="where to put the picture")
     command.set_defaults(do=commands.bench)
+
+
+def _schema(subparsers: Subparsers[_Parser]) -> None:
+    command = subparsers.add_parser(
+        "schema",
+        help="print the JSON Schema of a spec, for editors",
+        description="Print the JSON Schema of a spec. With it an editor completes and checks a "
+        "TOML file: sweep schema > sweep.schema.json, and as the first line of mine.toml "
+        "#:schema ./sweep.schema.json (Taplo; Even Better TOML in VS Code).",
+    )
+    command.set_defaults(do=commands.schema)
+
+
+def _completion(subparsers: Subparsers[_Parser]) -> None:
+    command = subparsers.add_parser(
+        "completion",
+        help="print what makes a shell complete the command",
+        description="Print a script that makes a shell complete this command's words with Tab. "
+        'bash: eval "$(sweep completion bash)" in ~/.bashrc; zsh: sweep completion zsh into '
+        "_sweep in a folder of $fpath. It needs the package shtab: pip install shtab",
+    )
+    command.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    command.set_defaults(do=commands.completion)

@@ -95,10 +95,12 @@ class Span(_Strict):
     array([0.01, 0.1 , 1.  ])
     """
 
-    start: float
-    stop: float
-    num: int = Field(ge=1, le=MAX_VALUES)
-    scale: Literal["linear", "log"] = "linear"
+    start: float = Field(description="first value")
+    stop: float = Field(description="last value")
+    num: int = Field(ge=1, le=MAX_VALUES, description="how many values")
+    scale: Literal["linear", "log"] = Field(
+        default="linear", description="evenly spaced, or evenly in the logarithm"
+    )
 
     @model_validator(mode="after")
     def _is_finite(self) -> Self:
@@ -139,9 +141,13 @@ class Task(_Strict):
     'sigmoid'
     """
 
-    x: float | list[float] | list[list[float]] = 1.0
-    y: float | list[float] = 0.0
-    activation: str = "sigmoid"
+    x: float | list[float] | list[list[float]] = Field(
+        default=1.0, description="input: of one sample, of n, or n rows of d inputs"
+    )
+    y: float | list[float] = Field(
+        default=0.0, description="target of each sample, within the range of the activation"
+    )
+    activation: str = Field(default="sigmoid", description="of the output: a = act(w·x + b)")
 
 
 class Stop(_Strict):
@@ -154,8 +160,13 @@ class Stop(_Strict):
     10000
     """
 
-    tolerance: float = 0.1
-    max_epochs: int = 10_000
+    tolerance: float = Field(
+        default=0.1,
+        description="error, the mean distance of y and a, at which a neuron has converged; above 0",
+    )
+    max_epochs: int = Field(
+        default=10_000, description="updates after which a neuron is given up; up to 2³¹ − 1"
+    )
 
 
 class Start(_Strict):
@@ -174,12 +185,25 @@ class Start(_Strict):
     0
     """
 
-    random: Literal["normal", "uniform", "sobol"] | None = None
-    count: int | None = Field(default=None, ge=1, le=MAX_CELLS)
-    scale: float = Field(default=1.0, gt=0, le=1e300)
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    file: str | None = None
-    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    random: Literal["normal", "uniform", "sobol"] | None = Field(
+        default=None, description="how starts are drawn; sobol needs SciPy"
+    )
+    count: int | None = Field(
+        default=None, ge=1, le=MAX_CELLS, description="how many starts; of a file: found there"
+    )
+    scale: float = Field(
+        default=1.0,
+        gt=0,
+        le=1e300,
+        description="standard deviation of normal draws; others lie between −scale and scale",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="of the random numbers")
+    file: str | None = Field(
+        default=None, description="Parquet file with a row for each start, relative to the spec"
+    )
+    sha256: str | None = Field(
+        default=None, pattern="^[0-9a-f]{64}$", description="of a file's numbers; found there"
+    )
 
     @model_validator(mode="after")
     def _is_one_or_the_other(self) -> Self:
@@ -245,12 +269,22 @@ class Spec(_Strict):
     sweep.errors.SpecError: learning_rate = 0: must be finite and greater than 0
     """
 
-    name: str = Field(default="sweep", pattern=r"^[\w-][\w.-]*$", max_length=100)
-    method: str = "auto"
-    dtype: str = "float64"
-    weights: bool = False
-    part_rows: int | None = Field(default=None, ge=1, le=MAX_PART_ROWS)
-    axes: dict[str, Axis]
+    name: str = Field(
+        default="sweep",
+        pattern=r"^[\w-][\w.-]*$",
+        max_length=100,
+        description="of the result's folder and of titles; changes no number",
+    )
+    method: str = Field(
+        default="auto",
+        description="train walks every epoch; orbit looks them up; auto does where that is exact",
+    )
+    dtype: str = Field(default="float64", description="of the arithmetic; results are float64")
+    weights: bool = Field(default=False, description="whether to store w and b at the stop, too")
+    part_rows: int | None = Field(
+        default=None, ge=1, le=MAX_PART_ROWS, description="cells in a file; changes no number"
+    )
+    axes: dict[str, Axis] = Field(description="values that are crossed with one another")
     task: Task = Task()
     stop: Stop = Stop()
     start: Start | None = None

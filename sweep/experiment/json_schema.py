@@ -1,0 +1,59 @@
+"""The JSON Schema of a spec, for editors: names, types and ranges as they are typed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sweep.experiment.checks import MAX_VALUES
+from sweep.experiment.spec import Spec
+from sweep.neuron.activations import ACTIVATIONS
+from sweep.neuron.costs import COSTS
+from sweep.neuron.problem import DTYPES, METHODS
+
+__all__ = ["json_schema"]
+
+AXES = {
+    "w": "weight at the start, of one input",
+    "b": "bias at the start",
+    "learning_rate": "learning rate η of gradient descent, above 0",
+    "cost": "what training descends; default: quadratic, and the activation's matching cost",
+    "x": "input of the one sample",
+    "y": "target of the one sample",
+    "tolerance": "error at which a neuron has converged, above 0",
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a spec's TOML file.
+
+    What goes with what, a cost with an activation for one, is checked by `sweep.Spec` alone.
+
+    Examples
+    --------
+    >>> from sweep.experiment.json_schema import json_schema
+    >>> json_schema()["properties"]["dtype"]["enum"]
+    ['float64', 'float32']
+    """
+    schema = Spec.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "A spec of sweep"
+    tables = schema["$defs"]
+    for name, table in (*tables.items(), ("Spec", schema)):
+        table["description"] = (table.get("description") or name).partition("\n")[0]
+    numbers = {"type": "array", "items": {"type": "number"}, "minItems": 1, "maxItems": MAX_VALUES}
+    axis = {"anyOf": [{"type": "number"}, numbers, {"$ref": "#/$defs/Span"}]}
+    cost = {"enum": list(COSTS)}
+    costs = {"anyOf": [cost, {"type": "array", "items": cost, "minItems": 1}]}
+    schema["properties"]["axes"] |= {
+        "properties": {
+            name: {"description": text, **(costs if name == "cost" else axis)}
+            for name, text in AXES.items()
+        },
+        "patternProperties": {"^w[1-9][0-9]*$": {"description": AXES["w"], **axis}},
+        "additionalProperties": False,
+        "required": ["learning_rate"],
+    }
+    tables["Task"]["properties"]["activation"]["enum"] = list(ACTIVATIONS)
+    schema["properties"]["method"]["enum"] = list(METHODS)
+    schema["properties"]["dtype"]["enum"] = list(DTYPES)
+    return schema
