@@ -80,7 +80,7 @@ def write_result(folder, epochs_of, part_rows=None, **fields):
             z = starts[:, :-1] @ problem.x[0] + starts[:, -1]
             error = np.abs(
                 problem.act.low
-                + (problem.act.high - problem.act.low) / (1 + np.exp(-z))
+                + (problem.act.high - problem.act.low) / (1 + np.exp(-z.clip(-700)))
                 - problem.y[0]
             )
             epochs = np.where(error <= problem.tolerance, 0, epochs_of(z, rate, problem.cost))
@@ -104,7 +104,7 @@ def make_result():
 
 def slow_plateau(z, rate, cost):
     """Return epochs of which the quadratic cost needs e^z times more, as on the plateau."""
-    slow = np.exp(z.clip(0)) if cost == "quadratic" else 1 + z.clip(0)
+    slow = np.exp(z.clip(0, 700)) if cost == "quadratic" else 1 + z.clip(0)
     return np.ceil(4 * slow / rate)
 
 

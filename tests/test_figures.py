@@ -22,7 +22,7 @@ from sweep.analysis.by_start import epochs_by_start
 from sweep.analysis.row_groups import open_result
 from sweep.errors import SpecError, SweepError
 from sweep.experiment.labels import cost_name
-from sweep.figures import FIGURES, cells, style
+from sweep.figures import FIGURES, cells, scales, style
 from sweep.figures import curves as curves_
 from sweep.figures import theory as theory_
 from sweep.figures.curves import curves
@@ -413,6 +413,13 @@ OTHERS = {
     "random": {"axes": {"learning_rate": RATES}, "start": {"random": "uniform", "count": 300}},
     "tanh": {"axes": axes(8, cost=["quadratic"]), "task": {"activation": "tanh", "y": -1.0}},
     "a line": {"axes": axes(20, b=[0.0])},
+    "far": {
+        "axes": {
+            "w": {"start": 1e-3, "stop": 1e3, "num": 13, "scale": "log"},
+            "b": {"start": -1e6, "stop": 1e6, "num": 13},
+            "learning_rate": np.geomspace(0.0064, 12, 9).tolist(),
+        }
+    },
     "one neuron": {"axes": {"w": [2.0], "b": [2.0], "learning_rate": [0.5]}},
     "never": {"axes": axes(6), "stop": {"max_epochs": 0}},
     "already": {"axes": axes(6), "stop": {"tolerance": 1.0}},
@@ -429,13 +436,14 @@ PANELS = {  # heatmap, error, slowdown, ratio, distribution, curves, theory
     "random": (6, 3, 3, 3, 3, 6, 4),
     "tanh": (3, 1, 3, 0, 3, 9, 0),
     "a line": (0, 3, 3, 0, 3, 9, 4),
+    "far": (12, 3, 6, 6, 6, 9, 4),
     "one neuron": (0, 3, 1, 0, 1, 1, 4),
     "never": (6, 3, 3, 3, 3, 9, 0),
     "already": (6, 3, 3, 3, 0, 9, 0),
 }
 
 # Those that differ most in their layout, which takes most of the time.
-LAID_OUT = ("one rate", "twelve rates", "tolerances", "two inputs", "tanh", "never")
+LAID_OUT = ("one rate", "twelve rates", "tolerances", "two inputs", "tanh", "never", "far")
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -476,6 +484,82 @@ def test_what_stands_still_or_is_pooled_is_said(make):
         assert "y = 1, tolerance 0.2)" in plot(name, tables, "paper").get_suptitle()
     figure = heatmap(epochs_by_start(make(**OTHERS["two inputs"])))
     assert "(all values of initial bias b₀ pooled)" in figure.get_suptitle()
+
+
+def test_values_that_are_left_out_are_counted(make):
+    rates = {"learning_rate": np.geomspace(0.1, 2, 8).tolist(), "tolerance": [0.05, 0.1, 0.2, 0.3]}
+    tables = Tables(make(axes=axes(6, **rates)))
+    said = {}
+    for name in FIGURES:
+        text = plot(name, tables, "paper").get_suptitle()
+        said[name] = re.findall(r"(\d) of (\d) values of (\w+)", text)
+    assert said == {
+        "heatmap": [("3", "8", "learning"), ("2", "4", "tolerance")],
+        "error": [("3", "4", "tolerance")],
+        "slowdown": [("4", "8", "learning"), ("3", "4", "tolerance")],
+        "ratio": [("3", "8", "learning"), ("2", "4", "tolerance")],
+        "distribution": [("4", "8", "learning"), ("3", "4", "tolerance")],
+        "curves": [("3", "8", "learning")],
+        "theory": [("3", "8", "learning"), ("2", "4", "tolerance")],
+    }
+
+
+TICKS = {
+    "linear": (np.linspace(-5, 5, 21), ["−5", "0", "5"]),
+    "far": (np.linspace(-1e6, 1e6, 41), ["−10⁶", "−500,000", "0", "500,000", "10⁶"]),
+    "rates": (np.geomspace(0.0064, 12, 12), ["0.01", "0.03", "0.1", "0.3", "1", "3", "10"]),
+    "six decades": (
+        np.geomspace(1e-3, 1e3, 13),
+        ["0.001", "0.01", "0.1", "1", "10", "100", "1,000"],
+    ),
+    "one decade": (np.geomspace(0.5, 6, 9), ["0.5", "1", "2", "5"]),
+    "huge": (np.geomspace(1e-30, 1e30, 61), ["10⁻²⁷", "10⁻¹⁸", "10⁻⁹", "1", "10⁹", "10¹⁸", "10²⁷"]),
+    "close": (np.linspace(2.0000000001, 2.0000000009, 9), ["2.0000000002", "2.0000000006"]),
+    "tiny": (np.geomspace(1.1e-9, 1.8e-9, 5), ["1.2×10⁻⁹", "1.6×10⁻⁹"]),
+}
+
+
+@pytest.mark.parametrize("name", TICKS)
+def test_ticks_are_round_and_apart(name):
+    values, expected = TICKS[name]
+    with style.styled():
+        ax = style.page(4, 2).subplots()
+        ax.set_xlim(0, len(values))
+        scales.value_ticks(ax.xaxis, values)
+    assert [text.get_text() for text in ax.get_xticklabels()] == expected
+    logarithmic = not np.allclose(np.diff(values), values[1] - values[0])
+    there = np.interp(
+        ax.get_xticks() - 0.5, range(len(values)), np.log(values) if logarithmic else values
+    )
+    np.testing.assert_allclose(np.exp(there) if logarithmic else there, [*map(number_of, expected)])
+
+
+def number_of(text):
+    """Return what a tick says: 2.5×10⁶ is 2.5e6."""
+    digits, power = re.fullmatch(r"([−\d.,]*?)×?(?:10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?", text).groups()
+    sign = {"": "1", "−": "-1"}.get(digits, digits).replace("−", "-").replace(",", "")
+    return float(f"{sign}e{(power or '0').translate(str.maketrans('⁻⁰¹²³⁴⁵⁶⁷⁸⁹', '-0123456789'))}")
+
+
+def test_the_contours_of_errors_up_to_two_are_doubled(make):
+    task = {"task": {"activation": "tanh"}}
+    costs = ["quadratic", "tanh_cross_entropy"]
+    figure = heatmap(epochs_by_start(make(axes=axes(20, cost=costs, y=[-0.9, 0.0]), **task)))
+    levels = [
+        list(lines.levels)
+        for ax in panels(figure)
+        for lines in ax.collections
+        if isinstance(lines, QuadContourSet)
+    ]
+    assert [0.2, 1.0, 1.8] in levels  # of y = −0.9; of y = 0 the largest error is 1
+    assert {level for each in levels for level in each} <= {0.2, 1.0, 1.8, 1.98}
+
+
+def test_axes_say_what_they_show(make, figures):
+    assert panels(figures["theory"])[0].get_ylabel().endswith("κ = η(|x|² + 1)")
+    assert panels(figures["curves"])[0].get_ylabel().endswith("\nerror |y − a|")
+    several = plot("curves", Tables(make(**OTHERS["samples"])), "paper")
+    assert panels(several)[0].get_ylabel().endswith("\nerror, mean |y − a|")
 
 
 def test_a_talk_has_larger_letters(tables):
@@ -543,6 +627,13 @@ def test_draw_writes_what_was_asked(small, tmp_path):
     assert dict(mpl.rcParams) == settings
     draw(small, tmp_path, ["error"], format="svg")
     assert "cross-entropy" in (tmp_path / "error.svg").read_text()
+
+
+def test_draw_removes_what_a_killed_run_left(small, tmp_path):
+    (tmp_path / ".error.png.123-0123abcd.tmp").write_bytes(b"half")
+    (tmp_path / "notes.txt").write_text("mine")
+    draw(small, tmp_path, ["slowdown"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "slowdown.png"]
 
 
 def test_a_pdf_is_small_and_its_fonts_are_in_it(make_result, tmp_path):

@@ -153,8 +153,7 @@ def epochs_by_error(
     counts = statistics(tally, quantiles).rename(columns={"finite": "converged"})
     counts.insert(2, "share_unconverged", 1 - counts["converged"] / counts["count"])
     table = _labelled(counts, counted.grid, counted.by, counted.edges)
-    table.attrs["fixed"] = counted.fixed
-    table.attrs["axes"] = fixed_axes(counted.grid)
+    table.attrs |= axes_attrs(counted.grid, counted.fixed)
     table.attrs["precision"] = tally.precision
     return table
 
@@ -187,8 +186,7 @@ def share_by_epochs(counted: Counted, *, points: int = 200) -> pd.DataFrame:
         index=pd.Index(np.repeat(cells, len(at)), name="cell"),
     )
     table = _labelled(counts, counted.grid, counted.by)
-    table.attrs["fixed"] = counted.fixed
-    table.attrs["axes"] = fixed_axes(counted.grid)
+    table.attrs |= axes_attrs(counted.grid, counted.fixed)
     return table
 
 
@@ -323,6 +321,13 @@ def fixed_values(grid: Grid) -> dict[str, float]:
     return {name: float(grid.values[name][at]) for name, at in panels_of(grid).fixed.items()}
 
 
-def fixed_axes(grid: Grid) -> dict[str, list[float]]:
-    """Return all values of the axes of which one is shown: its label must differ from theirs."""
-    return {name: grid.values[name].tolist() for name in panels_of(grid).fixed}
+def axes_attrs(grid: Grid, fixed: dict[str, float]) -> dict[str, Any]:
+    """Return what a figure's title needs: the axes held at a value, and how long all axes are.
+
+    Of the axes that are held it has all values, from which the label of the one must differ.
+    """
+    return {
+        "fixed": fixed,
+        "axes": {name: grid.values[name].tolist() for name in fixed},
+        "sizes": {name: len(grid.values[name]) for name in grid.outer_names},
+    }

@@ -8,8 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sweep.analysis.by_error import axis_columns, fixed_axes, fixed_values
-from sweep.analysis.cell_index import by_row, panel_of, panels_of, pictured, start_index
+from sweep.analysis.by_error import axes_attrs, axis_columns, fixed_values
+from sweep.analysis.cell_index import (
+    by_row,
+    panel_of,
+    panels_of,
+    pictured,
+    shown_counts,
+    start_index,
+)
 from sweep.analysis.row_groups import Columns, ResultRows, column_range, reduced
 from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
@@ -122,9 +129,9 @@ def epochs_by_start(
     if not every:
         table = table.drop(columns=list(panels_of(grid).fixed))
     table.attrs = {
+        "shown": {} if every else shown_counts(grid),
         "by": list(panels_of(grid).axes),
-        "fixed": fixed_values(grid),
-        "axes": fixed_axes(grid),
+        **axes_attrs(grid, fixed_values(grid)),
         "pooled": [axis_column(name) for name in _varied(grid) if name not in names],
         "max_epochs": grid.spec.stop.max_epochs,
     }

@@ -84,6 +84,12 @@ def pictured(grid: Grid) -> dict[str, list[int]]:
     return shown
 
 
+def shown_counts(grid: Grid) -> dict[str, int]:
+    """Return of how many values of the axes that get panels a picture shows starts."""
+    shown, panels = pictured(grid), panels_of(grid)
+    return {name: len(shown[name]) for name in panels.axes if name != "cost"}
+
+
 def panel_of(grid: Grid, shown: dict[str, list[int]]) -> Ints:
     """Return, for each combination of the outer axes, the number of its panel, or -1."""
     seat = np.full(lengths(grid, shown), -1)

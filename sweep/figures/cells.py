@@ -21,7 +21,7 @@ from sweep.figures.style import INK, letters
 Floats = npt.NDArray[np.float64]
 
 CONTOURS = (0.1, 0.5, 0.9, 0.99)
-"""The initial errors that get a line."""
+"""The initial errors that get a line, as shares of the largest."""
 
 MARKS: dict[str, dict[str, Any]] = {
     "zero": {"facecolor": "#efe6f5", "linewidth": 0},
@@ -112,12 +112,15 @@ def paint(
     return {name for name, mask in marks.items() if mask.any()}
 
 
-def contours(ax: Axes, error: Floats) -> None:
-    """Draw labelled lines of equal initial error over the cells of a heatmap."""
+def contours(ax: Axes, error: Floats, largest: float) -> None:
+    """Draw labelled lines of equal initial error over the cells of a heatmap.
+
+    `largest` is 1, or 2 where errors reach beyond 1 (tanh).
+    """
     if min(error.shape) < 2 or not np.isfinite(error).any():
         return
     low, high = np.nanmin(error), np.nanmax(error)
-    levels = [level for level in CONTOURS if low < level < high]
+    levels = [level * largest for level in CONTOURS if low < level * largest < high]
     if not levels:
         return
     middles = (np.arange(length) + 0.5 for length in error.T.shape)
@@ -126,10 +129,20 @@ def contours(ax: Axes, error: Floats) -> None:
     lines.set_path_effects(halo)
     # Labels go to the middle of each line: those that clabel places itself may stick out.
     longest = [max(segments, key=len, default=()) for segments in lines.allsegs]
-    middle = [tuple(line[len(line) // 2]) for line in longest if len(line)]
+    middle: list[Any] = []
+    for line in longest:
+        # Where lines lie close together, the label of one would cover the next one's.
+        spot = line[len(line) // 2] if len(line) else None
+        if spot is not None and all(_far(spot, other, error.shape) for other in middle):
+            middle.append(tuple(spot))
     ax.clabel(lines, fontsize=letters(0.72), fmt=scales.plain, inline_spacing=2, manual=middle)
     for text in lines.labelTexts:
         text.set_path_effects(halo)
+
+
+def _far(spot: Any, other: Any, shape: tuple[int, ...]) -> bool:
+    across, up = (spot[0] - other[0]) / shape[1], (spot[1] - other[1]) / shape[0]
+    return bool(np.hypot(across, up) > 0.05)
 
 
 def swatches(table: pd.DataFrame, kinds: set[str]) -> list[Artist]:

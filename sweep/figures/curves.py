@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from sweep.analysis.by_error import axes_attrs
 from sweep.analysis.cell_index import evenly_spaced, panels_of
 from sweep.analysis.row_groups import ResultRows
 from sweep.errors import SpecError, short
@@ -62,8 +63,9 @@ def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None
         `cost`, the axis, `start` (from 0), the start columns, `initial_error`, `epoch`, `error`,
         `reached` (whether it is the epoch at which the tolerance was), at epochs that are about
         even in the logarithm, until twice the epochs that the tolerance took, or max_epochs, or 10⁸
-        sample-epochs. `attrs`: `by`, `tolerance`, `fixed` (the axes that are held at their middle),
-        `cut` (the least epoch at which a curve ends for the last reason, or None).
+        sample-epochs. `attrs`: `by`, `tolerance`, `samples` (their number), `fixed` (the axes that
+        are held at their middle), `cut` (the least epoch at which a curve ends for the last reason,
+        or None).
     """
     grid = result.grid
     across = panels_of(grid).across
@@ -114,11 +116,16 @@ def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None
         for name in grid.outer_names
         if name not in ("cost", across) and len(grid.values[name]) > 1
     }
-    table.attrs = {"by": ["cost", across], "tolerance": problem.tolerance, "fixed": fixed}
-    table.attrs["axes"] = {name: grid.values[name].tolist() for name in fixed}
-    table.attrs["starts"] = columns
-    table.attrs["most"] = problem.max_epochs
-    table.attrs["cut"] = min(cut, default=None)
+    table.attrs = {
+        "by": ["cost", across],
+        "shown": {across: len(places)},
+        **axes_attrs(grid, fixed),
+        "tolerance": problem.tolerance,
+        "samples": len(problem.x),
+        "starts": columns,
+        "most": problem.max_epochs,
+        "cut": min(cut, default=None),
+    }
     return table
 
 
@@ -144,6 +151,7 @@ def curves(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
     tolerance = table.attrs["tolerance"]
     top = table["error"].max() * 1.06
     columns = table.attrs["starts"]
+    distance = "error |y − a|" if table.attrs["samples"] == 1 else "error, mean |y − a|"
     begins: dict[int, list[float]] = {}  # of each column, where the panel above began
     symbols = ", ".join(start_symbol(column) for column in columns)
     begun = {column: table[column].unique() for column in columns}
@@ -176,7 +184,7 @@ def curves(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
                     ax.set_title(f"initial error {error[0]:.3g}\n{symbols} ={apart}{values}")
                 if ax in panels[-1]:
                     ax.set_xlabel("epoch")
-            line[0].set_ylabel(f"{axis_value(across, rate, rates)}\nerror |y − a|")
+            line[0].set_ylabel(f"{axis_value(across, rate, rates)}\n{distance}")
         last = max(table["epoch"].max(), 10)
         panels[0, 0].set_xscale("symlog", linthresh=1, linscale=0.3)
         panels[0, 0].set_xlim(0, 1.1 * last)

@@ -23,7 +23,7 @@ from sweep.errors import SpecError
 from sweep.figures import FIGURES
 from sweep.figures.style import Look, Page, check_look, metadata, styled
 from sweep.neuron.problem import check_choice
-from sweep.store.folder import Folder, files, open_folder, write_whole
+from sweep.store.folder import Folder, files, open_folder, remove_unfinished, write_whole
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -136,6 +136,7 @@ def draw(
         raise SpecError(f"dpi = {dpi}: must lie within 10 and 2400")
     folder = open_folder(folder)
     _make_writable(folder)
+    remove_unfinished(folder, files(folder))
     tables = Tables(result)
     drawn, reasons = [], []
     try:

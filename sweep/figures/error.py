@@ -88,11 +88,13 @@ def error(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
                 far = scales.ratio_norm(every)
                 number = scales.short if written else None
                 kinds |= cells.paint(line[-1], *ratios[value], far, RATIO_MAP, number)
-            shown = evenly_spaced(range(len(rates)), int(MAX_LABELS / crowding()))
-            texts = labels(rates, 2)
             for ax in line:
                 scales.error_ticks(ax.yaxis, edges, first, last)
-                ax.set_xticks([k + 0.5 for k in shown], [tick(texts[k]) for k in shown], rotation=0)
+                if len(rates) * crowding() <= MAX_LABELS:
+                    texts = [tick(text) for text in labels(rates, 2)]
+                    ax.set_xticks(np.arange(len(rates)) + 0.5, texts, rotation=0)
+                else:
+                    scales.value_ticks(ax.xaxis, rates)
                 ax.set_xlabel(axis_name(across))
             line[0].set_ylabel(
                 (f"{axis_value(down[0], value, rows)}\n" if down else "")
@@ -112,5 +114,5 @@ def error(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
             scales.ratio_bar(figure, far, every, panels[:, -1:], "ratio of the medians", **below)
         cells.legend(figure, cells.swatches(table, kinds))
         what = "Epochs to converge, by initial error and " + axis_name(across)
-        figure.suptitle(title(what, table))
+        figure.suptitle(title(what, table, {name: len(rows) for name in down[:1]}))
     return figure

@@ -62,5 +62,6 @@ def line_panels(
         legend.set_in_layout(False)  # or panels grow apart for it
     else:
         cells.legend(figure, handles)
-    figure.suptitle(title(what, table))
+    shown = {across: len(rates)} | {name: len(values) for name in down[:1]}
+    figure.suptitle(title(what, table, shown))
     return figure

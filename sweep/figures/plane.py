@@ -17,19 +17,25 @@ Floats = npt.NDArray[np.float64]
 
 
 class Plane(NamedTuple):
-    """The two start columns of a table from `epochs_by_start`, and their values, increasing."""
+    """The two start columns of a table from `epochs_by_start`, and their values, increasing.
+
+    `largest` is 1, or 2 where a start has an initial error above 1, as those of tanh do.
+    """
 
     across: str
     up: str
     across_values: Floats
     up_values: Floats
+    largest: float
 
 
 def plane_of(table: pd.DataFrame) -> Plane:
     """Return the plane of a table; its columns come after those of `by`."""
     first = len(table.attrs["by"])
     across, up = table.columns[first : first + 2]
-    return Plane(across, up, np.sort(table[across].unique()), np.sort(table[up].unique()))
+    across_values, up_values = (np.sort(table[name].unique()) for name in (across, up))
+    largest = 2.0 if table["initial_error"].max() > 1 else 1.0
+    return Plane(across, up, across_values, up_values, largest)
 
 
 def panel_axes(table: pd.DataFrame) -> tuple[str, str | None]:
@@ -66,7 +72,7 @@ def plane_panels(rows: int, columns: int) -> tuple[Figure, npt.NDArray[Any]]:
 
 def label_plane(ax: Axes, part: pd.DataFrame, plane: Plane) -> None:
     """Draw lines of equal initial error, and label the axes of a panel."""
-    cells.contours(ax, over_plane(part, "initial_error", plane))
+    cells.contours(ax, over_plane(part, "initial_error", plane), plane.largest)
     scales.value_ticks(ax.xaxis, plane.across_values)
     scales.value_ticks(ax.yaxis, plane.up_values)
     ax.set_aspect("auto")

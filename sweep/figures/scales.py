@@ -1,6 +1,9 @@
 """Scales of error and epochs: colour norms, tick marks, colour bars, numbers in cells."""
 
-from typing import Any
+from collections.abc import Iterator
+from itertools import pairwise
+from math import ceil, floor, log10
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -23,14 +26,13 @@ _ERROR_TICKS = (1e-6, 1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99
 
 
 def plain(number: float) -> str:
-    """Return a number for a tick: 0.01, 30, 10,000; no exponent between 1e-4 and 1e6."""
-    text = f"{number:,.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.7g}"
-    return text.replace("-", "−")
+    """Return a number for a tick: 0.01, 30, 10,000, 10⁶; no exponent between 1e-4 and 1e6."""
+    return tick(f"{number:.7g}" if abs(number) < 1e6 else f"{number:.3g}")
 
 
 def whole(number: float) -> str:
     """Return a whole number for a cell of a heatmap."""
-    return f"{number:,.0f}" if number < 1e6 else f"{number:.1e}"
+    return f"{number:,.0f}" if number < 1e6 else tick(f"{number:.1e}")
 
 
 def short(number: float) -> str:
@@ -113,12 +115,66 @@ def value_ticks(axis: Axis, values: Floats) -> None:
     far = np.abs(values).max()
     unit = 1e300 if far > 1e300 else 1e-290 if 0 < far < 1e-290 else 1.0  # the locator's own limits
     values = values / unit
+    middles = np.arange(len(values)) + 0.5
+    logarithmic = _even_in_logarithm(values)
+    choices = list(_round_logarithms(values) if logarithmic else _round_numbers(values))
+    every = sorted({t * unit for ticks in choices for t in ticks})
+    named = {t: tick(text) for t, text in zip(every, labels(every, 6), strict=True)}
+    for ticks in choices:
+        if logarithmic:
+            where = np.interp(np.log(ticks), np.log(values), middles)
+        else:
+            where = np.interp(ticks, values, middles)
+        texts = [named[t * unit] for t in ticks]
+        if _apart(axis, where / len(values), texts):
+            break
+    axis.set_major_locator(FixedLocator(where.tolist()))
+    axis.set_ticklabels(texts, rotation=0)
+
+
+def _even_in_logarithm(values: Floats) -> bool:
+    if len(values) < 3 or values[0] <= 0 or values[-1] < 10 * values[0]:
+        return False
+    steps = np.diff(np.log(values))
+    return bool(steps.max() < 1.5 * steps.min())
+
+
+def _round_numbers(values: Floats) -> Iterator[list[float]]:
+    """Yield round values, evenly spaced, then each second of them and so on, at last one."""
     low, high = values[0], values[-1]
-    ticks = mpl.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
+    every = mpl.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
     least = 1e-9 * (high - low)  # 0 comes as 1e-17
-    shown = [t if abs(t) > least else 0.0 for t in map(float, ticks) if low <= t <= high] or [low]
-    axis.set_major_locator(FixedLocator(np.interp(shown, values, np.arange(len(values)) + 0.5)))
-    axis.set_ticklabels([tick(text) for text in labels([t * unit for t in shown], 6)], rotation=0)
+    numbers = [float(t) if abs(t) > least else 0.0 for t in every]
+    for step in range(1, len(numbers)):
+        kept = [t for t in numbers if round(t / (every[1] - every[0])) % step == 0]
+        yield [t for t in kept if low <= t <= high] or [low]
+    yield [low]
+
+
+def _round_logarithms(values: Floats) -> Iterator[list[float]]:
+    """Yield 1, 2, 5 of each decade, 1 and 3, 1, then each second decade and so on, at last one."""
+    low, high = values[0] * (1 - 1e-9), values[-1] * (1 + 1e-9)
+    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+    for digits in (1, 2, 5), (1, 3):
+        yield [t for n in decades for d in digits if low <= (t := float(f"{d}e{n}")) <= high]
+    for step in range(1, len(decades)):
+        ticks = [t for n in decades if n % step == 0 and low <= (t := float(f"1e{n}")) <= high]
+        if ticks:
+            yield ticks
+    yield [values[0]]
+
+
+def _apart(axis: Axis, where: Floats, texts: list[str]) -> bool:
+    """Return whether labels at these shares of an axis' length have room, by their letters."""
+    box, figure = axis.axes.get_position(), cast(Figure, axis.axes.get_figure(root=True))
+    inch = letters(8 / 9) / 72
+    if axis is axis.axes.xaxis:
+        length = box.width * figure.get_figwidth()
+        needs = [(0.6 * len(text) + 1) * inch for text in texts]
+    else:
+        length, needs = box.height * figure.get_figheight(), [1.5 * inch for _ in texts]
+    room = np.diff(where) * length
+    return bool((room >= [(a + b) / 2 for a, b in pairwise(needs)]).all())
 
 
 def shown_bins(table: pd.DataFrame) -> tuple[Floats, int, int]:

@@ -55,6 +55,7 @@ class Look(NamedTuple):
 
 
 _LOOK: ContextVar[Look] = ContextVar("look", default=Look())  # noqa: B039, it is immutable
+SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 LETTERS = ("font.size", "axes.titlesize", "axes.labelsize", "legend.fontsize", "xtick.labelsize",
            "ytick.labelsize", "figure.titlesize")  # fmt: skip
 
@@ -226,10 +227,14 @@ def axis_value(axis: str, value: Any, among: Iterable[Any] = ()) -> str:
 
 
 def tick(text: str) -> str:
-    """Return the label of a number as a figure has it: 10,000 and −1."""
+    """Return the label of a number as a figure has it: 10,000, −1 and 2.5×10⁶."""
     number = float(text)
     if 1000 <= abs(number) < 1e6 and number.is_integer():
         text = f"{number:,.0f}"
+    if "e" in text:
+        digits, exponent = text.split("e")
+        before = {"1": "", "-1": "-"}.get(digits, f"{digits}×")
+        text = f"{before}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
     return text.replace("-", "−")
 
 
@@ -246,14 +251,24 @@ def start_name(column: str) -> str:
     return f"{word} {column[0]}₀" + (f", input {number}" if number else "")
 
 
-def title(text: str, table: pd.DataFrame) -> str:
-    """Return a figure's title; it says which axes are held at a value, and which are pooled."""
+def title(text: str, table: pd.DataFrame, shown: Mapping[str, int] = MappingProxyType({})) -> str:
+    """Return a figure's title; it says what of the result the figure leaves out.
+
+    That is: axes of which it shows so many values (`shown`, or what the table says), those that are
+    held at a value, and starts that are pooled.
+    """
     wished = _LOOK.get().title
     if wished != "auto":
         return wished or ""
     among = table.attrs.get("axes", {})
     fixed = table.attrs.get("fixed", {}).items()
-    notes = [axis_value(name, value, among.get(name, ())) for name, value in fixed]
+    sizes = table.attrs.get("sizes", {})
+    notes = [
+        f"{count} of {sizes[name]:,} values of {axis_name(name)}"
+        for name, count in (shown or table.attrs.get("shown", {})).items()
+        if count < sizes[name]
+    ]
+    notes += [axis_value(name, value, among.get(name, ())) for name, value in fixed]
     notes += [f"all values of {start_name(name)} pooled" for name in table.attrs.get("pooled", ())]
     return f"{text}\n({', '.join(notes)})" if notes else text
 

@@ -11,8 +11,8 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sweep.analysis.by_error import fixed_axes, fixed_values
-from sweep.analysis.cell_index import groups, lengths, panel_of, pictured
+from sweep.analysis.by_error import axes_attrs, fixed_values
+from sweep.analysis.cell_index import groups, lengths, panel_of, pictured, shown_counts
 from sweep.analysis.row_groups import Columns, ResultRows, reduced
 from sweep.errors import SpecError
 from sweep.experiment.grid import GOLDEN, Grid
@@ -102,8 +102,7 @@ def table_of(result: ResultRows) -> pd.DataFrame:
     for cost, of_cost in points.groupby("cost"):
         epochs = flow.epochs(str(cost), of_cost["z0"], of_cost["tolerance"], of_cost["kappa"])
         points.loc[of_cost.index, "flow"] = epochs
-    points.attrs["fixed"] = fixed_values(grid)
-    points.attrs["axes"] = fixed_axes(grid)
+    points.attrs = axes_attrs(grid, fixed_values(grid)) | {"shown": shown_counts(grid)}
     return points
 
 
@@ -163,7 +162,7 @@ def theory(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
                 ax.grid(color="#e4e4e4", linewidth=0.5)
         for ax in panels[0]:
             scales.log_ticks(ax.yaxis, *ax.get_ylim())
-        panels[0, 0].set_ylabel("κ × epochs to converge")
+        panels[0, 0].set_ylabel("κ × epochs to converge,\nκ = η(|x|² + 1)")
         panels[1, 0].set_ylabel("measured ÷\nclosed form")
         note = f"from {MIN_COMPARED} epochs on"
         corner = {"xycoords": "axes fraction", "ha": "right", "va": "top"}
