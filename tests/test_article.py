@@ -1,19 +1,33 @@
 """`sweep article`: every claim holds, the page needs no other file, and failures are reported."""
 
 import json
+import re
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sympy as sp
+from matplotlib.colors import rgb_to_hsv, to_rgb
 
+import sweep
 from sweep.article import build, derivation, page
-from sweep.article.content import CaptionedFigure, Claim, Section, Step, digits_claim, proof_claim
+from sweep.article.content import (
+    CaptionedFigure,
+    Claim,
+    Section,
+    Step,
+    Table,
+    digits_claim,
+    proof_claim,
+)
 from sweep.article.wrong_gradient import stepped_with_da
 from sweep.cli import main
+from sweep.errors import SpecError
+from sweep.figures.style import COST_COLOURS
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +74,14 @@ def test_public_numbers(built, section, number):
 class _Page(HTMLParser):
     def __init__(self):
         super().__init__()
-        self.open, self.sources, self.tags = [], [], []
+        self.open, self.sources, self.tags, self.scopes = [], [], [], []
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         if tag not in ("img", "meta"):
             self.open.append(tag)
-        for name, value in attributes:
-            if name in ("src", "href"):
-                self.sources.append(value)
+        self.scopes += [value for name, value in attributes if name == "scope"]
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
         if tag == "img":
             assert dict(attributes)["alt"]
 
@@ -82,13 +95,48 @@ def test_the_page_needs_no_other_file(built, written):
     parsed.feed(text)
     assert parsed.open == []
     claims = sum(len(section.claims) for section in built[0])
-    formulas = sum(hasattr(b, "latex") for section in built[0] for b in section.blocks)
-    assert parsed.tags.count("img") == formulas + 7
-    assert formulas >= 25
-    assert text.count('<td class="yes">yes</td>') == claims
-    assert all(source.startswith("data:image/svg+xml;base64,") for source in parsed.sources)
+    assert text.count('<b class="yes">✓</b>') == claims
+    assert parsed.tags.count("img") == 7
+    away = [s for s in parsed.sources if not s.startswith(("data:image/svg+xml;base64,", "#s"))]
+    assert away == ["http://neuralnetworksanddeeplearning.com/chap3.html"]
+    assert text.count("Nielsen") == 1
     assert not {"script", "link", "iframe"} & set(parsed.tags)
     assert "url(" not in text
+
+
+def test_the_page_can_be_read_without_seeing_it(built, written):
+    parsed = _Page()
+    parsed.feed(written[0].read_text(encoding="utf-8"))
+    for landmark in ("header", "nav", "main", "footer"):
+        assert parsed.tags.count(landmark) == 1
+    assert parsed.tags.count("section") == 8
+    tables = [b for section in built[0] for b in section.blocks if isinstance(b, Table)]
+    assert parsed.tags.count("thead") == parsed.tags.count("tbody") == len(tables) == 3
+    assert parsed.scopes.count("col") == sum(len(table.head) for table in tables)
+    assert parsed.scopes.count("row") == sum(len(table.rows) for table in tables)
+    formulas = sum(isinstance(b, Step) for section in built[0] for b in section.blocks)
+    assert parsed.tags.count("math") == formulas >= 25
+    assert parsed.tags.count("merror") == 0
+
+
+def test_the_page_says_what_made_it_and_when(built, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    page_ = Path(build.write_article([], tmp_path)[0]).read_text(encoding="utf-8")
+    assert f"Made by sweep {sweep.__version__} on 1970-01-02." in page_
+    assert "prefers-color-scheme: dark" in page_
+    for wrong in ("yesterday", "9" * 30):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", wrong)
+        with pytest.raises(SpecError, match="SOURCE_DATE_EPOCH = "):
+            build.write_article([], tmp_path)
+
+
+def test_captions_name_the_colours_that_are_drawn(built):
+    figures = [b for section in built[0] for b in section.blocks if isinstance(b, CaptionedFigure)]
+    named = {word for f in figures for word in re.findall(r"\((\w+)\)", f.caption)}
+    assert named == {"orange", "blue"}
+    for word, cost in (("orange", "quadratic"), ("blue", "cross_entropy")):
+        hue, drawn = (rgb_to_hsv(to_rgb(colour))[0] for colour in (word, COST_COLOURS[cost]))
+        assert abs(hue - drawn) < 0.1  # of 1
 
 
 def test_the_figures_are_files_too(written):
@@ -99,12 +147,13 @@ def test_the_figures_are_files_too(written):
     assert all(path.stat().st_size > 20_000 for path in written)
 
 
-def test_the_text_fits_a_terminal_and_ends_with_the_claims(built):
+def test_the_text_fits_a_terminal_and_has_each_claim_once(built):
     lines = page.text(built[0]).splitlines()
-    assert max(map(len, lines)) <= 110
+    assert max(map(len, lines)) <= 92
+    assert len(lines) < 300
     claims = sum(len(section.claims) for section in built[0])
     assert lines[-1] == f"{claims} of {claims} claims hold"
-    assert sum(line.endswith("  yes") for line in lines) == claims
+    assert sum(line.startswith("  ✓ ") for line in lines) == claims
 
 
 @pytest.fixture
@@ -118,10 +167,10 @@ def one_false(monkeypatch, tmp_path):
 def test_a_claim_that_does_not_hold_is_exit_code_1(one_false, capsys):
     assert main(["article", "-o", str(one_false)]) == 1
     output = capsys.readouterr().out
-    assert "✗ 2 + 2 — 4" in output
+    assert "✗ 2 + 2 — 4 (expected: 5)" in output
     assert "1 of 2 claims hold" in output
     there = one_false.with_name(f"{one_false.name}-figures")
-    assert '<td class="no">NO</td>' in (there / "article.html").read_text(encoding="utf-8")
+    assert '<b class="no">✗</b>2 + 2' in (there / "article.html").read_text(encoding="utf-8")
 
 
 def test_json(one_false, capsys):
@@ -152,7 +201,7 @@ def test_without_sympy_one_line_says_how_to_get_it():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert out.returncode == 2
     assert out.stderr.count("\n") == 1
-    assert "pip install 'neuron-sweep[article]'" in out.stderr
+    assert "pip install sympy latex2mathml" in out.stderr
 
 
 def test_claims_can_fail():
@@ -184,8 +233,12 @@ def test_a_wrong_activation_is_not_proven(monkeypatch):
 
 def test_what_is_printed_keeps_its_sign_and_order():
     last = derivation.cross_entropy()[-1]
-    assert last.text == "C = -(y⋅ln(a) + (1 - y)⋅ln(1 - a)) + const"
-    assert last.latex.startswith(r"C = - (y \,\ln")
+    assert last.text == "C = -(y⋅ln(a) + (1 − y)⋅ln(1 − a)) + const"
+    told = unescape(re.sub(r"<[^>]*>", "", last.mathml))
+    assert told == "C=−(yln(a)+(1−y)ln(1−a))+const"
+    first = derivation.gradients()[0]
+    assert first.text == "C = 1/n⋅Σᵢ ((yᵢ − aᵢ)²/2)"
+    assert derivation.matching("softsign").steps[0].text == "a = z/(1 + |z|)"
 
 
 @pytest.mark.parametrize(

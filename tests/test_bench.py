@@ -120,7 +120,7 @@ def test_a_missing_peer_is_one_line(result, monkeypatch):
     lines = {row.name: row.missing() for row in ROWS}
     assert {name for name, line in lines.items() if line} == {"C++", "JAX", "torch.compile"}
     assert "apt install g++" in lines["C++"]
-    assert lines["JAX"] == "not installed: pip install neuron-sweep[bench]"
+    assert lines["JAX"] == "not installed: pip install jax"
     monkeypatch.setattr(measure, "startup", lambda rounds: result["startup"])
     work = SMALL[0]
     measured = measure.bench(

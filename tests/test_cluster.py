@@ -456,7 +456,7 @@ def test_without_dask_one_line_says_how_to_get_it(spec, tmp_path):
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert out.returncode == 2
-    assert out.stderr == "sweep: a cluster needs Dask: pip install 'neuron-sweep[dask]'\n"
+    assert out.stderr == "sweep: a cluster needs Dask: pip install distributed\n"
     assert not (tmp_path / "out").exists()
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
+from sweep import __version__
 from sweep.article import page
 from sweep.article.algebra import gradients, sigmoid_slope
 from sweep.article.content import CaptionedFigure, Section
@@ -13,6 +17,7 @@ from sweep.article.gradient_flow import gradient_flow
 from sweep.article.matching_costs import matching_costs
 from sweep.article.slowdown import two_experiments, vanishing_gradient
 from sweep.article.wrong_gradient import wrong_gradient
+from sweep.errors import SpecError, short
 from sweep.experiment.spec import ARTICLE, Spec
 from sweep.figures.draw import write_figure
 from sweep.running.run import run
@@ -46,12 +51,22 @@ def write_article(sections: list[Section], folder: str | Path | Folder) -> list[
     """Write article.html, and each figure as article-NAME.png; return their paths."""
     out = open_folder(folder)
     make_folder(out)
-    write_whole(out, "article.html", page.html(sections).encode())
+    write_whole(out, "article.html", page.html(sections, __version__, _today()).encode())
     figures = [b for section in sections for b in section.blocks if isinstance(b, CaptionedFigure)]
     return [
         out / "article.html",
         *(write_figure(f.figure, out, f"article-{f.name}.png", dpi=150) for f in figures),
     ]
+
+
+def _today() -> str:
+    """Return the date, or the one that SOURCE_DATE_EPOCH fixes, so that a page can be made anew."""
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        seconds = time.time() if given is None else int(given)
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        raise SpecError(f"SOURCE_DATE_EPOCH = {short(given)}: must be seconds since 1970") from None
 
 
 def all_claims_hold(sections: list[Section]) -> bool:

@@ -47,7 +47,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a derivation: its description, its formula in two notations, and its proof.
+    """A step of a derivation: its description, its formula as text and as MathML, and its proof.
 
     `proven` says whether SymPy reduced the difference of both sides to 0; it is None where there is
     nothing to prove, as in a definition.
@@ -55,7 +55,7 @@ class Step:
 
     description: str
     text: str
-    latex: str
+    mathml: str
     proven: bool | None = None
 
 

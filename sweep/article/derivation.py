@@ -1,7 +1,8 @@
 """The article's algebra done by SymPy: each step is a formula to print and whether it was proven.
 
-SymPy comes with the extra `article`; only this file imports it, and only the sections that
-need a derivation import this file. Formulas are returned as Unicode text and as LaTeX.
+SymPy and latex2mathml come with the extra `article`; only this file imports them, and only the
+sections that need a derivation import this file. Formulas are returned as one line of text and as
+MathML.
 """
 
 # SymPy is untyped
@@ -9,7 +10,6 @@ need a derivation import this file. Formulas are returned as Unicode text and as
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +19,12 @@ from sweep.errors import SpecError
 
 try:
     import sympy as sp
+    from latex2mathml.converter import convert
+    from sympy.printing.precedence import PRECEDENCE
+    from sympy.printing.str import StrPrinter
 except ImportError:
     raise SpecError(
-        "the article's algebra needs SymPy: pip install 'neuron-sweep[article]'"
+        "the article's algebra needs SymPy and latex2mathml: pip install sympy latex2mathml"
     ) from None
 
 __all__ = ["Matching", "cross_entropy", "gradients", "matching", "peak", "slope"]
@@ -63,19 +66,22 @@ def _step(description: str, left: Any, right: Any, proven: bool | None = None) -
     with sp.evaluate(False):
         formula = sp.Eq(left, right)
     names = {sp.Symbol(name): latex for name, latex in _LATEX.items()}
-    latex = sp.latex(formula, order="none", symbol_names=names)
-    # Matplotlib sets bars and brackets that stretch, and fractions within a line, too small.
-    for made, wanted in (
-        (r"\left|", "|"),
-        (r"\right|", "|"),
-        (r"\frac", r"\dfrac"),
-        (r"\ln", r"\,\ln"),
-    ):
-        latex = latex.replace(made, wanted)
-    for _ in range(2):  # from the inside outwards
-        latex = re.sub(r"\\left\(((?:(?!\\left|\\dfrac).)*?) ?\\right\)", r"(\1)", latex)
-    text = sp.pretty(formula, use_unicode=True, wrap_line=False, order="none")
-    return Step(description, text, latex, proven)
+    latex = sp.latex(formula, order="none", symbol_names=names).replace(r"\ln", r"\,\ln")
+    line = _Line({"order": "none"})
+    text = f"{line.doprint(left)} = {line.doprint(right)}"
+    for made, wanted in (("**2", "²"), ("*", "⋅"), (" - ", " − ")):
+        text = text.replace(made, wanted)
+    return Step(description, text, convert(latex, display="block"), proven)
+
+
+class _Line(StrPrinter):
+    """Prints sums over the samples, and absolute values, as they are written on one line."""
+
+    def _print_Sum(self, formula: Any) -> str:  # noqa: N802, SymPy's name
+        return f"Σᵢ {self.parenthesize(formula.function, PRECEDENCE['Mul'])}"
+
+    def _print_Abs(self, formula: Any) -> str:  # noqa: N802, SymPy's name
+        return f"|{self._print(formula.args[0])}|"
 
 
 def _value(formula: Any) -> Any:

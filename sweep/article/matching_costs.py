@@ -67,8 +67,8 @@ def matching_costs() -> Section:
         CaptionedFigure(
             "recipe", many_starts_figures.draw_matching_costs(runs, MATCHING),
             "First step and epochs to converge against the start z₀ for three activations: with "
-            "the quadratic cost (red) the first step vanishes far out and the epochs explode, with "
-            "the matching cost (blue) neither happens.",
+            "the quadratic cost (orange) the first step vanishes far out and the epochs explode, "
+            "with the matching cost (blue) neither happens.",
         ),
         _warning(),
     ]  # fmt: skip

@@ -45,8 +45,7 @@ def wrong_gradient() -> Section:
         )
     )  # fmt: skip
     text = (
-        "The interactive figures in chapter 3 of Nielsen's Neural Networks and Deep Learning, from "
-        "which articles like this one descend, show cross-entropy going from 0.82 and from 0.98 "
+        "The chapter's interactive figures show cross-entropy going from 0.82 and from 0.98 "
         f"to 0.04 and 0.05, at η = {_RATE:g}. Gradient descent does not do that: it ends at "
         f"{true[0][301]:.2f} and {true[1][301]:.2f}. The figures' script steps w and b with "
         "∂C/∂a = 1/(1 − a), the derivative by the output; that gives "

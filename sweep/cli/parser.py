@@ -230,7 +230,7 @@ def _article(subparsers: Subparsers[_Parser]) -> None:
         description="Walk through the article on the quadratic and the cross-entropy cost "
         f"({ARTICLE}), reproduce each of its claims and check it. Exit code 1 if one does not "
         "hold.",
-        epilog="The algebra needs SymPy: pip install 'neuron-sweep[article]'",
+        epilog="The algebra needs SymPy and latex2mathml: pip install sympy latex2mathml",
     )
     command.add_argument(
         "-o",
@@ -252,7 +252,7 @@ def _bench(subparsers: Subparsers[_Parser]) -> None:
         description="Time the kernel against NumPy, Numba, C++, JAX and PyTorch, as far as "
         "installed, check that all find the same epochs, and show the share of the machine's "
         "limit. "
-        "Quick: under a minute without JAX and PyTorch, which `pip install neuron-sweep[bench]` "
+        "Quick: under a minute without JAX and PyTorch, which `pip install jax torch` "
         "brings.",
     )
     command.add_argument(

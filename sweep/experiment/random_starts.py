@@ -52,9 +52,7 @@ def _sobol(seed: int, dimensions: int, chunk: int) -> NDArray[np.float64]:
     try:
         from scipy.stats.qmc import Sobol
     except ImportError:
-        raise SpecError(
-            "start.random = 'sobol': needs SciPy; pip install 'neuron-sweep[sobol]'"
-        ) from None
+        raise SpecError("start.random = 'sobol': needs SciPy: pip install scipy") from None
     sobol = Sobol(dimensions, rng=seed)
     if chunk > 0:  # SciPy 1.17 fails on fast_forward(0)
         sobol.fast_forward(chunk * CHUNK)

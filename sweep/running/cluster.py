@@ -42,7 +42,7 @@ try:
     from distributed import Client, LocalCluster, Security, get_worker
     from distributed.core import connect
 except ImportError:
-    raise SpecError("a cluster needs Dask: pip install 'neuron-sweep[dask]'") from None
+    raise SpecError("a cluster needs Dask: pip install distributed") from None
 
 __all__ = ["compute_parts", "connected"]
 

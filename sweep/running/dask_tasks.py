@@ -23,7 +23,7 @@ from sweep.errors import SpecError, SweepError
 try:
     from distributed import Client, Future, KilledWorker
 except ImportError:
-    raise SpecError("a cluster needs Dask: pip install 'neuron-sweep[dask]'") from None
+    raise SpecError("a cluster needs Dask: pip install distributed") from None
 
 __all__ = ["WAIT", "Parts", "Work", "run_on_cluster"]
 

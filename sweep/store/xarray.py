@@ -86,7 +86,7 @@ def grid_rows(
     try:
         import xarray
     except ImportError:
-        raise SpecError("load_grid: needs xarray; pip install 'neuron-sweep[xarray]'") from None
+        raise SpecError("load_grid: needs xarray: pip install xarray") from None
     declared = columns_of(grid)
     names = chosen(columns, list(declared))
     if isinstance(where, pads.Expression):

@@ -22,7 +22,7 @@ EPOCHS_PER_ITERATION = 8  # with one sample; with many, 1
 
 def missing() -> str | None:
     """Return how to install it, None if it is installed."""
-    return None if find_spec("jax") else "not installed: pip install neuron-sweep[bench]"
+    return None if find_spec("jax") else "not installed: pip install jax"
 
 
 def _compile_training(work: Workload) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ EPOCHS_PER_CALL = 16
 
 def missing() -> str | None:
     """Return how to install it, None if it is installed."""
-    return None if find_spec("torch") else "not installed: pip install neuron-sweep[bench]"
+    return None if find_spec("torch") else "not installed: pip install torch"
 
 
 def _compile_training(work: Workload) -> Callable[..., Any]:
