@@ -1,7 +1,7 @@
 """Epochs that neurons need, by where they start, by cost and by learning rate.
 
     sweep.train(w, b, …)      epochs to converge of very many neurons: a TrainResult, of Status
-    sweep.trace(w, b, …)      one neuron's learning curve: a Trace
+    sweep.trace(w, b, …)      learning curves of few neurons: a Trace
     sweep.Spec, sweep.run     a sweep over a grid, into a folder of Parquet: a RunResult
     sweep.open                a result: tables, figures; in pandas, pyarrow, xarray: a Result
     sweep.Span, Task, Stop, Start   what a spec is made of

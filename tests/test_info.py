@@ -15,7 +15,7 @@ from sweep.analysis.by_start import epochs_by_start
 from sweep.analysis.findings import findings, format_findings
 from sweep.analysis.row_groups import open_result
 from sweep.cli import main
-from sweep.experiment.labels import labels
+from sweep.experiment.labels import below_one, labels
 from sweep.figures import FIGURES
 from sweep.figures.draw import draw, plot
 
@@ -318,3 +318,11 @@ def test_labels_of_many_values_take_work_in_proportion():
         return made
 
     assert calls(2000) < 20 * calls(200)  # 100 times, if each value looks for its own digits
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(0.5, "0.5"), (0.99966, "0.9997"), (1 - 1e-9, "0.999999999"), (1.0, "1"), (2, "2")],
+)
+def test_an_error_below_one_never_reads_one(error, text):
+    assert below_one(error) == text

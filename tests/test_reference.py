@@ -147,3 +147,22 @@ def test_completion_without_its_library_is_one_line(monkeypatch, capsys):
     assert (
         capsys.readouterr().err == "sweep: completion: needs the package shtab: pip install shtab\n"
     )
+
+
+def test_the_notebook_runs_and_shows_what_it_gives(tmp_path, monkeypatch):
+    folder = Path(__file__).parents[1] / "scripts" / "notebooks"
+    cells = json.loads((folder / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert len(cells) == 10
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for cell in (cell for cell in cells if cell["cell_type"] == "code"):
+        source = "".join(cell["source"])
+        assert source in (folder / "tour.py").read_text(encoding="utf-8")
+        exec(compile(source, "tour", "exec"), names)
+        kinds = {output["output_type"] for output in cell["outputs"]}
+        assert kinds
+        assert "error" not in kinds
+    pictures = [
+        kind for cell in cells for o in cell.get("outputs", []) for kind in o.get("data", {})
+    ]
+    assert pictures.count("image/png") == 3

@@ -7,7 +7,16 @@ from itertools import pairwise
 
 from sweep.errors import SpecError, short
 
-__all__ = ["MIN_DIGITS", "cost_name", "label", "labels", "order_costs", "percent", "stored_value"]
+__all__ = [
+    "MIN_DIGITS",
+    "below_one",
+    "cost_name",
+    "label",
+    "labels",
+    "order_costs",
+    "percent",
+    "stored_value",
+]
 
 MIN_DIGITS = 3
 
@@ -64,6 +73,12 @@ def percent(share: float) -> str:
     """Return a share in 0..1 as a percentage; one that only rounds to 0 or 100 % says so."""
     text = f"{100 * share:.1f} %"
     return {"100.0 %": "> 99.9 %", "0.0 %": "< 0.1 %"}.get(text, text) if 0 < share < 1 else text
+
+
+def below_one(error: float) -> str:
+    """Return an error with three digits; one that would only round to 1 has as many as tell it."""
+    digits = next((d for d in range(3, 17) if error == 1 or float(f"{error:.{d}g}") != 1), 17)
+    return label(error, digits)
 
 
 def cost_name(cost: str) -> str:

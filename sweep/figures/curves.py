@@ -16,7 +16,7 @@ from sweep.analysis.cell_index import evenly_spaced, panels_of
 from sweep.analysis.row_groups import ResultRows
 from sweep.errors import SpecError, short
 from sweep.experiment.grid import Grid
-from sweep.experiment.labels import cost_name, labels, order_costs
+from sweep.experiment.labels import below_one, cost_name, labels, order_costs
 from sweep.figures import cells, scales
 from sweep.figures.style import (
     INK,
@@ -181,7 +181,7 @@ def curves(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
                     shown = [text[value] for text, value in zip(texts, begin, strict=True)]
                     values = ", ".join(map(tick, shown))
                     apart = "\n" if crowding() > 1 else " "
-                    ax.set_title(f"initial error {error[0]:.3g}\n{symbols} ={apart}{values}")
+                    ax.set_title(f"initial error {below_one(error[0])}\n{symbols} ={apart}{values}")
                 if ax in panels[-1]:
                     ax.set_xlabel("epoch")
             line[0].set_ylabel(f"{axis_value(across, rate, rates)}\n{distance}")
