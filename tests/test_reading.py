@@ -366,7 +366,5 @@ def test_what_load_grid_refuses(copy, monkeypatch):
         sweep.load_grid(copy)
     assert sweep.load_grid(copy, where=[("cost", "==", "quadratic")]).epochs.size == 800
     monkeypatch.setitem(sys.modules, "xarray", None)  # as where it is not installed
-    with pytest.raises(
-        sweep.SpecError, match=r"needs xarray; pip install 'neuron-sweep\[xarray\]'"
-    ):
+    with pytest.raises(sweep.SpecError, match=r"needs xarray: pip install xarray"):
         sweep.load_grid(copy)

@@ -55,10 +55,14 @@ def ratio_norm(values: Floats) -> LogNorm:
 
 
 def log_ticks(axis: Axis, low: float, high: float) -> None:
-    """Label decades, and 1-3 or 1-2-5 where there are few."""
+    """Label decades, and 1-3 or 1-2-5 where there are few; round values where there are none."""
     decades = np.log10(high / low) * letters(1) / 9  # larger letters leave room for fewer
-    subs = (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)
-    axis.set_major_locator(LogLocator(subs=subs, numticks=20 if crowding() == 1 else 4))
+    digits = (1,) if decades > 3 else (1, 3) if decades > 1.5 else (1, 2, 5)
+    ticks = _between(low, high, digits)
+    if len(ticks) < 2:
+        ticks = [*map(float, mpl.ticker.MaxNLocator(int(4 / crowding())).tick_values(low, high))]
+    # Matplotlib's own LogLocator places them differently from release to release.
+    axis.set_major_locator(FixedLocator(ticks[:: -(-len(ticks) // (20 if crowding() == 1 else 4))]))
     axis.set_major_formatter(FuncFormatter(lambda number, _: plain(number)))
     axis.set_minor_locator(NullLocator())
 
@@ -153,15 +157,19 @@ def _round_numbers(values: Floats) -> Iterator[list[float]]:
 
 def _round_logarithms(values: Floats) -> Iterator[list[float]]:
     """Yield 1, 2, 5 of each decade, 1 and 3, 1, then each second decade and so on, at last one."""
-    low, high = values[0] * (1 - 1e-9), values[-1] * (1 + 1e-9)
-    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
-    for digits in (1, 2, 5), (1, 3):
-        yield [t for n in decades for d in digits if low <= (t := float(f"{d}e{n}")) <= high]
-    for step in range(1, len(decades)):
-        ticks = [t for n in decades if n % step == 0 and low <= (t := float(f"1e{n}")) <= high]
-        if ticks:
-            yield ticks
+    low, high = values[0], values[-1]
+    choices = [_between(low, high, digits) for digits in ((1, 2, 5), (1, 3), (1,))]
+    decades = choices[-1]
+    choices += [[t for t in decades if round(log10(t)) % n == 0] for n in range(2, len(decades))]
+    yield from filter(None, choices)
     yield [values[0]]
+
+
+def _between(low: float, high: float, digits: tuple[int, ...]) -> list[float]:
+    """Return the numbers with these digits, in each decade, from low to high."""
+    low, high = low * (1 - 1e-9), high * (1 + 1e-9)
+    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+    return [t for n in decades for d in digits if low <= (t := float(f"{d}e{n}")) <= high]
 
 
 def _apart(axis: Axis, where: Floats, texts: list[str]) -> bool:
