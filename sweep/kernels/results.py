@@ -136,7 +136,8 @@ class TrainResult:
         text = ", ".join(f"{count:,} {name}" for name, count in ended if count) or "none"
         converged = self.epochs[self.status == int(Status.converged)]
         median = f"; median epochs of those {np.median(converged):,.0f}" if len(converged) else ""
-        return f"TrainResult({len(self):,} neurons: {text}{median})"
+        plural = "" if len(self) == 1 else "s"
+        return f"TrainResult({len(self):,} neuron{plural}: {text}{median})"
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a row for each neuron, with the columns of a sweep's table, and w and b."""
