@@ -1,6 +1,7 @@
 """What a folder of results holds, as data and in a few lines: the first half of `sweep info`."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from sweep.analysis.row_groups import ResultRows, pooled
 from sweep.errors import printable
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import labels
+from sweep.experiment.samples import Samples
+from sweep.experiment.spec import Task
 from sweep.store.folder import files
 from sweep.store.parts import part_name, read_metadata
 from sweep.store.schema import methods_of, methods_text
@@ -72,6 +75,18 @@ def _brief(value: Any) -> str:
     return f"{len(value):,} samples{inputs}, {numbers.min():g} … {numbers.max():g}"
 
 
+def _samples_text(samples: Samples, task: Task) -> str:
+    """Return what the samples of a file or a table are in a line."""
+    inputs = len(samples.names)
+    listed = [*samples.names[:LISTED], *(["…"] if inputs > LISTED else [])]
+    origin = f" from {Path(task.data).name}" if task.data else ""
+    scaled = ", standardised" if samples.means is not None else ""
+    return (
+        f"{len(samples):,} samples × {inputs} input{'s' if inputs > 1 else ''}{origin}: "
+        f"{', '.join(map(printable, listed))}{scaled}; target {printable(samples.target)}"
+    )
+
+
 def axis_lines(grid: Grid) -> list[tuple[str, str]]:
     """Return what a sweep consists of, as lines of a name and a text."""
     spec = grid.spec.model_dump(exclude_none=True)
@@ -85,11 +100,15 @@ def axis_lines(grid: Grid) -> list[tuple[str, str]]:
     elif start:
         drawn = ", ".join(f"{name} {value}" for name, value in start.items())
         lines.append(("starts", f"drawn: {drawn}"))
+    samples = grid.spec.task.samples
+    if samples is not None:
+        lines.append(("samples", _samples_text(samples, grid.spec.task)))
+        spec["task"] = {"activation": grid.spec.task.activation}
     fixed = [
         f"{name} = {_brief(value)}"
         for table in ("task", "stop")
         for name, value in spec[table].items()
-        if name not in grid.values
+        if name not in grid.values and value is not False
     ]
     return [*lines, ("fixed", ", ".join(fixed))]
 

@@ -117,7 +117,7 @@ def format_findings(findings: dict[str, Any], grid: Grid) -> str:
         for row in findings["panels"]
         if all(row[name] in shown[name] for name in axes)
     ]
-    error = "mean |y - a|" if np.ndim(grid.spec.task.x) else "|y - a|"
+    error = "mean |y - a|" if np.ndim(grid.spec.task.numbers[0]) else "|y - a|"
     held = "".join(f", {name} = {grid.values[name][k]:g}" for name, k in panels.fixed.items())
     left_out = [
         f"{len(shown[name])} of {len(grid.values[name]):,} values of {name}"
@@ -213,15 +213,16 @@ def _caveats(findings: dict[str, Any]) -> list[str]:
 def _beyond_flip(grid: Grid) -> list[dict[str, Any]]:
     """Return the panels of one sample in which a step is too large for the fixed point a = y."""
     task = grid.spec.task
-    if "x" not in grid.values and np.ndim(task.x) and len(np.atleast_1d(task.x)) > 1:
+    given, targets = task.numbers
+    if "x" not in grid.values and np.ndim(given) and len(np.atleast_1d(given)) > 1:
         return []
-    x = grid.values["x"][:, None] if "x" in grid.values else np.reshape(task.x, (1, -1))
+    x = grid.values["x"][:, None] if "x" in grid.values else np.reshape(given, (1, -1))
     names = [name for name in ("x", "y") if name in grid.values]
     rates = grid.values["learning_rate"].tolist()
     rates = list(zip(rates, labels(rates, 4), strict=True))
     panels = []
     for cost in grid.values["cost"].tolist():
-        for y in grid.values.get("y", np.ravel(task.y)).tolist():
+        for y in grid.values.get("y", np.ravel(targets)).tolist():
             slope = _slope_at_target(cost, task.activation, y)
             for inputs, (rate, text) in product(x, rates):
                 kappa = rate * (float(inputs @ inputs) + 1.0)

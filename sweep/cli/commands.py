@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.errors import SpecError, SweepError, printable
 
 if TYPE_CHECKING:
+    from sweep.experiment.samples import Samples
     from sweep.experiment.spec import Spec
     from sweep.running.run import RunResult
     from sweep.store.folder import Folder
@@ -48,10 +49,10 @@ def run(arguments: Namespace) -> int:
     """Train a sweep, say what was done and found, and draw it."""
     from sweep.experiment.spec import Spec
 
-    text, out, base = _spec_of(arguments)
+    text, out, base, samples = _spec_of(arguments)
     settings = [*arguments.set, *([f"method={arguments.method}"] if arguments.method else [])]
     origin = printable(arguments.spec or "the article's spec")
-    spec = Spec.overridden(text, settings, origin, base)
+    spec = Spec.overridden(text, settings, origin, base, samples)
     if arguments.print_spec:
         changed = spec.toml() if settings else text
         # The article's is there to be copied: under its name a run would go to the same folder.
@@ -94,17 +95,21 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _spec_of(arguments: Namespace) -> tuple[str, str | None, Path]:
-    """Return the text of the spec to run, where to if that is said, and where its paths begin."""
+def _spec_of(arguments: Namespace) -> tuple[str, str | None, Path, Samples | None]:
+    """Return the text of the spec to run, where to if that is said, and where its paths begin.
+
+    Last the samples, if a folder has them.
+    """
     from sweep.experiment.spec import ARTICLE, read_text
     from sweep.store.folder import open_folder
     from sweep.store.spec_file import read_spec
 
     given = arguments.spec
     if given is not None and ("://" in given or Path(given).is_dir()):
-        return read_spec(open_folder(given)).toml(), arguments.out or given, Path()
+        there = read_spec(open_folder(given))
+        return there.toml(), arguments.out or given, Path(), there.task.samples
     path = Path(given or ARTICLE)
-    return read_text(path), arguments.out, path.parent
+    return read_text(path), arguments.out, path.parent, None
 
 
 def _ask(spec: Spec, folder: Folder) -> None:

@@ -102,10 +102,11 @@ def check_values(spec: Spec) -> None:
         spec.values(name) if name in spec.axes else np.array([spec.stop.tolerance])
         for name in ("tolerance", "learning_rate")
     )
+    x, y = spec.task.numbers
     for cost in spec.values("cost"):
         problem = make_problem(
-            x=spec.task.x,
-            y=spec.task.y,
+            x=x,
+            y=y,
             cost=str(cost),
             activation=spec.task.activation,
             tolerance=float(tolerances.min()),

@@ -95,12 +95,13 @@ class Grid:
     def outer_values(self) -> dict[str, NDArray[Any]]:
         """The values of the outer axes, and those of x, y and tolerance that are one number."""
         task = self.spec.task
-        single = {"x": task.x, "y": task.y, "tolerance": self.spec.stop.tolerance}
+        x, y = task.numbers
+        single = {"x": x, "y": y, "tolerance": self.spec.stop.tolerance}
         known = {name: self.values[name] for name in self.outer_names}
         known |= {
             name: np.array([float(value)])
             for name, value in single.items()
-            if name not in known and not isinstance(value, list)
+            if name not in known and np.ndim(value) == 0
         }
         return {name: known[name] for name in OUTER_AXES if name in known}
 
@@ -240,9 +241,10 @@ class Grid:
         """Return the problem of a segment's neurons, and their learning rate."""
         spec = self.spec
         values = {name: self.values[name][i] for name, i in outer.items()}
+        x, y = spec.task.numbers
         problem = make_problem(
-            x=values.get("x", spec.task.x),
-            y=values.get("y", spec.task.y),
+            x=values.get("x", x),
+            y=values.get("y", y),
             cost=str(values["cost"]),
             activation=spec.task.activation,
             tolerance=float(values.get("tolerance", spec.stop.tolerance)),

@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
@@ -25,6 +26,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PrivateAttr,
     Tag,
     ValidationError,
     model_validator,
@@ -43,8 +45,12 @@ from sweep.experiment.checks import (
     start_names,
 )
 from sweep.experiment.start_file import file_starts
+from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import default_costs
 from sweep.neuron.problem import DTYPES, METHODS, check_choice
+
+if TYPE_CHECKING:
+    from sweep.experiment.samples import Samples
 
 __all__ = ["ARTICLE", "Span", "Spec", "differences", "read_text"]
 
@@ -54,14 +60,28 @@ MAX_BYTES = 2**24  # of a spec
 MAX_DEPTH = 32  # tables in tables, lists in lists
 
 
-def _plain(value: Any, levels: int) -> Any:
-    """Return what NumPy, pandas or a tuple holds as Python's own numbers and lists."""
+INLINE = 1000  # numbers of an array up to which the samples are in the text of a spec
+
+
+def _is_table(value: object) -> bool:
+    """Return whether x is a table, or an array that is too large for the text of a spec."""
+    return hasattr(value, "columns") or getattr(value, "size", 0) > INLINE
+
+
+def _plain(value: Any, levels: int, in_task: bool = False) -> Any:
+    """Return what NumPy, pandas or a tuple holds as Python's own numbers and lists.
+
+    Samples in a table or in a large array are left as they are.
+    """
     if levels < 0:
         raise SpecError(f"a spec: has tables or lists nested more than {MAX_DEPTH} deep")
+    if isinstance(value, Mapping) and in_task and _is_table(value.get("x")):
+        rest = {key: _plain(each, levels - 1) for key, each in value.items() if key not in "xy"}
+        return rest | {key: value[key] for key in "xy" if key in value}
     if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
         value = np.asarray(value).tolist()
     if isinstance(value, Mapping):
-        return {key: _plain(each, levels - 1) for key, each in value.items()}
+        return {key: _plain(each, levels - 1, key == "task") for key, each in value.items()}
     if isinstance(value, (list, tuple, range)):
         if len(value) > MAX_VALUES:
             raise SpecError(f"a spec: has a list of {len(value):,} values; at most {MAX_VALUES:,}")
@@ -76,7 +96,7 @@ class _Strict(BaseModel):
 
         def __init__(self, /, **fields: Any) -> None:
             try:
-                super().__init__(**_plain(fields, MAX_DEPTH))
+                super().__init__(**_plain(fields, MAX_DEPTH, type(self).__name__ == "Task"))
             except ValidationError as error:
                 raise SpecError(_one_line(error.errors(include_url=False))) from None
 
@@ -132,22 +152,120 @@ Axis = Annotated[
 
 
 class Task(_Strict):
-    """The samples that every neuron learns: one, n of one input, or n of d inputs.
+    """The samples that every neuron learns: one, n of one input, n of d inputs, or those of a file.
+
+    Samples of a file, of a table (pandas, Polars, Arrow), of an array of more than 1,000 numbers,
+    and those that are to be standardised are kept in `samples`; `x` and `y` are then the names of
+    their columns, and `sha256` is a hash of their numbers. The folder of a result has them, too.
 
     Examples
     --------
     >>> import sweep
     >>> sweep.Task(x=[0.5, -1.0], y=[1.0, 0.0]).activation
     'sigmoid'
+    >>> import pandas
+    >>> table = pandas.DataFrame({"radius": [1.0, 3.0], "texture": [2.0, 2.5]})
+    >>> task = sweep.Task(x=table, y=[False, True], standardize=True)
+    >>> task.x, task.samples.means, task.samples.y
+    (['radius', 'texture'], array([2.  , 2.25]), array([0., 1.]))
     """
 
-    x: float | list[float] | list[list[float]] = Field(
-        default=1.0, description="input: of one sample, of n, or n rows of d inputs"
+    x: float | list[float] | list[list[float]] | list[str] = Field(
+        default=1.0,
+        description="input: of one sample, of n, or n rows of d inputs; or columns of data",
     )
-    y: float | list[float] = Field(
-        default=0.0, description="target of each sample, within the range of the activation"
+    y: float | list[float] | str = Field(
+        default=0.0,
+        description="target of each sample, within the range of the activation; or its column",
     )
     activation: str = Field(default="sigmoid", description="of the output: a = act(w·x + b)")
+    data: str | None = Field(
+        default=None,
+        description="CSV or Parquet file, a row for each sample, relative to the spec; or a URI",
+    )
+    standardize: bool = Field(
+        default=False, description="whether each input is brought to mean 0 and deviation 1"
+    )
+    positive: str | None = Field(
+        default=None, description="of targets that are two names, the one that is the upper end"
+    )
+    sha256: str | None = Field(
+        default=None, pattern="^[0-9a-f]{64}$", description="of the samples' numbers; found there"
+    )
+    _samples: Any = PrivateAttr(default=None)
+
+    @property
+    def samples(self) -> Samples | None:
+        """The samples of a file or table, or None where x and y are numbers."""
+        found: Samples | None = self._samples
+        return found
+
+    @property
+    def numbers(self) -> tuple[Any, Any]:
+        """The inputs and the targets: x (n, d) and y (n,) of `samples`, or as they were given."""
+        return (self.x, self.y) if self.samples is None else (self.samples.x, self.samples.y)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_samples(cls, fields: Any, build: Callable[[Any], Self]) -> Self:
+        if not isinstance(fields, dict):
+            return build(fields)
+        samples = _samples_of(fields)
+        if samples is not None:
+            if fields.get("sha256") not in (None, samples.sha256):
+                raise SpecError(
+                    f"task.sha256 = {fields['sha256'][:16]}…: the samples are others, with "
+                    f"{samples.sha256[:16]}…"
+                )
+            fields = fields | {"x": list(samples.names), "y": samples.target}
+            fields["sha256"] = samples.sha256
+        task = build(fields)
+        if samples is None and (isinstance(task.y, str) or _has_names(task.x)):
+            raise SpecError("task.data: missing; it has the columns that x and y name")
+        task._samples = samples
+        return task
+
+
+# The samples of a result's folder, while its spec is parsed: their file may be gone.
+_STORED: ContextVar[Samples | None] = ContextVar("stored", default=None)
+
+
+def _has_names(x: object) -> bool:
+    return isinstance(x, list) and any(isinstance(name, str) for name in x)
+
+
+def _samples_of(fields: dict[str, Any]) -> Samples | None:
+    """Return the samples that the fields of a task name or hold, if they are not numbers in it."""
+    x, y, data = fields.get("x"), fields.get("y"), fields.get("data")
+    standardize, positive = fields.get("standardize", False), fields.get("positive")
+    activation, digest = fields.get("activation", "sigmoid"), fields.get("sha256")
+    given = x is not None and not isinstance(x, str) and not _has_names(x)
+    needed = data is not None or _is_table(x) or standardize is True or positive is not None
+    types = ((data, str), (positive, str), (digest, str), (activation, str))
+    if not isinstance(standardize, bool) or not all(
+        value is None or isinstance(value, kind) for value, kind in types
+    ):
+        return None  # pydantic says what is wrong
+    stored = _STORED.get()
+    if stored is not None and digest is not None:
+        return stored
+    if not needed:
+        return None
+    check_choice("task.activation", activation, ACTIVATIONS)
+    from sweep.experiment import samples  # and pyarrow
+
+    if data is None:
+        if not given:
+            raise SpecError("task.data: missing; it has the columns that x and y name")
+        if y is None:
+            raise SpecError("task.y: missing; each sample needs a target")
+        return samples.samples_of(x, y, standardize, positive, activation)
+    if given or not (y is None or isinstance(y, str)):
+        raise SpecError("task.data: x and y must then name its columns")
+    if y is None:
+        raise SpecError("task.y: missing; it names the column of targets in task.data")
+    return samples.read_samples(data, [x] if isinstance(x, str) else x, y, standardize, positive,
+                                activation)  # fmt: skip
 
 
 class Stop(_Strict):
@@ -335,10 +453,17 @@ class Spec(_Strict):
         return cls.parse(read_text(path), printable(path), Path(path).parent)
 
     @classmethod
-    def parse(cls, text: str, origin: str = "spec", base: str | Path = "") -> Spec:
+    def parse(
+        cls,
+        text: str,
+        origin: str = "spec",
+        base: str | Path = "",
+        samples: Samples | None = None,
+    ) -> Spec:
         """Read a spec from TOML text.
 
-        `origin` is named in errors; paths in it are relative to `base`.
+        `origin` is named in errors; paths in it are relative to `base`. `samples` are those that
+        were stored with the text, in place of those in a file.
         """
         if len(text) > MAX_BYTES:
             raise SpecError(f"{origin}: has more than {MAX_BYTES:,} bytes, the most of a spec")
@@ -346,16 +471,24 @@ class Spec(_Strict):
         steps = np.array([1 if c in "[{" else -1 for c in re.findall(r"[][{}]", text)], np.int64)
         if steps.cumsum().max(initial=0) > MAX_DEPTH or re.search(_DOTTED, text):
             raise SpecError(f"{origin}: has tables or lists nested more than {MAX_DEPTH} deep")
+        token = _STORED.set(samples)
         try:
             return cls(**_based(tomllib.loads(text), base))
         except SpecError as error:
             raise SpecError(f"{origin}: {error}") from None
         except ValueError as error:  # of tomllib; of int(), which takes 4,300 digits
             raise SpecError(f"{origin}: is not TOML: {printable(error)[:200]}") from None
+        finally:
+            _STORED.reset(token)
 
     @classmethod
     def overridden(
-        cls, text: str, settings: Sequence[str], origin: str = "spec", base: str | Path = ""
+        cls,
+        text: str,
+        settings: Sequence[str],
+        origin: str = "spec",
+        base: str | Path = "",
+        samples: Samples | None = None,
     ) -> Spec:
         """Read a spec from TOML text, of which settings such as "task.y=1" overrule fields.
 
@@ -375,9 +508,9 @@ class Spec(_Strict):
         >>> spec.values("y").tolist(), spec.stop.max_epochs, spec.name
         ([0.0, 1.0], 50, 'mine')
         """
+        parsed = cls.parse(text, origin, base, samples)
         if not settings:
-            return cls.parse(text, origin, base)
-        cls.parse(text, origin, base)  # a fault of the text is reported as that
+            return parsed
         fields = tomllib.loads(text)
         for setting in settings:
             key, mark, value = setting.partition("=")
@@ -394,13 +527,21 @@ class Spec(_Strict):
                 if not isinstance(table, dict):
                     raise SpecError(f"--set {short(setting)}: {name} is no table here")
             table[path[-1]] = given
+            if (
+                path[0] == "task" and path[-1] != "activation"
+            ):  # no longer the samples that were stored
+                fields["task"].pop("sha256", None)
+                samples = None
             other = {"axes": ("task", "stop"), "task": ("axes",), "stop": ("axes",)}
             for name in other.get(path[0], ()) if len(path) > 1 else ():
                 fields.get(name, {}).pop(path[1], None)
+        token = _STORED.set(samples)
         try:
             return cls(**_based(fields, base))
         except SpecError as error:
             raise SpecError(f"--set: {error}") from None
+        finally:
+            _STORED.reset(token)
 
     def toml(self) -> str:
         """Return the spec as TOML text."""
@@ -411,6 +552,8 @@ class Spec(_Strict):
             del fields["start"]["scale"], fields["start"]["seed"]
         for table in ("task", "stop"):
             fields[table] = {k: v for k, v in fields[table].items() if k not in self.axes}
+        if not self.task.standardize:
+            del fields["task"]["standardize"]
         return tomli_w.dumps(fields)
 
     def estimate(self, threads: int | None = None) -> Any:
@@ -436,13 +579,21 @@ class Spec(_Strict):
         What has its default is left out, so that a field which a later version adds changes no id;
         a default, once released, therefore never changes.
         """
-        unasked: Any = {"name": True, "part_rows": True, "start": {"file"}}
+        unasked: Any = {"name": True, "part_rows": True, "start": {"file"}, "task": self._unasked}
         fields = self.model_dump(exclude=unasked, exclude_defaults=True)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
+    def _unasked(self) -> set[str]:
+        """What changes no number of the samples, of which there is a hash."""
+        of_samples = {"data", "x", "y", "standardize", "positive"}
+        return set() if self.task.samples is None else of_samples
+
+    @property
     def inputs(self) -> int:
         """The number of inputs of each neuron."""
+        if self.task.samples is not None:
+            return len(self.task.samples.names)
         first = self.task.x[0] if isinstance(self.task.x, list) and self.task.x else None
         return len(first) if isinstance(first, list) else 1
 
@@ -496,9 +647,11 @@ def read_text(path: str | Path) -> str:
 
 def _based(fields: dict[str, Any], base: str | Path) -> dict[str, Any]:
     """Return the fields of a spec with its paths made absolute."""
-    start = fields.get("start")
-    if isinstance(start, dict) and isinstance(start.get("file"), str):
-        fields["start"] = start | {"file": str((base / Path(start["file"])).absolute())}
+    for name, key in (("start", "file"), ("task", "data")):
+        table = fields.get(name)
+        path = table.get(key) if isinstance(table, dict) else None
+        if isinstance(path, str) and "://" not in path:
+            fields[name] = {**fields[name], key: str((base / Path(path)).absolute())}
     return fields
 
 
@@ -567,8 +720,10 @@ def _keys(path: list[str]) -> list[str]:
 
 def differences(ours: Spec, theirs: Spec) -> list[str]:
     """Return a line for each field in which two specs differ, of the first five."""
-    unasked: Any = {"name": True, "start": {"file"}}
-    a, b = (_flat(spec.model_dump(exclude=unasked)) for spec in (ours, theirs))
+    a, b = (
+        _flat(spec.model_dump(exclude={"name": True, "start": {"file"}, "task": spec._unasked}))
+        for spec in (ours, theirs)
+    )
     keys = [k for k in {**a, **b} if a.get(k) != b.get(k)]
     lines = [f"{k} is {short(b.get(k))} there, {short(a.get(k))} here" for k in keys]
     return lines if len(lines) <= 5 else [*lines[:5], f"{len(lines) - 5} more"]

@@ -63,8 +63,9 @@ def table_of(result: ResultRows) -> pd.DataFrame:
     panel = np.where(_in_closed_form(grid), panel_of(grid, pictured(grid)), -1)
     place = np.unravel_index(np.arange(len(panel)), lengths(grid, grid.outer_names))
     outer = {n: grid.values[n][p] for n, p in zip(grid.outer_names, place, strict=True)}
-    inputs = outer["x"][:, None] if "x" in outer else np.reshape(grid.spec.task.x, (1, -1))
-    target = np.ravel(outer.get("y", grid.spec.task.y)) * np.ones(len(panel))
+    x, y = grid.spec.task.numbers
+    inputs = outer["x"][:, None] if "x" in outer else np.reshape(x, (1, -1))
+    target = np.ravel(outer.get("y", y)) * np.ones(len(panel))
     each = pd.DataFrame(
         {
             "cost": outer["cost"],
@@ -193,12 +194,13 @@ def _in_closed_form(grid: Grid) -> npt.NDArray[np.bool_]:
         None has, with the reason.
     """
     task = grid.spec.task
-    given = np.asarray(grid.values.get("y", np.ravel(task.y)))
+    x, y = task.numbers
+    given = np.asarray(grid.values.get("y", np.ravel(y)))
     reason = None
     if task.activation != "sigmoid":
         reason = f"activation = {task.activation}"
-    elif np.ndim(task.x) > 0 and len(np.atleast_1d(task.x)) > 1:
-        reason = f"{len(np.atleast_1d(task.x))} samples"
+    elif np.ndim(x) > 0 and len(np.atleast_1d(x)) > 1:
+        reason = f"{len(np.atleast_1d(x))} samples"
     elif not np.isin(given, (0, 1)).any():
         reason = f"y = {float(given[0])}"
     if reason:

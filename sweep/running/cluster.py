@@ -241,16 +241,17 @@ def _job(serialized: bytes, worker: str) -> Job:
     """Return what `_serialized` packed, once versions, spec and folder are those of the run."""
     versions, toml, pickled = pickle.loads(serialized)
     _check_version(worker, "neuron-sweep", sweep.__version__, versions["neuron-sweep"])
-    folder, spec = pickle.loads(pickled), Spec.parse(toml, "the run's spec")
+    folder = pickle.loads(pickled)
+    try:
+        there = read_spec(folder)
+        spec = Spec.parse(toml, folder, samples=there.task.samples)
+    except SpecError as error:
+        raise SpecError(f"{error}: so worker {worker} sees it; {_SHARED}") from None
+    if differences(spec, there):
+        raise SpecError(f"{folder}: worker {worker} sees another sweep there; {_SHARED}")
     grid = Grid(spec)
     for name, module in _modules(grid).items():
         _check_version(worker, name, module.__version__, versions[name])
-    try:
-        same = not differences(spec, read_spec(folder))
-    except SpecError as error:
-        raise SpecError(f"{error}: so worker {worker} sees it; {_SHARED}") from None
-    if not same:
-        raise SpecError(f"{folder}: worker {worker} sees another sweep there; {_SHARED}")
     if folder.local and not os.access(folder.path, os.W_OK):
         raise SpecError(f"{folder}: cannot be written by worker {worker}; {_SHARED}")
     return Job(folder, grid, staircase_lookup(grid))

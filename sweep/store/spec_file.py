@@ -4,6 +4,10 @@ It is the metadata of a Parquet file without rows, `_spec.parquet`: a folder tha
 else than Parquet is no table to others. pandas and pyarrow leave out names that begin with `_` or
 `.`; DuckDB and Polars read this file too and find no rows; Polars refuses a folder with any file of
 another kind in it or below it. Before, it was `spec.toml`, which is still read.
+
+Samples that came from a file or a table lie in the same file, as a Parquet file of their own
+between its first bytes and its footer, where only those look who know of it: beside it they would
+be rows to Polars and DuckDB.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import pyarrow.parquet as pq
 
 from sweep.errors import SpecError, SweepError
 from sweep.experiment.grid import Grid
+from sweep.experiment.samples import decoded_samples, encoded_samples
 from sweep.experiment.spec import Spec, differences
 from sweep.store.folder import (
     Folder,
@@ -30,6 +35,7 @@ from sweep.store.schema import METADATA_KEY, schema
 __all__ = ["SPEC_FILE", "prepare", "read_spec"]
 
 SPEC_FILE, OLD_SPEC_FILE = "_spec.parquet", "spec.toml"
+_MAGIC, _SAMPLES_KEY = b"PAR1", b"sweep.samples"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 # Parts are runs of cells in the grid's order, and a longer axis moves every cell behind it.
@@ -76,10 +82,15 @@ def _refuse_another(folder: Folder, spec: Spec) -> None:
 
 
 def _encoded(spec: Spec) -> memoryview:
+    samples = spec.task.samples
+    inside = b"" if samples is None else bytes(encoded_samples(samples))
+    about = {METADATA_KEY: spec.toml().encode()}
+    if inside:
+        about[_SAMPLES_KEY] = str(len(inside)).encode()
     file = pa.BufferOutputStream()
-    columns = schema(Grid(spec)).with_metadata({METADATA_KEY: spec.toml().encode()})
-    pq.write_table(columns.empty_table(), file)
-    return memoryview(file.getvalue()).cast("B")
+    pq.write_table(schema(Grid(spec)).with_metadata(about).empty_table(), file)
+    content = file.getvalue().to_pybytes()
+    return memoryview(_MAGIC + inside + content[len(_MAGIC) :])
 
 
 def read_spec(folder: Folder) -> Spec:
@@ -94,10 +105,14 @@ def read_spec(folder: Folder) -> Spec:
     name = next((name for name in (SPEC_FILE, OLD_SPEC_FILE) if name in listing), None)
     if name is None:
         raise SpecError(f"{folder}: holds no results of sweep (there is no {SPEC_FILE})")
+    samples = None
     try:
         content = read_file(folder, name)
         if name == SPEC_FILE:
-            content = pq.read_metadata(pa.BufferReader(content)).metadata[METADATA_KEY]
+            about = pq.read_metadata(pa.BufferReader(content)).metadata
+            inside = content[len(_MAGIC) :][: int(about.get(_SAMPLES_KEY, 0))]
+            samples = decoded_samples(inside) if len(inside) else None
+            content = about[METADATA_KEY]
         text = content.decode()
     except UnicodeDecodeError:
         raise SpecError(f"{folder / name}: is not a text file") from None
@@ -105,4 +120,4 @@ def read_spec(folder: Folder) -> Spec:
         raise SpecError(f"{folder / name}: is damaged: it holds no spec") from None
     except (SweepError, FileNotFoundError) as error:
         raise SpecError(str(error)) from None
-    return Spec.parse(text, folder / name)
+    return Spec.parse(text, folder / name, samples=samples)
