@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep.kernels import block, descent, pool, training
+from sweep.kernels import block, descent, training
 
 ARTICLE = {"learning_rate": 0.15, "x": 1.0, "y": 0.0}
 
@@ -27,7 +27,7 @@ def same_bits(a, b):
 # --- nothing but the numbers decides ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("n", [1, 3, 45])
 def test_bits_do_not_depend_on_threads_or_blocks(n, monkeypatch):
     rng = np.random.default_rng(n)
     w, b, rates = rng.normal(0, 4, (3001, 2)), rng.normal(0, 4, 3001), rng.uniform(0.01, 3, 3001)
@@ -38,8 +38,7 @@ def test_bits_do_not_depend_on_threads_or_blocks(n, monkeypatch):
     expected = sweep.train(w, b, learning_rate=rates, **kwargs, threads=1)
     for threads in (2, 3):
         for largest in (1, 7, 64, 500):
-            monkeypatch.setattr(training, "LARGEST_BLOCK", largest)
-            monkeypatch.setattr(pool, "SMALLEST_BLOCK", largest)
+            monkeypatch.setattr(training, "block_sizes", lambda *_, size=largest: (size, size))
             again = sweep.train(w, b, learning_rate=rates, **kwargs, threads=threads)
             assert same_bits(again, expected)
     alone = sweep.train(w[1700:1701], b[1700:1701], learning_rate=rates[1700], **kwargs)

@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sweep
+from sweep.kernels import descent
+from sweep.kernels.pool import block_sizes
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
 from sweep.neuron.problem import LARGEST_STEP, make_problem
@@ -95,6 +97,30 @@ def test_every_neuron_equals_the_reference(cost, activation, n, d):
             assert trained.w[i].tolist() == pytest.approx(one.w, rel=1e-9, abs=1e-9)
             assert trained.b[i] == pytest.approx(one.b, rel=1e-9, abs=1e-9)
         assert set(trained.status.tolist()) == {sweep.Status.converged, sweep.Status.max_epochs}
+
+
+@pytest.mark.parametrize("d", [2, 9])
+@pytest.mark.parametrize("n", [4, descent.CHUNK - 1, descent.CHUNK + 13, 2 * descent.CHUNK])
+def test_tiles_and_chunks_of_samples_equal_the_reference(n, d):
+    rng = np.random.default_rng([n, d])
+    w, b = rng.normal(0, 1, (20, d)), rng.normal(0, 1, 20)
+    kwargs = {"x": rng.normal(0, 1, (n, d)), "y": rng.choice([0.0, 1.0], n), "cost": "quadratic"}
+    kwargs |= {"tolerance": 0.35, "max_epochs": 40}
+    trained = sweep.train(w, b, learning_rate=0.5, **kwargs)
+    problem = make_problem(**kwargs)
+    for i in range(20):
+        one = train_one(w[i].tolist(), float(b[i]), 0.5, problem)
+        assert (trained.epochs[i], trained.status[i]) == (one.epochs, one.status)
+        assert trained.final_error[i] == pytest.approx(one.final_error, rel=1e-10)
+        assert [*trained.w[i], trained.b[i]] == pytest.approx([*one.w, one.b], rel=1e-10)
+
+
+def test_blocks_are_small_for_many_samples_and_bounded_for_many_inputs():
+    assert block_sizes(1, 2) == (32768, 4096)
+    assert block_sizes(569, 31) == (32768, 512)
+    assert block_sizes(10**6, 1001) == (4190, 512)
+    largest, smallest = block_sizes(2, 10**6)
+    assert (largest, smallest) == (512, 512)
 
 
 @pytest.mark.parametrize(("cost", "activation"), PAIRS)

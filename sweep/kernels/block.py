@@ -118,15 +118,15 @@ def trainer(problem: Problem, dtype: str) -> Train:
             near = farthest <= near_z and block.rate.max(initial=0.0) <= near_rate
             kind = ("near" if near else "one") if one_sample else "many"
             measure, walk = compile_kernels(problem.cost, problem.activation, kind, dtype)
-            measure(block)
+            lanes = empty_lanes(p, dtype)
+            measure(lanes, block)
             np.divide(errors, n, out=out.initial_error)
             out.epochs.fill(0)
             queue = training_order(errors, limit, start[0] if one_sample else errors, non_finite)
         walked = 0
         if problem.max_epochs > 0:
-            lanes = empty_lanes(p, dtype)
             walked = walk(lanes, block, queue, limit, problem.max_epochs, stop)
-            measure(block)
+            measure(lanes, block)
         with _NUMPY_LOCK:
             np.divide(errors, n, out=out.final_error)
             np.greater(errors, limit, out=out.status.view(np.bool_))  # max_epochs, or converged

@@ -60,6 +60,15 @@ PAD_TO = width_of(types.float32)
 ONE = np.uint64(1)
 CACHE_LINE = 64
 
+# Of many samples a tile is at work together: θ is loaded once for all of them, the gradient loaded
+# and stored once. The z of a chunk come first, then all its δ, whose divisions hide one another's
+# latency, then its gradients; a chunk, θ and the gradient of 31 parameters are 24 kB. All sums run
+# in the order of the samples. Shares of the bound of 17 + 2p operations (Emerald Rapids, float64),
+# one by one, in tiles, in tiles and chunks: n = 100, d = 10: 23, 56, 65 %; n = 100, d = 30: -, 60,
+# 71 %; n = 569, d = 30: 15, 48, 78 %. With one input the division is the limit, 57 to 60 %; one by
+# one it is 1.1× faster.
+TILE, CHUNK = 4, 32
+
 # Epochs between two looks at who has finished: a 16th of what a neuron takes, within these.
 SHORTEST, LONGEST = 2, 32
 
@@ -100,6 +109,8 @@ class LaneState(NamedTuple):
         As in `Block`.
     theta, gradient : (p, W) array
         Of one vector of lanes.
+    chunk : (CHUNK, W) array
+        z, and then δ, of one vector of lanes in a few samples.
     neuron, began : (L,) array
         Which column of the block each lane trains, and since which tick.
     busy : (V,) uint64 array
@@ -113,6 +124,7 @@ class LaneState(NamedTuple):
     rate: NDArray[Any]
     theta: NDArray[Any]
     gradient: NDArray[Any]
+    chunk: NDArray[Any]
     neuron: NDArray[np.uint64]
     began: NDArray[np.int64]
     busy: NDArray[np.uint64]
@@ -125,14 +137,15 @@ def empty_lanes(parameters: int, dtype: str) -> LaneState:
     lanes = VECTORS * width
     # Cut from one piece of memory, for 6 µs a block instead of 15; all rows are whole cache lines.
     size = (2 * p + 1) * lanes
-    memory = _aligned(size + 2 * p * width, dtype)
+    memory = _aligned(size + (2 * p + CHUNK) * width, dtype)
     rows, vectors = memory[:size].reshape(-1, lanes), memory[size:].reshape(-1, width)
     return LaneState(
         start=rows[:p],
         total=rows[p:-1],
         rate=rows[-1:],
         theta=vectors[:p],
-        gradient=vectors[p:],
+        gradient=vectors[p : 2 * p],
+        chunk=vectors[2 * p :],
         neuron=np.zeros(lanes, np.uint64),
         began=np.zeros(lanes, np.int64),
         busy=np.zeros(VECTORS, np.uint64),
@@ -148,7 +161,7 @@ def _aligned(count: int, dtype: str) -> NDArray[Any]:
     return memory[first : first + size].view(dtype)
 
 
-def _measure(cost, activation, kind, width, block):
+def _measure(cost, activation, kind, lanes, block):
     """Set the sum Σ|a − y| of every neuron of a block; in compiled code only."""
 
 
@@ -195,6 +208,7 @@ def _overload_advance(cost, activation, kind, state, x, y, limit, epochs):
     def many(cost, activation, kind, state, x, y, limit, epochs):
         """Update θ = θ₀ − rate·T, z_i = θ·x_i: T ← T + Σ_i δ_i x_i where Σ|a − y| > limit."""
         total, theta, gradient = state.total, state.theta, state.gradient
+        chunk = state.chunk
         n, p = x.shape
         for epoch in range(epochs):
             for v in range(VECTORS):
@@ -204,7 +218,36 @@ def _overload_advance(cost, activation, kind, state, x, y, limit, epochs):
                     store(theta, j, 0, fma(minus_rate, load(total, j, c), load(state.start, j, c)))
                     store(gradient, j, 0, zero(total))
                 error = zero(total)
-                for i in range(n):
+                tiled = n - n % TILE if p > 2 else 0
+                for first in range(0, tiled, CHUNK):
+                    last = first + CHUNK if first + CHUNK < tiled else tiled
+                    for i in range(first, last, TILE):
+                        z0 = z1 = z2 = z3 = zero(total)
+                        for j in range(p):
+                            t = load(theta, j, 0)
+                            z0 = fma(t, x[i, j], z0)
+                            z1 = fma(t, x[i + 1, j], z1)
+                            z2 = fma(t, x[i + 2, j], z2)
+                            z3 = fma(t, x[i + 3, j], z3)
+                        s = i - first
+                        store(chunk, s, 0, z0)
+                        store(chunk, s + 1, 0, z1)
+                        store(chunk, s + 2, 0, z2)
+                        store(chunk, s + 3, 0, z3)
+                    for i in range(first, last):
+                        residual, slope = forward(load(chunk, i - first, 0), y[i], ratio)
+                        error = error + abs(residual)
+                        store(chunk, i - first, 0, delta(residual, slope))
+                    for i in range(first, last, TILE):
+                        s = i - first
+                        d0, d1 = load(chunk, s, 0), load(chunk, s + 1, 0)
+                        d2, d3 = load(chunk, s + 2, 0), load(chunk, s + 3, 0)
+                        for j in range(p):
+                            g = fma(d0, x[i, j], load(gradient, j, 0))
+                            g = fma(d1, x[i + 1, j], g)
+                            g = fma(d2, x[i + 2, j], g)
+                            store(gradient, j, 0, fma(d3, x[i + 3, j], g))
+                for i in range(tiled, n):
                     z = zero(total)
                     for j in range(p):
                         z = fma(load(theta, j, 0), x[i, j], z)
@@ -223,22 +266,24 @@ def _overload_advance(cost, activation, kind, state, x, y, limit, epochs):
 
 
 @overload(_measure, prefer_literal=True)
-def _overload_measure(cost, activation, kind, width, block):
+def _overload_measure(cost, activation, kind, lanes, block):
     if not isinstance(cost, types.StringLiteral):
         return None
     forward, _, ratio = _formulas(cost, activation, kind)
+    width = width_of(block.types[0].dtype)
 
-    def measure(cost, activation, kind, width, block):
-        start, total, x = block.start, block.total, block.x
+    def measure(cost, activation, kind, lanes, block):
+        start, total, theta, x = block.start, block.total, lanes.theta, block.x
         n, p = x.shape
         for c in range(0, block.error.shape[1], width):
             minus_rate = -load(block.rate, 0, c)
+            for j in range(p):
+                store(theta, j, 0, fma(minus_rate, load(total, j, c), load(start, j, c)))
             error = zero(start)
             for i in range(n):
                 z = zero(start)
                 for j in range(p):
-                    theta = fma(minus_rate, load(total, j, c), load(start, j, c))
-                    z = fma(theta, x[i, j], z)
+                    z = fma(load(theta, j, 0), x[i, j], z)
                 residual, _ = forward(z, block.y[i], ratio)
                 error = error + abs(residual)
             store(block.error, 0, c, error)
@@ -249,7 +294,7 @@ def _overload_measure(cost, activation, kind, width, block):
 class Kernels(NamedTuple):
     """The compiled functions of one (cost, activation, kind, dtype).
 
-    measure(block)
+    measure(lanes, block)
         Sets the block's error.
     walk(lanes, block, queue, limit, max_epochs, stop)
         Trains the neurons in `queue`, (Q,) uint64, in that order, until their sum of |a − y| is at
@@ -257,7 +302,7 @@ class Kernels(NamedTuple):
         early when stop[0] becomes 1.
     """
 
-    measure: Callable[[Block], None]
+    measure: Callable[[LaneState, Block], None]
     walk: Callable[..., int]
 
 
@@ -279,9 +324,9 @@ def compile_kernels(cost: str, activation: str, kind: str, dtype: str) -> Kernel
     width = width_of(number)
     every_lane, many = np.uint64((1 << width) - 1), kind == "many"
 
-    @compiled(types.void(block_type))
-    def measure(block):
-        _measure(cost, activation, kind, width, block)
+    @compiled(types.void(lanes_type, block_type))
+    def measure(lanes, block):
+        _measure(cost, activation, kind, lanes, block)
 
     @compiled(whole(lanes_type, block_type, queue_type, number, whole, stop_type))
     def walk(lanes, block, queue, limit, max_epochs, stop):

@@ -12,7 +12,7 @@ from sweep.errors import SweepError
 from sweep.neuron.problem import whole_number
 from sweep.resources import usable_cpus
 
-__all__ = ["LARGEST_BLOCK", "ORBIT_BLOCK", "blocks", "check_threads", "run_blocks"]
+__all__ = ["LARGEST_BLOCK", "ORBIT_BLOCK", "block_sizes", "blocks", "check_threads", "run_blocks"]
 
 # Neurons in a block. Large: each block costs the interpreter 0.1 ms, and threads wait for one
 # another there (65,536 neurons of 20 epochs: 10 ms in blocks of 2048, 4 ms in blocks of 8192).
@@ -23,7 +23,16 @@ LARGEST_BLOCK, SMALLEST_BLOCK = 32768, 4096
 # neurons, two threads: 8.0 ms in blocks of 32,768, 7.5 ms in these).
 ORBIT_BLOCK = 131072
 
+# Of many samples an epoch takes long enough for small blocks, and of many inputs a block is large.
+FEWEST, MOST_NUMBERS = 512, 2**22
+
 MAX_THREADS = 1024
+
+
+def block_sizes(samples: int, parameters: int) -> tuple[int, int]:
+    """Return the neurons in the largest and the smallest block that is trained."""
+    largest = max(min(LARGEST_BLOCK, MOST_NUMBERS // parameters), FEWEST)
+    return largest, min(max(SMALLEST_BLOCK // samples, FEWEST), largest)
 
 
 def blocks(

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sweep.errors import SpecError
 from sweep.kernels.block import trainer
 from sweep.kernels.orbit import build_staircases, choose_orbit, lookup_into
-from sweep.kernels.pool import LARGEST_BLOCK, ORBIT_BLOCK, blocks, check_threads, run_blocks
+from sweep.kernels.pool import ORBIT_BLOCK, block_sizes, blocks, check_threads, run_blocks
 from sweep.kernels.results import TrainResult, empty_results, rows
 from sweep.neuron.problem import (
     METHODS,
@@ -128,7 +128,8 @@ def train(
         else:
             lookup_into(part, w, b, float(rates[0]), problem, stop, staircases)
 
-    sizes = (LARGEST_BLOCK,) if staircases is None else (ORBIT_BLOCK, ORBIT_BLOCK)
+    n, d = problem.x.shape
+    sizes = block_sizes(n, d + 1) if staircases is None else (ORBIT_BLOCK, ORBIT_BLOCK)
     run_blocks(block, blocks(len(biases), threads, *sizes), threads)
     return replace(out, w=out.w[:, 0]) if np.ndim(w) < 2 else out
 

@@ -18,7 +18,7 @@ from sweep.experiment.spec import Spec
 from sweep.kernels.block import trainer
 from sweep.kernels.orbit import build_staircases, choose_orbit, lookup_into
 from sweep.kernels.orbit.staircase import Staircase
-from sweep.kernels.pool import LARGEST_BLOCK, ORBIT_BLOCK
+from sweep.kernels.pool import ORBIT_BLOCK, block_sizes
 from sweep.kernels.results import TrainResult, empty_results, rows
 from sweep.neuron.problem import Problem
 from sweep.store.encoding import encoded
@@ -153,7 +153,8 @@ def part_table(
         problem, learning_rate = grid.problem(segment.outer)
         stairs = staircases(segment)
         methods.add("train" if stairs is None else "orbit")
-        size = LARGEST_BLOCK if stairs is None else ORBIT_BLOCK
+        n, d = problem.x.shape
+        size = block_sizes(n, d + 1)[0] if stairs is None else ORBIT_BLOCK
         end = row + segment.last - segment.first
         while row < end:
             block = slice(row, min(row + size, end))
