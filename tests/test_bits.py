@@ -111,7 +111,7 @@ BITS = """
 import hashlib, pathlib, sys, numpy as np, sweep
 rng = np.random.default_rng(7)
 digest = hashlib.sha256()
-for n, method in ((1, "train"), (1, "orbit"), (3, "train")):
+for n, method in ((1, "train"), (1, "orbit"), (45, "train")):
     w, b, y = rng.normal(0, 4, (300, 2)), rng.normal(0, 4, 300), rng.uniform(0, 1, n)
     trained = sweep.train(w, b, learning_rate=0.3, cost="quadratic", y=y, method=method,
                           x=rng.normal(0, 1, (n, 2)), tolerance=0.2, max_epochs=40)
