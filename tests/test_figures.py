@@ -20,6 +20,7 @@ from matplotlib.text import Text
 import sweep
 from sweep.analysis.by_start import epochs_by_start
 from sweep.analysis.row_groups import open_result
+from sweep.cli import main
 from sweep.errors import SpecError, SweepError
 from sweep.experiment.labels import cost_name
 from sweep.figures import FIGURES, cells, scales, style
@@ -553,6 +554,25 @@ def test_the_contours_of_errors_up_to_two_are_doubled(make):
     ]
     assert [0.2, 1.0, 1.8] in levels  # of y = −0.9; of y = 0 the largest error is 1
     assert {level for each in levels for level in each} <= {0.2, 1.0, 1.8, 1.98}
+
+
+def test_the_rule_of_the_gradient_is_said(tmp_path, capsys):
+    task = {"x": [0.5, -1.0, 0.8], "y": [1.0, 0.0, 0.0]}
+    stop = {"rule": "gradient", "tolerance": 0.01, "max_epochs": 300}
+    sweep.run(sweep.Spec(axes=axes(5), task=task, stop=stop), tmp_path)
+    tables = Tables(open_result(tmp_path))
+    for name in FIGURES:
+        if name != "theory":
+            said = plot(name, tables, "paper").get_suptitle()
+            assert "(converged: the gradient is at most the tolerance)" in said
+    curves_figure = plot("curves", tables, "paper")
+    assert "tolerance 0.01" not in legend(curves_figure)  # of a gradient, where errors are drawn
+    with pytest.raises(SpecError, match="this result has rule = gradient"):
+        plot("theory", tables, "paper")
+    assert main(["info", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert "median epochs to converge (gradient at most 0.01), by the error mean |y - a|" in told
+    assert "rule = gradient" in told
 
 
 def test_axes_say_what_they_show(make, figures):

@@ -115,6 +115,43 @@ def test_tiles_and_chunks_of_samples_equal_the_reference(n, d):
         assert [*trained.w[i], trained.b[i]] == pytest.approx([*one.w, one.b], rel=1e-10)
 
 
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (1, 3), (2, 1), (7, 3), (descent.CHUNK + 5, 3)])
+@pytest.mark.parametrize(("cost", "activation"), PAIRS)
+def test_the_rule_of_the_gradient_equals_the_reference(cost, activation, n, d):
+    rng = np.random.default_rng([n, d, len(cost)])
+    w, b = rng.normal(0, 2, (30, d)), rng.normal(0, 2, 30)
+    x, y = rng.normal(0, 0.5, (n, d)), rng.choice([0.0, 1.0], n)
+    kwargs = {"x": x, "y": y, "cost": cost, "activation": activation, "max_epochs": 60}
+    problem = make_problem(**kwargs, tolerance=1.0)
+    least = [
+        min(state.gradient for state in islice(descend(w_, float(b_), 0.05, problem), 61))
+        for w_, b_ in zip(w.tolist(), b, strict=True)
+    ]
+    tolerance = 1.01 * float(np.median(least))  # some meet it, some do not
+    kwargs |= {"tolerance": tolerance, "rule": "gradient"}
+    trained = sweep.train(w, b, learning_rate=0.05, **kwargs)
+    problem = make_problem(**kwargs)
+    for i in range(30):
+        one = train_one(w[i].tolist(), float(b[i]), 0.05, problem)
+        assert (trained.epochs[i], trained.status[i]) == (one.epochs, one.status)
+        assert trained.initial_error[i] == pytest.approx(one.initial_error, rel=1e-13)
+        assert trained.final_error[i] == pytest.approx(one.final_error, rel=1e-9)
+    assert len(set(trained.status.tolist())) == 2
+    single = sweep.train(w, b, learning_rate=0.05, **kwargs, dtype="float32")
+    assert (single.epochs == trained.epochs).mean() > 0.8
+
+
+def test_a_saturated_start_has_a_small_gradient_and_the_orbit_is_for_errors():
+    kwargs = {"learning_rate": 0.15, "x": 1.0, "y": 0.0, "tolerance": 0.001, "max_epochs": 9}
+    stuck = sweep.train([4.0], [4.0], cost="quadratic", rule="gradient", **kwargs)
+    assert (stuck.epochs[0], stuck.status[0]) == (0, sweep.Status.converged)
+    assert stuck.final_error[0] > 0.999
+    with pytest.raises(sweep.SpecError, match="it looks up when an error is met; the rule is grad"):
+        sweep.train([4.0], [4.0], cost="quadratic", rule="gradient", method="orbit", **kwargs)
+    with pytest.raises(sweep.SpecError, match="rule = 'grad': must be one of error, gradient"):
+        sweep.train([4.0], [4.0], cost="quadratic", rule="grad", **kwargs)
+
+
 def test_blocks_are_small_for_many_samples_and_bounded_for_many_inputs():
     assert block_sizes(1, 2) == (32768, 4096)
     assert block_sizes(569, 31) == (32768, 512)

@@ -329,5 +329,6 @@ def axes_attrs(grid: Grid, fixed: dict[str, float]) -> dict[str, Any]:
     return {
         "fixed": fixed,
         "axes": {name: grid.values[name].tolist() for name in fixed},
+        "rule": grid.spec.stop.rule,
         "sizes": {name: len(grid.values[name]) for name in grid.outer_names},
     }

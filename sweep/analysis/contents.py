@@ -108,7 +108,7 @@ def axis_lines(grid: Grid) -> list[tuple[str, str]]:
         f"{name} = {_brief(value)}"
         for table in ("task", "stop")
         for name, value in spec[table].items()
-        if name not in grid.values and value is not False
+        if name not in grid.values and value is not False and (name, value) != ("rule", "error")
     ]
     return [*lines, ("fixed", ", ".join(fixed))]
 

@@ -124,7 +124,11 @@ def format_findings(findings: dict[str, Any], grid: Grid) -> str:
         for name in axes
         if len(shown[name]) < len(grid.values[name])
     ]
-    limit = "" if "tolerance" in grid.values else f" (at most {grid.spec.stop.tolerance:g})"
+    stop = grid.spec.stop
+    what = "gradient " if stop.rule == "gradient" else ""
+    limit = f" ({what}at most {stop.tolerance:g})"
+    if "tolerance" in grid.values:
+        limit = f" (of the {what.strip()})" if what else ""
     lines = [
         f"median epochs to converge{limit}, by the error {error} at the start"
         f"{f', up to {act.high - act.low:g}' if act.high - act.low != 1 else ''}{held}"

@@ -111,6 +111,7 @@ def check_values(spec: Spec) -> None:
             activation=spec.task.activation,
             tolerance=float(tolerances.min()),
             max_epochs=spec.stop.max_epochs,
+            rule=spec.stop.rule,
         )
     if "y" in spec.axes:
         check_targets(spec.values("y"), spec.task.activation)

@@ -249,6 +249,7 @@ class Grid:
             activation=spec.task.activation,
             tolerance=float(values.get("tolerance", spec.stop.tolerance)),
             max_epochs=spec.stop.max_epochs,
+            rule=spec.stop.rule,
         )
         return problem, float(values["learning_rate"])
 

@@ -8,7 +8,7 @@ from sweep.experiment.checks import MAX_VALUES
 from sweep.experiment.spec import Spec
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
-from sweep.neuron.problem import DTYPES, METHODS
+from sweep.neuron.problem import DTYPES, METHODS, RULES
 
 __all__ = ["json_schema"]
 
@@ -54,6 +54,7 @@ def json_schema() -> dict[str, Any]:
         "required": ["learning_rate"],
     }
     tables["Task"]["properties"]["activation"]["enum"] = list(ACTIVATIONS)
+    tables["Stop"]["properties"]["rule"]["enum"] = list(RULES)
     schema["properties"]["method"]["enum"] = list(METHODS)
     schema["properties"]["dtype"]["enum"] = list(DTYPES)
     return schema

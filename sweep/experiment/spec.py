@@ -282,6 +282,10 @@ class Stop(_Strict):
         default=0.1,
         description="error, the mean distance of y and a, at which a neuron has converged; above 0",
     )
+    rule: str = Field(
+        default="error",
+        description="what is compared: error, or gradient, the largest component of ∂C/∂(w, b)",
+    )
     max_epochs: int = Field(
         default=10_000, description="updates after which a neuron is given up; up to 2³¹ − 1"
     )
@@ -554,6 +558,8 @@ class Spec(_Strict):
             fields[table] = {k: v for k, v in fields[table].items() if k not in self.axes}
         if not self.task.standardize:
             del fields["task"]["standardize"]
+        if self.stop.rule == "error":
+            del fields["stop"]["rule"]
         return tomli_w.dumps(fields)
 
     def estimate(self, threads: int | None = None) -> Any:

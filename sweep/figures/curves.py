@@ -89,7 +89,10 @@ def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None
             }
             weights, biases = chosen[:, :-1], chosen[:, -1]
             most = min(problem.max_epochs, MAX_TRACED // len(problem.x))
-            trained = train(weights, biases, tolerance=problem.tolerance, max_epochs=most, **common)
+            trained = train(
+                weights, biases, tolerance=problem.tolerance, max_epochs=most, rule=problem.rule,
+                **common,
+            )  # fmt: skip
             for number, start in enumerate(chosen):
                 met = trained.status[number] == int(Status.converged)
                 epochs = int(trained.epochs[number])
@@ -148,7 +151,7 @@ def curves(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
     costs = order_costs(list(table["cost"].unique()))
     rates = sorted(table[across].unique())
     starts = sorted(table["start"].unique())
-    tolerance = table.attrs["tolerance"]
+    tolerance, by_error = table.attrs["tolerance"], table.attrs["rule"] == "error"
     top = table["error"].max() * 1.06
     columns = table.attrs["starts"]
     distance = "error |y − a|" if table.attrs["samples"] == 1 else "error, mean |y − a|"
@@ -173,7 +176,8 @@ def curves(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
                     ax.plot(epoch, error, label=cost, **look)
                     met = curve["reached"].to_numpy()
                     ax.plot(epoch[met], error[met], "o", color=look["color"])
-                ax.axhline(limit, color=INK, linewidth=0.7, linestyle=":")
+                if by_error:
+                    ax.axhline(limit, color=INK, linewidth=0.7, linestyle=":")
                 ax.grid(color="#e4e4e4", linewidth=0.5)
                 begin = part[columns].iloc[0].tolist()
                 if ax in panels[0] or begin != begins.get(start):
@@ -195,16 +199,9 @@ def curves(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
             ax.xaxis.set_major_formatter(lambda number, _: scales.plain(number))
             ax.xaxis.set_minor_locator(NullLocator())
         handles: list[Artist] = [Line2D([], [], label=cost_name(c), **cost_line(c)) for c in costs]
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=INK,
-                linewidth=0.7,
-                linestyle=":",
-                label="tolerance" if across == "tolerance" else f"tolerance {tolerance:g}",
-            )
-        )
+        if by_error:
+            text = "tolerance" if across == "tolerance" else f"tolerance {tolerance:g}"
+            handles.append(Line2D([], [], color=INK, linewidth=0.7, linestyle=":", label=text))
         handles.append(
             Line2D([], [], color="#777777", marker="o", linestyle="", label="tolerance reached")
         )

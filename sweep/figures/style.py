@@ -270,6 +270,8 @@ def title(text: str, table: pd.DataFrame, shown: Mapping[str, int] = MappingProx
     ]
     notes += [axis_value(name, value, among.get(name, ())) for name, value in fixed]
     notes += [f"all values of {start_name(name)} pooled" for name in table.attrs.get("pooled", ())]
+    if table.attrs.get("rule") == "gradient":
+        notes.append("converged: the gradient is at most the tolerance")
     return f"{text}\n({', '.join(notes)})" if notes else text
 
 

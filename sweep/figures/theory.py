@@ -197,7 +197,9 @@ def _in_closed_form(grid: Grid) -> npt.NDArray[np.bool_]:
     x, y = task.numbers
     given = np.asarray(grid.values.get("y", np.ravel(y)))
     reason = None
-    if task.activation != "sigmoid":
+    if grid.spec.stop.rule != "error":
+        reason = f"rule = {grid.spec.stop.rule}"
+    elif task.activation != "sigmoid":
         reason = f"activation = {task.activation}"
     elif np.ndim(x) > 0 and len(np.atleast_1d(x)) > 1:
         reason = f"{len(np.atleast_1d(x))} samples"

@@ -82,9 +82,15 @@ def trainer(problem: Problem, dtype: str) -> Train:
         step = 1.0 / (n * exp2_scale)
     number = np.dtype(dtype)
     features, y = features.astype(number), y.astype(number)
-    # No error is larger than the range; float32 has no number for some tolerances that are.
-    tolerance = min(problem.tolerance, 2.0 * (problem.act.high - problem.act.low))
-    limit, p = _largest_sum(tolerance, n, number), features.shape[1]
+    p, by_gradient = features.shape[1], problem.rule == "gradient"
+    if by_gradient:
+        # Of one sample the criterion is |δ|, of many the gradient times n, of scaled features.
+        size = 1 / max(abs(problem.x).max(), 1.0) if one_sample else n * exp2_scale
+        limit = number.type(min(problem.tolerance * size, SURELY_FINITE))
+    else:
+        # No error is larger than the range; float32 has no number for some tolerances that are.
+        tolerance = min(problem.tolerance, 2.0 * (problem.act.high - problem.act.low))
+        limit = _largest_sum(tolerance, n, number)
     largest_feature_sum = abs(features).max() * p
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -93,16 +99,19 @@ def trainer(problem: Problem, dtype: str) -> Train:
     ) -> int:
         with _NUMPY_LOCK:
             size, columns = len(b), -(-len(b) // PAD_TO) * PAD_TO
+            error = np.empty((1, columns), number)
             block = Block(
                 start=np.zeros((p, columns), number),
                 total=np.zeros((p, columns), number),
                 rate=np.zeros((1, columns), number),
-                error=np.empty((1, columns), number),
+                error=error,
+                criterion=np.empty((1, columns), number) if by_gradient else error,
                 epochs=out.epochs,
                 x=features,
                 y=y,
             )
-            start, errors = block.start[:, :size], block.error[0, :size]
+            start, errors = block.start[:, :size], error[0, :size]
+            criterion = block.criterion[0, :size]
             if one_sample:
                 z = _weighted_sum(w.T, problem.x[0], b)
                 np.multiply(z, sign[0] * exp2_scale, out=start[0], casting="same_kind")
@@ -117,19 +126,22 @@ def trainer(problem: Problem, dtype: str) -> Train:
             near_z, near_rate = NEAR[dtype]
             near = farthest <= near_z and block.rate.max(initial=0.0) <= near_rate
             kind = ("near" if near else "one") if one_sample else "many"
-            measure, walk = compile_kernels(problem.cost, problem.activation, kind, dtype)
+            measure, walk = compile_kernels(
+                problem.cost, problem.activation, kind, dtype, problem.rule
+            )
             lanes = empty_lanes(p, dtype)
             measure(lanes, block)
             np.divide(errors, n, out=out.initial_error)
             out.epochs.fill(0)
-            queue = training_order(errors, limit, start[0] if one_sample else errors, non_finite)
+            distance = start[0] if one_sample else errors
+            queue = training_order(criterion, limit, distance, non_finite)
         walked = 0
         if problem.max_epochs > 0:
             walked = walk(lanes, block, queue, limit, problem.max_epochs, stop)
             measure(lanes, block)
         with _NUMPY_LOCK:
             np.divide(errors, n, out=out.final_error)
-            np.greater(errors, limit, out=out.status.view(np.bool_))  # max_epochs, or converged
+            np.greater(criterion, limit, out=out.status.view(np.bool_))  # max_epochs, or converged
             if not np.isfinite(errors.sum()):  # of NaN, `greater` is False too
                 nan = np.isnan(errors)
                 non_finite = nan if non_finite is None else non_finite | nan
@@ -166,10 +178,13 @@ def _non_finite(start: NDArray[Any], features: NDArray[Any]) -> NDArray[np.bool_
 
 
 def training_order(
-    errors: NDArray[Any], limit: Any, distance: NDArray[Any], non_finite: NDArray[np.bool_] | None
+    criterion: NDArray[Any],
+    limit: Any,
+    distance: NDArray[Any],
+    non_finite: NDArray[np.bool_] | None,
 ) -> NDArray[np.uint64]:
     """Return the numbers of those to be trained, in the order to train: the farthest first."""
-    unconverged = errors > limit
+    unconverged = criterion > limit
     if non_finite is not None:
         unconverged &= ~non_finite
     waiting = np.flatnonzero(unconverged)

@@ -84,6 +84,8 @@ class Block(NamedTuple):
         What T is multiplied by: η/n, or κ.
     error : (1, N) array
         Σ|a − y| over the samples.
+    criterion : (1, N) array
+        What is compared with the limit: `error` itself, or the largest |Σ δ x_j|.
     epochs : (N,) int32 array
         Updates applied.
     x, y : (n, p), (n,) array
@@ -94,6 +96,7 @@ class Block(NamedTuple):
     total: NDArray[Any]
     rate: NDArray[Any]
     error: NDArray[Any]
+    criterion: NDArray[Any]
     epochs: NDArray[np.int32]
     x: NDArray[Any]
     y: NDArray[Any]
@@ -161,19 +164,19 @@ def _aligned(count: int, dtype: str) -> NDArray[Any]:
     return memory[first : first + size].view(dtype)
 
 
-def _measure(cost, activation, kind, lanes, block):
-    """Set the sum Σ|a − y| of every neuron of a block; in compiled code only."""
+def _measure(cost, activation, kind, rule, lanes, block):
+    """Set error and criterion of every neuron of a block; in compiled code only."""
 
 
-def _advance(cost, activation, kind, state, x, y, limit, epochs):
+def _advance(cost, activation, kind, rule, state, x, y, limit, epochs):
     """Walk some epochs with every neuron of the lanes; in compiled code only.
 
-    A neuron with Σ|a − y| ≤ limit keeps its T.
+    A neuron whose criterion is at most the limit keeps its T.
     """
 
 
 # Overloads and not closures over compiled functions: Numba's cache would never find those again.
-# `cost`, `activation` and `kind` are literals.
+# `cost`, `activation`, `kind` and `rule` are literals.
 
 
 def _formulas(cost, activation, kind):
@@ -184,15 +187,15 @@ def _formulas(cost, activation, kind):
 
 
 @overload(_advance, prefer_literal=True)
-def _overload_advance(cost, activation, kind, state, x, y, limit, epochs):
+def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
     if not isinstance(cost, types.StringLiteral):
         return None
     forward, delta, ratio = _formulas(cost, activation, kind)
-    width = width_of(limit)
+    width, by_gradient = width_of(limit), rule.literal_value == "gradient"
 
     # Adding a masked δ, and keeping masks instead of counts: 1.12× the epochs.
-    def one(cost, activation, kind, state, x, y, limit, epochs):
-        """Update z = z₀ − rate·T, in octaves: T ← T + δ(z) where |a − y| > limit."""
+    def one(cost, activation, kind, rule, state, x, y, limit, epochs):
+        """Update z = z₀ − rate·T, in octaves: T ← T + δ(z) where |a − y| (|δ|) > limit."""
         start, total, rate = state.start, state.total, state.rate
         unconverged, target = state.unconverged, y[0]
         for epoch in range(epochs):
@@ -201,12 +204,13 @@ def _overload_advance(cost, activation, kind, state, x, y, limit, epochs):
                 t = load(total, 0, c)
                 z = fma(-load(rate, 0, c), t, load(start, 0, c))
                 residual, slope = forward(z, target, ratio)
-                unmet = abs(residual) > limit
-                store(total, 0, c, t + select(unmet, delta(residual, slope), zero(total)))
+                d = delta(residual, slope)
+                unmet = abs(d if by_gradient else residual) > limit
+                store(total, 0, c, t + select(unmet, d, zero(total)))
                 unconverged[epoch, v] = bits_of(unmet)
 
-    def many(cost, activation, kind, state, x, y, limit, epochs):
-        """Update θ = θ₀ − rate·T, z_i = θ·x_i: T ← T + Σ_i δ_i x_i where Σ|a − y| > limit."""
+    def many(cost, activation, kind, rule, state, x, y, limit, epochs):
+        """Update θ = θ₀ − rate·T, z_i = θ·x_i: T ← T + Σ_i δ_i x_i where it is > limit."""
         total, theta, gradient = state.total, state.theta, state.gradient
         chunk = state.chunk
         n, p = x.shape
@@ -256,7 +260,8 @@ def _overload_advance(cost, activation, kind, state, x, y, limit, epochs):
                     error = error + abs(residual)
                     for j in range(p):
                         store(gradient, j, 0, fma(d, x[i, j], load(gradient, j, 0)))
-                unmet = error > limit
+                criterion = largest(gradient) if by_gradient else error
+                unmet = criterion > limit
                 for j in range(p):
                     step = select(unmet, load(gradient, j, 0), zero(total))
                     store(total, j, c, load(total, j, c) + step)
@@ -265,28 +270,46 @@ def _overload_advance(cost, activation, kind, state, x, y, limit, epochs):
     return many if kind.literal_value == "many" else one
 
 
+@register_jitable
+def largest(gradient):
+    """Return the largest |gradient[j]| of each lane."""
+    found = abs(load(gradient, 0, 0))
+    for j in range(1, len(gradient)):
+        size = abs(load(gradient, j, 0))
+        found = select(size > found, size, found)
+    return found
+
+
 @overload(_measure, prefer_literal=True)
-def _overload_measure(cost, activation, kind, lanes, block):
+def _overload_measure(cost, activation, kind, rule, lanes, block):
     if not isinstance(cost, types.StringLiteral):
         return None
-    forward, _, ratio = _formulas(cost, activation, kind)
-    width = width_of(block.types[0].dtype)
+    forward, delta, ratio = _formulas(cost, activation, kind)
+    width, by_gradient = width_of(block.types[0].dtype), rule.literal_value == "gradient"
 
-    def measure(cost, activation, kind, lanes, block):
+    def measure(cost, activation, kind, rule, lanes, block):
         start, total, theta, x = block.start, block.total, lanes.theta, block.x
+        gradient = lanes.gradient
         n, p = x.shape
         for c in range(0, block.error.shape[1], width):
             minus_rate = -load(block.rate, 0, c)
             for j in range(p):
                 store(theta, j, 0, fma(minus_rate, load(total, j, c), load(start, j, c)))
+                store(gradient, j, 0, zero(start))
             error = zero(start)
             for i in range(n):
                 z = zero(start)
                 for j in range(p):
                     z = fma(load(theta, j, 0), x[i, j], z)
-                residual, _ = forward(z, block.y[i], ratio)
+                residual, slope = forward(z, block.y[i], ratio)
                 error = error + abs(residual)
+                if by_gradient:
+                    d = delta(residual, slope)
+                    for j in range(p):
+                        store(gradient, j, 0, fma(d, x[i, j], load(gradient, j, 0)))
             store(block.error, 0, c, error)
+            if by_gradient:
+                store(block.criterion, 0, c, largest(gradient))
 
     return measure
 
@@ -295,10 +318,10 @@ class Kernels(NamedTuple):
     """The compiled functions of one (cost, activation, kind, dtype).
 
     measure(lanes, block)
-        Sets the block's error.
+        Sets the block's error and criterion.
     walk(lanes, block, queue, limit, max_epochs, stop)
-        Trains the neurons in `queue`, (Q,) uint64, in that order, until their sum of |a − y| is at
-        most `limit`, and sets their total and epochs. Returns the number of lane-epochs walked,
+        Trains the neurons in `queue`, (Q,) uint64, in that order, until their criterion is at most
+        `limit`, and sets their total and epochs. Returns the number of lane-epochs walked,
         early when stop[0] becomes 1.
     """
 
@@ -307,7 +330,9 @@ class Kernels(NamedTuple):
 
 
 @once
-def compile_kernels(cost: str, activation: str, kind: str, dtype: str) -> Kernels:
+def compile_kernels(
+    cost: str, activation: str, kind: str, dtype: str, rule: str = "error"
+) -> Kernels:
     """Compile the kernels of a cost with an activation, or take them from the disk.
 
     Parameters
@@ -315,18 +340,20 @@ def compile_kernels(cost: str, activation: str, kind: str, dtype: str) -> Kernel
     kind : "many", "one" or "near"
         Many samples; one, of a single feature whose value is 1; that, with z never beyond the
         range of exp: 1.03 to 1.08× the epochs.
+    rule : "error" or "gradient"
+        Of which sum the criterion is.
     """
     number, whole = getattr(types, dtype), types.int64
     matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
     epochs_type, queue_type = types.Array(types.int32, 1, "C"), types.Array(types.uint64, 1, "C")
-    block_type = types.NamedTuple([matrix] * 4 + [epochs_type, matrix, vector], Block)
+    block_type = types.NamedTuple([matrix] * 5 + [epochs_type, matrix, vector], Block)
     lanes_type, stop_type = typeof(empty_lanes(1, dtype)), types.Array(types.uint8, 1, "C")
     width = width_of(number)
     every_lane, many = np.uint64((1 << width) - 1), kind == "many"
 
     @compiled(types.void(lanes_type, block_type))
     def measure(lanes, block):
-        _measure(cost, activation, kind, lanes, block)
+        _measure(cost, activation, kind, rule, lanes, block)
 
     @compiled(whole(lanes_type, block_type, queue_type, number, whole, stop_type))
     def walk(lanes, block, queue, limit, max_epochs, stop):
@@ -389,7 +416,7 @@ def compile_kernels(cost: str, activation: str, kind: str, dtype: str) -> Kernel
                         oldest = began[lane] if began[lane] < oldest else oldest
                 left = oldest + max_epochs - tick
                 epochs = left if left < interval else interval
-            _advance(cost, activation, kind, lanes, block.x, block.y, limit, epochs)
+            _advance(cost, activation, kind, rule, lanes, block.x, block.y, limit, epochs)
             tick += epochs
         for v in range(VECTORS):
             busy[v] = 0

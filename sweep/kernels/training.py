@@ -43,6 +43,7 @@ def train(
     activation: str = "sigmoid",
     dtype: str = "float64",
     method: str = "auto",
+    rule: str = "error",
     threads: int | None = None,
 ) -> TrainResult:
     """Train N independent neurons by batch gradient descent and count their epochs.
@@ -62,7 +63,7 @@ def train(
     y : scalar or (n,) array
         Targets within the activation's range.
     tolerance : float
-        A neuron has converged when the mean of |y − a| is at most this.
+        A neuron has converged when the mean of |y − a| is at most this, or what `rule` says.
     max_epochs : int
         Updates after which a neuron is given up.
     activation : "sigmoid", "tanh" or "softsign"
@@ -72,6 +73,10 @@ def train(
         rest to a relative 1e-9; where training takes more than 10⁵ epochs, to 1e-8, most of which
         is training's own rounding. It needs one sample, one learning rate, float64 and a map that
         does not fold. "auto" takes the orbit where that holds, from 16,384 neurons on.
+    rule : "error" or "gradient"
+        What is compared with the tolerance: the mean of |y − a|, or the largest of |∂C/∂w_j| and
+        |∂C/∂b|. Where classes overlap no error is small, but a gradient is. It is small on a
+        plateau, too: a saturated start has "converged" under the quadratic cost at once.
     threads : int, optional
         Default: the CPUs that this process may use. The results do not depend on it.
 
@@ -99,8 +104,9 @@ def train(
     [273, 469]
     """
     problem = make_problem(
-        x=x, y=y, cost=cost, activation=activation, tolerance=tolerance, max_epochs=max_epochs
-    )
+        x=x, y=y, cost=cost, activation=activation, tolerance=tolerance, max_epochs=max_epochs,
+        rule=rule,
+    )  # fmt: skip
     dtype = check_dtype(dtype)
     check_choice("method", method, METHODS)
     threads = check_threads(threads)

@@ -21,6 +21,7 @@ __all__ = [
     "DTYPES",
     "MAX_EPOCHS",
     "METHODS",
+    "RULES",
     "Problem",
     "Status",
     "check_choice",
@@ -35,6 +36,8 @@ __all__ = [
 
 DTYPES = ("float64", "float32")
 METHODS = ("auto", "train", "orbit")
+RULES = ("error", "gradient")
+"""What is compared with the tolerance: the mean of |y − a|, or the largest |∂C/∂w_j| or |∂C/∂b|."""
 
 MAX_EPOCHS = int(np.iinfo(np.int32).max)
 
@@ -89,8 +92,11 @@ class Problem:
     y : (n,) float64 array
     cost, activation : str
     tolerance : float
-        A neuron has converged when the mean of |y − a| over the samples is at most this.
+        A neuron has converged when what the rule says is at most this.
     max_epochs : int
+    rule : "error" or "gradient"
+        The mean of |y − a| over the samples, or the largest component of the gradient of C in
+        (w, b), by its size.
     """
 
     x: NDArray[np.float64]
@@ -99,6 +105,7 @@ class Problem:
     activation: str
     tolerance: float
     max_epochs: int
+    rule: str = "error"
 
     @property
     def act(self) -> Activation:
@@ -192,6 +199,7 @@ def make_problem(
     activation: str = "sigmoid",
     tolerance: float,
     max_epochs: int,
+    rule: str = "error",
 ) -> Problem:
     """Check samples, cost and stopping rule, and bring them into one form.
 
@@ -208,6 +216,7 @@ def make_problem(
     """
     check_choice("activation", activation, ACTIVATIONS)
     check_choice("cost", cost, COSTS)
+    check_choice("rule", rule, RULES)
     fused(cost, activation)
     inputs = finite("x", x, 2)
     inputs = inputs.reshape(-1, 1) if inputs.ndim < 2 else inputs
@@ -229,6 +238,7 @@ def make_problem(
         activation=activation,
         tolerance=float(limit),
         max_epochs=whole_number("max_epochs", max_epochs, 0, MAX_EPOCHS),
+        rule=rule,
     )
 
 

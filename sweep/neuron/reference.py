@@ -20,6 +20,7 @@ class State:
     z: list[float]
     error: float
     cost: float
+    gradient: float  # the largest |∂C/∂w_j| or |∂C/∂b|
 
 
 @dataclass(frozen=True)
@@ -52,21 +53,23 @@ def descend(
             for j in inputs:
                 grad_w[j] += delta * x[j] / n
             grad_b += delta / n
-        yield State(list(w), b, z, error / n, cost / n)
+        gradient = max(map(abs, [*grad_w, grad_b]))
+        yield State(list(w), b, z, error / n, cost / n, gradient)
         for j in inputs:
             w[j] -= learning_rate * grad_w[j]
         b -= learning_rate * grad_b
 
 
 def train_one(w0: Sequence[float], b0: float, learning_rate: float, problem: Problem) -> Outcome:
-    """Train one neuron until its error is at most the tolerance, or for max_epochs updates."""
+    """Train one neuron until its rule is met, or for max_epochs updates."""
     initial_error = nan
     for epochs, state in enumerate(descend(w0, b0, learning_rate, problem)):
         if not all(map(isfinite, state.z)):
             return Outcome(epochs, Status.non_finite, initial_error, nan, state.w, state.b)
         if epochs == 0:
             initial_error = state.error
-        if state.error <= problem.tolerance:
+        met = state.gradient if problem.rule == "gradient" else state.error
+        if met <= problem.tolerance:
             status = Status.converged
         elif epochs == problem.max_epochs:
             status = Status.max_epochs

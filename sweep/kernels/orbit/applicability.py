@@ -25,6 +25,8 @@ def obstacle(problem: Problem, rate: float, dtype: str) -> str | None:
     a smooth activation, of which polynomials are made; a map that is increasing, κ·δ' < 1, so that
     starts keep their order; and steps at the tolerance that float64 resolves.
     """
+    if problem.rule != "error":
+        return f"it looks up when an error is met; the rule is {problem.rule}"
     if len(problem.x) != 1:
         return f"it needs one sample; there are {len(problem.x)}"
     if dtype != "float64":
