@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any
 from sweep.errors import SpecError, SweepError
 
 if TYPE_CHECKING:
-    from sweep.experiment.spec import Span, Spec, Start, Stop, Task
+    from sweep.experiment.spec import Spec
+    from sweep.experiment.tables import Span, Start, Stop, Task
     from sweep.kernels.results import TrainResult
     from sweep.kernels.tracing import Trace, trace
     from sweep.kernels.training import train
@@ -69,11 +70,11 @@ __all__ = [
 _MODULES = {
     "Result": "sweep.result",
     "RunResult": "sweep.running.run",
-    "Span": "sweep.experiment.spec",
+    "Span": "sweep.experiment.tables",
     "Spec": "sweep.experiment.spec",
-    "Start": "sweep.experiment.spec",
-    "Stop": "sweep.experiment.spec",
-    "Task": "sweep.experiment.spec",
+    "Start": "sweep.experiment.tables",
+    "Stop": "sweep.experiment.tables",
+    "Task": "sweep.experiment.tables",
     "Status": "sweep.neuron.problem",
     "Trace": "sweep.kernels.tracing",
     "TrainResult": "sweep.kernels.results",

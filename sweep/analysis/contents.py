@@ -12,7 +12,7 @@ from sweep.errors import printable
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import labels
 from sweep.experiment.samples import Samples
-from sweep.experiment.spec import Task
+from sweep.experiment.tables import Task
 from sweep.store.folder import files
 from sweep.store.parts import part_name, read_metadata
 from sweep.store.schema import methods_of, methods_text

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.errors import SpecError
-from sweep.experiment.spec import Start
+from sweep.experiment.tables import Start
 
 __all__ = ["CHUNK", "random_starts"]
 
