@@ -482,3 +482,16 @@ def test_options_of_the_filesystem_are_numbers_where_it_wants_some(bucket):
     assert read_file(open_folder(f"{bucket}?connect_timeout=10&request_timeout=2.5"), "a") == b"1"
     with pytest.raises(sweep.SpecError, match=r"connect_timeout=soon: could not convert string"):
         open_folder(f"{bucket}?connect_timeout=soon")
+
+
+def test_samples_are_read_from_a_bucket(bucket, capsys):
+    put(bucket, **{"samples.csv": b"radius,ill\n1.5,true\n-0.5,false\n"})
+    task = {"data": f"{bucket}/samples.csv", "y": "ill"}
+    axes = {"w": [0.5], "b": [0.1], "learning_rate": [0.5]}
+    made = sweep.Spec(axes=axes, task=task)
+    assert made.task.samples.x.tolist() == [[1.5], [-0.5]]
+    sweep.run(made, f"{bucket}/out")
+    delete(bucket, "samples.csv")
+    assert sweep.open(f"{bucket}/out").spec == made
+    with pytest.raises(sweep.SpecError, match=r"task\.data = s3://\w+/samples\.parquet: cannot be"):
+        sweep.Spec(axes=axes, task=task | {"data": f"{bucket}/samples.parquet"})
