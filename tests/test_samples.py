@@ -9,6 +9,9 @@ import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 import sweep
 from sweep.cli import main
@@ -263,3 +266,22 @@ def test_files_without_samples(content, message, tmp_path):
 def test_tables_that_are_refused(task, message):
     with pytest.raises(SpecError, match=message):
         sweep.Task(x=pandas.DataFrame({"a": [1.0, 2.0]}), **task)
+
+
+@pytest.mark.parametrize("columns", [["mean radius"], ["mean radius", "mean texture"]])
+def test_trained_to_the_end_it_is_the_logistic_regression_of_scikit_learn(columns):
+    data = load_breast_cancer(as_frame=True)
+    task = sweep.Task(x=data.data[columns], y=1 - data.target, standardize=True)
+    x, y = task.samples.x, task.samples.y
+    assert x.shape == (569, len(columns))
+    np.testing.assert_allclose(
+        x, StandardScaler().fit_transform(data.data[columns]), rtol=1e-12, atol=1e-13
+    )
+    model = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(x, y)
+    trained = sweep.train(
+        np.zeros((1, len(columns))), [0.0], learning_rate=4.0, cost="cross_entropy", x=x, y=y,
+        rule="gradient", tolerance=1e-10, max_epochs=10_000,
+    )  # fmt: skip
+    assert trained.status[0] == sweep.Status.converged
+    np.testing.assert_allclose(trained.w, model.coef_, atol=1e-6)
+    np.testing.assert_allclose(trained.b, model.intercept_, atol=1e-6)
