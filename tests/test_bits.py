@@ -79,7 +79,7 @@ def test_starts_beyond_the_range_of_exp_change_no_bit_of_others(dtype, far):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("kind", ["near", "one", "many"])
+@pytest.mark.parametrize("kind", ["near", "one", "two", "many"])
 def test_the_hot_loop_is_packed_and_calls_no_exp(kind, dtype, monkeypatch):
     built = []
 

@@ -125,7 +125,7 @@ def trainer(problem: Problem, dtype: str) -> Train:
                 start[:, non_finite] = 0.0  # a placeholder, not trained
             near_z, near_rate = NEAR[dtype]
             near = farthest <= near_z and block.rate.max(initial=0.0) <= near_rate
-            kind = ("near" if near else "one") if one_sample else "many"
+            kind = ("near" if near else "one") if one_sample else "two" if p == 2 else "many"
             measure, walk = compile_kernels(
                 problem.cost, problem.activation, kind, dtype, problem.rule
             )

@@ -63,10 +63,9 @@ CACHE_LINE = 64
 # Of many samples a tile is at work together: θ is loaded once for all of them, the gradient loaded
 # and stored once. The z of a chunk come first, then all its δ, whose divisions hide one another's
 # latency, then its gradients; a chunk, θ and the gradient of 31 parameters are 24 kB. All sums run
-# in the order of the samples. Shares of the bound of 17 + 2p operations (Emerald Rapids, float64),
-# one by one, in tiles, in tiles and chunks: n = 100, d = 10: 23, 56, 65 %; n = 100, d = 30: -, 60,
-# 71 %; n = 569, d = 30: 15, 48, 78 %. With one input the division is the limit, 57 to 60 %; one by
-# one it is 1.1× faster.
+# in the order of the samples. Shares of the bound of 17 + 2p operations (Emerald Rapids, float64,
+# in turns), one by one and so: n = 100, d = 10: 44 and 62 %; n = 100, d = 30: 36 and 65 %; n = 569,
+# d = 30: 35 and 74 %. With one input, 53 to 56 %, the division is the limit: 16 cycles of 8 lanes.
 TILE, CHUNK = 4, 32
 
 # Epochs between two looks at who has finished: a 16th of what a neuron takes, within these.
@@ -209,6 +208,32 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
                 store(total, 0, c, t + select(unmet, d, zero(total)))
                 unconverged[epoch, v] = bits_of(unmet)
 
+    def two(cost, activation, kind, rule, state, x, y, limit, epochs):
+        """Do what `many` does, with two parameters, in registers."""
+        start, total = state.start, state.total
+        for epoch in range(epochs):
+            for v in range(VECTORS):
+                c = v * width
+                minus_rate = -load(state.rate, 0, c)
+                theta0 = fma(minus_rate, load(total, 0, c), load(start, 0, c))
+                theta1 = fma(minus_rate, load(total, 1, c), load(start, 1, c))
+                error = gradient0 = gradient1 = zero(total)
+                for i in range(len(y)):
+                    z = fma(theta1, x[i, 1], fma(theta0, x[i, 0], zero(total)))
+                    residual, slope = forward(z, y[i], ratio)
+                    d = delta(residual, slope)
+                    error = error + abs(residual)
+                    gradient0 = fma(d, x[i, 0], gradient0)
+                    gradient1 = fma(d, x[i, 1], gradient1)
+                criterion = error
+                if by_gradient:
+                    criterion, other = abs(gradient0), abs(gradient1)
+                    criterion = select(other > criterion, other, criterion)
+                unmet = criterion > limit
+                store(total, 0, c, load(total, 0, c) + select(unmet, gradient0, zero(total)))
+                store(total, 1, c, load(total, 1, c) + select(unmet, gradient1, zero(total)))
+                state.unconverged[epoch, v] = bits_of(unmet)
+
     def many(cost, activation, kind, rule, state, x, y, limit, epochs):
         """Update θ = θ₀ − rate·T, z_i = θ·x_i: T ← T + Σ_i δ_i x_i where it is > limit."""
         total, theta, gradient = state.total, state.theta, state.gradient
@@ -222,7 +247,7 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
                     store(theta, j, 0, fma(minus_rate, load(total, j, c), load(state.start, j, c)))
                     store(gradient, j, 0, zero(total))
                 error = zero(total)
-                tiled = n - n % TILE if p > 2 else 0
+                tiled = n - n % TILE
                 for first in range(0, tiled, CHUNK):
                     last = first + CHUNK if first + CHUNK < tiled else tiled
                     for i in range(first, last, TILE):
@@ -267,7 +292,7 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
                     store(total, j, c, load(total, j, c) + step)
                 state.unconverged[epoch, v] = bits_of(unmet)
 
-    return many if kind.literal_value == "many" else one
+    return {"many": many, "two": two}.get(kind.literal_value, one)
 
 
 @register_jitable
@@ -337,9 +362,9 @@ def compile_kernels(
 
     Parameters
     ----------
-    kind : "many", "one" or "near"
-        Many samples; one, of a single feature whose value is 1; that, with z never beyond the
-        range of exp: 1.03 to 1.08× the epochs.
+    kind : "many", "two", "one" or "near"
+        Many samples; many, of two parameters; one, of a single feature whose value is 1; that,
+        with z never beyond the range of exp: 1.03 to 1.08× the epochs.
     rule : "error" or "gradient"
         Of which sum the criterion is.
     """
@@ -349,7 +374,7 @@ def compile_kernels(
     block_type = types.NamedTuple([matrix] * 5 + [epochs_type, matrix, vector], Block)
     lanes_type, stop_type = typeof(empty_lanes(1, dtype)), types.Array(types.uint8, 1, "C")
     width = width_of(number)
-    every_lane, many = np.uint64((1 << width) - 1), kind == "many"
+    every_lane, many = np.uint64((1 << width) - 1), kind in ("many", "two")
 
     @compiled(types.void(lanes_type, block_type))
     def measure(lanes, block):

@@ -32,7 +32,7 @@ MAX_THREADS = 1024
 def block_sizes(samples: int, parameters: int) -> tuple[int, int]:
     """Return the neurons in the largest and the smallest block that is trained."""
     largest = max(min(LARGEST_BLOCK, MOST_NUMBERS // parameters), FEWEST)
-    return largest, min(max(SMALLEST_BLOCK // samples, FEWEST), largest)
+    return largest, min(max(min(SMALLEST_BLOCK, 8 * SMALLEST_BLOCK // samples), FEWEST), largest)
 
 
 def blocks(
