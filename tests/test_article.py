@@ -234,8 +234,8 @@ def test_a_wrong_activation_is_not_proven(monkeypatch):
 def test_what_is_printed_keeps_its_sign_and_order():
     last = derivation.cross_entropy()[-1]
     assert last.text == "C = -(y⋅ln(a) + (1 − y)⋅ln(1 − a)) + const"
-    told = unescape(re.sub(r"<[^>]*>", "", last.mathml))
-    assert told == "C=−(yln(a)+(1−y)ln(1−a))+const"
+    shown = unescape(re.sub(r"<[^>]*>", "", last.mathml))
+    assert shown == "C=−(yln(a)+(1−y)ln(1−a))+const"
     first = derivation.gradients()[0]
     assert first.text == "C = 1/n⋅Σᵢ ((yᵢ − aᵢ)²/2)"
     assert derivation.matching("softsign").steps[0].text == "a = z/(1 + |z|)"

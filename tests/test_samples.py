@@ -261,11 +261,17 @@ def test_files_without_samples(content, message, tmp_path):
         ({"y": pandas.DataFrame({"a": [0], "b": [1]})}, r"task\.y: has 2 columns; must have one"),
         ({"y": [object(), 1]}, r"task\.y = .*: must be numbers, booleans or names"),
         ({}, r"task\.y: missing; each sample needs a target"),
+        (
+            {"x": pa.table([[1.0], [2.0]], names=["a", "a"]), "y": [0]},
+            r"task\.x: has two columns a",
+        ),
+        ({"x": pandas.DataFrame(), "y": []}, r"task\.x: has no columns; at least one input"),
+        ({"xy": 1, "y": [0.0, 1.0]}, r"xy: unknown key"),
     ],
 )
 def test_tables_that_are_refused(task, message):
     with pytest.raises(SpecError, match=message):
-        sweep.Task(x=pandas.DataFrame({"a": [1.0, 2.0]}), **task)
+        sweep.Task(**{"x": pandas.DataFrame({"a": [1.0, 2.0]})} | task)
 
 
 @pytest.mark.parametrize("columns", [["mean radius"], ["mean radius", "mean texture"]])

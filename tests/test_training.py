@@ -99,6 +99,15 @@ def test_every_neuron_equals_the_reference(cost, activation, n, d):
         assert set(trained.status.tolist()) == {sweep.Status.converged, sweep.Status.max_epochs}
 
 
+def assert_as_reference(trained, w, b, rate, problem):
+    for i in range(len(b)):
+        one = train_one(w[i].tolist(), float(b[i]), rate, problem)
+        assert (trained.epochs[i], trained.status[i]) == (one.epochs, one.status)
+        assert trained.initial_error[i] == pytest.approx(one.initial_error, rel=1e-13)
+        assert trained.final_error[i] == pytest.approx(one.final_error, rel=1e-10)
+        assert [*trained.w[i], trained.b[i]] == pytest.approx([*one.w, one.b], rel=1e-10)
+
+
 @pytest.mark.parametrize("d", [2, 9])
 @pytest.mark.parametrize("n", [4, descent.CHUNK - 1, descent.CHUNK + 13, 2 * descent.CHUNK])
 def test_tiles_and_chunks_of_samples_equal_the_reference(n, d):
@@ -108,11 +117,7 @@ def test_tiles_and_chunks_of_samples_equal_the_reference(n, d):
     kwargs |= {"tolerance": 0.35, "max_epochs": 40}
     trained = sweep.train(w, b, learning_rate=0.5, **kwargs)
     problem = make_problem(**kwargs)
-    for i in range(20):
-        one = train_one(w[i].tolist(), float(b[i]), 0.5, problem)
-        assert (trained.epochs[i], trained.status[i]) == (one.epochs, one.status)
-        assert trained.final_error[i] == pytest.approx(one.final_error, rel=1e-10)
-        assert [*trained.w[i], trained.b[i]] == pytest.approx([*one.w, one.b], rel=1e-10)
+    assert_as_reference(trained, w, b, 0.5, problem)
 
 
 @pytest.mark.parametrize(("n", "d"), [(1, 1), (1, 3), (2, 1), (7, 3), (descent.CHUNK + 5, 3)])
@@ -131,11 +136,7 @@ def test_the_rule_of_the_gradient_equals_the_reference(cost, activation, n, d):
     kwargs |= {"tolerance": tolerance, "rule": "gradient"}
     trained = sweep.train(w, b, learning_rate=0.05, **kwargs)
     problem = make_problem(**kwargs)
-    for i in range(30):
-        one = train_one(w[i].tolist(), float(b[i]), 0.05, problem)
-        assert (trained.epochs[i], trained.status[i]) == (one.epochs, one.status)
-        assert trained.initial_error[i] == pytest.approx(one.initial_error, rel=1e-13)
-        assert trained.final_error[i] == pytest.approx(one.final_error, rel=1e-9)
+    assert_as_reference(trained, w, b, 0.05, problem)
     assert len(set(trained.status.tolist())) == 2
     single = sweep.train(w, b, learning_rate=0.05, **kwargs, dtype="float32")
     assert (single.epochs == trained.epochs).mean() > 0.8

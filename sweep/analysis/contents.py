@@ -24,14 +24,13 @@ LISTED = 6
 def contents(result: ResultRows) -> dict[str, Any]:
     """Return the spec, the files and how they were written, ready for JSON."""
     grid = result.grid
-    spec = grid.spec.model_dump(exclude_none=True)
+    spec = grid.spec.fields()
     listing = files(result.folder)
     parts = [listing[part_name(grid, part)] for part in result.parts]
     metadata = read_metadata(result.folder, parts[0].base_name)
     names = (part.base_name for part in parts)
     methods = pooled(lambda name: methods_of(read_metadata(result.folder, name)["method"]), names)
     written = sorted(part.mtime_ns / 1e9 for part in parts)
-    given = [(table, name) for table in ("task", "stop") for name in spec[table]]
     return {
         "folder": str(result.folder),
         "name": grid.spec.name,
@@ -40,7 +39,7 @@ def contents(result: ResultRows) -> dict[str, Any]:
         "rows": result.rows,
         "axes": {name: _axis(values) for name, values in grid.values.items()},
         "start": spec.get("start"),
-        "fixed": {name: spec[table][name] for table, name in given if name not in grid.values},
+        "fixed": spec["task"] | spec["stop"],
         "parts": len(result.parts),
         "parts_in_all": grid.parts,
         "left_out": list(result.left_out),
@@ -79,7 +78,7 @@ def _samples_text(samples: Samples, task: Task) -> str:
     """Return what the samples of a file or a table are in a line."""
     inputs = len(samples.names)
     listed = [*samples.names[:LISTED], *(["…"] if inputs > LISTED else [])]
-    origin = f" from {Path(task.data).name}" if task.data else ""
+    origin = f" from {Path(task.data.partition('?')[0]).name}" if task.data else ""
     scaled = ", standardised" if samples.means is not None else ""
     return (
         f"{len(samples):,} samples × {inputs} input{'s' if inputs > 1 else ''}{origin}: "
@@ -89,7 +88,7 @@ def _samples_text(samples: Samples, task: Task) -> str:
 
 def axis_lines(grid: Grid) -> list[tuple[str, str]]:
     """Return what a sweep consists of, as lines of a name and a text."""
-    spec = grid.spec.model_dump(exclude_none=True)
+    spec = grid.spec.fields()
     lines = []
     for name, values in grid.values.items():
         count = f"{len(values):>6,} value{'s' if len(values) > 1 else ''}"
@@ -104,12 +103,7 @@ def axis_lines(grid: Grid) -> list[tuple[str, str]]:
     if samples is not None:
         lines.append(("samples", _samples_text(samples, grid.spec.task)))
         spec["task"] = {"activation": grid.spec.task.activation}
-    fixed = [
-        f"{name} = {_brief(value)}"
-        for table in ("task", "stop")
-        for name, value in spec[table].items()
-        if name not in grid.values and value is not False and (name, value) != ("rule", "error")
-    ]
+    fixed = [f"{name} = {_brief(value)}" for name, value in (spec["task"] | spec["stop"]).items()]
     return [*lines, ("fixed", ", ".join(fixed))]
 
 

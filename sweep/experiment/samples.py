@@ -6,9 +6,9 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import fsum
-from pathlib import Path
+from os import strerror
 from typing import Any
 
 import numpy as np
@@ -84,8 +84,10 @@ def samples_of(x: Any, y: Any, standardize: bool, positive: str | None, activati
         names = [f"x{j}" for j in range(1, inputs.shape[1] + 1)]
         table = pa.table(dict(zip(names, inputs.T, strict=True)))
     else:
-        table = _arrow("task.x", x)
+        table = _distinct("task.x", _arrow("task.x", x))
         names = table.column_names
+        if not names:
+            raise SpecError("task.x: has no columns; at least one input is needed")
     if hasattr(y, "columns"):
         y = _arrow("task.y", y)
         if y.num_columns != 1:
@@ -132,12 +134,9 @@ def read_samples(
     SpecError
         The file cannot be read, or names the column, the row and what is allowed.
     """
-    table = _table(data, _changed(data))
+    table = _table(data)
     field = f"task.data = {printable(_public(data))}"
-    there = table.column_names
-    twice = sorted({name for name in there if there.count(name) > 1})
-    if twice:
-        raise SpecError(f"{field}: has two columns {printable(twice[0])}")
+    there = _distinct(field, table).column_names
     wanted = [name for name in there if name != y and _is_number(table[name].type)]
     names = wanted if x is None else list(x)
     for key, name in [("x", name) for name in names] + [("y", y)]:
@@ -248,6 +247,15 @@ def _targets(
     return y
 
 
+def _distinct(field: str, table: pa.Table) -> pa.Table:
+    """Return a table; raise SpecError if two of its columns have one name."""
+    there = table.column_names
+    twice = sorted({name for name in there if there.count(name) > 1})
+    if twice:
+        raise SpecError(f"{field}: has two columns {printable(twice[0])}")
+    return table
+
+
 def _is_number(kind: pa.DataType) -> bool:
     return bool(
         pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)
@@ -279,20 +287,7 @@ def _public(data: str) -> str:
     return data.partition("?")[0]
 
 
-def _changed(data: str) -> tuple[int, int]:
-    if "://" in data:
-        return 0, 0
-    try:
-        about = Path(data).stat()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "is no path"
-        raise SpecError(f"task.data = {printable(data)}: cannot be read: {reason}") from None
-    return about.st_mtime_ns, about.st_size
-
-
-@lru_cache(maxsize=1)
-def _table(data: str, changed: tuple[int, int]) -> pa.Table:
-    """Return a file as a table; of a URI, as it was when it was first read."""
+def _table(data: str) -> pa.Table:
     shown = printable(_public(data))
     kind = _public(data).rpartition(".")[2].lower()
     if kind not in ("csv", "parquet"):
@@ -304,7 +299,8 @@ def _table(data: str, changed: tuple[int, int]) -> pa.Table:
         with system.open_input_file(path) as file:
             return csv.read_csv(file) if kind == "csv" else parquet.read_table(file)
     except (OSError, pa.ArrowException, ValueError) as error:
-        reason = printable(error).partition("\n")[0][:200]
+        number = getattr(error, "errno", None)
+        reason = strerror(number) if number else printable(error).partition("\n")[0][:200]
         raise SpecError(f"task.data = {shown}: cannot be read: {reason}") from None
 
 

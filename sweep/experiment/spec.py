@@ -252,8 +252,8 @@ class Spec(Table):
         finally:
             STORED.reset(token)
 
-    def toml(self) -> str:
-        """Return the spec as TOML text."""
+    def fields(self) -> dict[str, Any]:
+        """Return the tables and fields that the TOML text has."""
         fields = self.model_dump(exclude_none=True)
         if not self.weights:  # came later, and the text is part of each file
             del fields["weights"]
@@ -265,7 +265,11 @@ class Spec(Table):
             del fields["task"]["standardize"]
         if self.stop.rule == "error":
             del fields["stop"]["rule"]
-        return tomli_w.dumps(fields)
+        return fields
+
+    def toml(self) -> str:
+        """Return the spec as TOML text."""
+        return tomli_w.dumps(self.fields())
 
     def estimate(self, threads: int | None = None) -> Any:
         """Estimate what the sweep will take on this machine, by a sample: an `Estimate`.

@@ -50,8 +50,7 @@ def plain(value: Any, levels: int, in_task: bool = False) -> Any:
     if levels < 0:
         raise SpecError(f"a spec: has tables or lists nested more than {MAX_DEPTH} deep")
     if isinstance(value, Mapping) and in_task and _is_table(value.get("x")):
-        rest = {key: plain(each, levels - 1) for key, each in value.items() if key not in "xy"}
-        return rest | {key: value[key] for key in "xy" if key in value}
+        return {k: v if k in ("x", "y") else plain(v, levels - 1) for k, v in value.items()}
     if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
         value = np.asarray(value).tolist()
     if isinstance(value, Mapping):

@@ -320,7 +320,8 @@ def _overload_measure(cost, activation, kind, rule, lanes, block):
             minus_rate = -load(block.rate, 0, c)
             for j in range(p):
                 store(theta, j, 0, fma(minus_rate, load(total, j, c), load(start, j, c)))
-                store(gradient, j, 0, zero(start))
+                if by_gradient:
+                    store(gradient, j, 0, zero(start))
             error = zero(start)
             for i in range(n):
                 z = zero(start)
