@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sweep.bench import measure
-from sweep.bench.machine import OPERATIONS, fma_peak
-from sweep.bench.peers import with_cpp, with_jax, with_numba, with_numpy, with_sweep, with_torch
+from sweep.bench.machine import OPERATIONS, fma_peak, operations
+from sweep.bench.peers import with_cpp, with_jax, with_numpy, with_sweep, with_torch
 from sweep.bench.rows import GOALS, ROWS, Row
 from sweep.bench.studies import storing
 from sweep.bench.tables import report
@@ -20,19 +20,26 @@ from sweep.experiment.spec import Spec
 from sweep.running.part import staircase_lookup
 from sweep.store.encoding import settings
 
-SMALL = [replace(work, side=12, max_epochs=150) for work in workloads(full=True)]
-ALWAYS = [row for row in ROWS if row.peer in ("with_sweep", "with_numpy", "with_numba")]
+SMALL = [
+    replace(work, side=12, max_epochs=150)
+    for work in workloads(full=True)
+    if work.kind != "samples" or work.what in ("16 × 1", "100 × 10")
+]
+PYTHON = ("with_numpy", "with_blas", "with_numba")
+ALWAYS = [row for row in ROWS if row.peer in ("with_sweep", *PYTHON)]
+TESTED = [row for row in ROWS if row.peer in (*PYTHON, "with_cpp") and not row.missing()]
+PAIRS = [(row, work) for row in TESTED for work in SMALL if work.kind in row.kinds]
 
 
-@pytest.mark.parametrize("work", SMALL, ids=lambda work: work.name)
-@pytest.mark.parametrize("peer", [p for p in (with_numpy, with_numba, with_cpp) if not p.missing()])
-def test_a_peer_counts_the_epochs_of_sweep(peer, work):
+@pytest.mark.parametrize(("row", "work"), PAIRS, ids=lambda value: value.name)
+def test_a_peer_counts_the_epochs_of_sweep(row, work):
     w, b = starts(work)
     unchanged = w.copy(), b.copy()
     expected = with_sweep.trainer(work, 2)(w, b)
-    comparison = measure.compare(expected, peer.trainer(work, 2)(w, b), work.dtype)
+    comparison = measure.compare(expected, row.trainer(work, 2)(w, b), work.dtype)
     assert comparison["correct"], comparison
-    assert expected.epochs.max() == (150 if work.cost == "quadratic" or work.kind == "raw" else 56)
+    early = work.kind == "sweep" and work.cost == "cross_entropy"
+    assert expected.epochs.max() == (56 if early else 150)
     assert (expected.epochs.min() < 150) == (work.kind == "sweep")
     assert np.array_equal(unchanged[0], w)
     assert np.array_equal(unchanged[1], b)
@@ -54,11 +61,14 @@ def test_the_result_is_json_with_all_that_was_measured(result):
         assert line["correct"]
     for about in again["workloads"]:
         assert 0 < about["useful"] <= 1
-        assert ("bound" in about) == (not about["workload"].startswith("samples"))
+        assert 0 < about["share_of_bound"] == pytest.approx(
+            next(line["rate"] for line in again["rows"] if line["workload"] == about["workload"])
+            * about["operations"] / about["fma_peak"]
+        )  # fmt: skip
     assert [at["threads"] for at in again["scaling"]] == [1, 2]
     assert again["startup"]["cached"] < again["startup"]["compiled"]
     assert {goal["what"].split(", ")[-1] for goal in again["goals"]} == {
-        "NumPy", "Numba prange", "float64",
+        "NumPy", "Numba prange", "NumPy + BLAS", "share of the FMA bound",
     }  # fmt: skip
 
 
@@ -68,10 +78,21 @@ def test_the_table_shows_each_row(result):
     assert "WRONG" not in output
 
 
-def test_the_picture_is_drawn(result, tmp_path):
-    from sweep.bench.picture import draw_ratios
+def test_operations_are_counted_as_the_comment_says():
+    # In float64, of an epoch of one sample: 17 with cross-entropy. Of 100 samples of 10 inputs: no
+    # step and no T + δ, but 11 products of θ·x and 11 of the gradient; a hundredth of 11 steps, 11
+    # additions to T and one test.
+    about = {work.what: operations(work) for work in SMALL if work.cost == "cross_entropy"}
+    assert about["sweep"] == 17 - 2  # float32, the last of that name, has two operations fewer
+    assert about["100 × 10"] == pytest.approx(15 - 2 + 22 + 23 / 100)
 
-    assert draw_ratios(result, tmp_path).stat().st_size > 5000
+
+def test_the_pictures_are_drawn(result, tmp_path):
+    from sweep.bench.picture import draw
+
+    paths = draw(result, tmp_path)
+    assert [path.name for path in paths] == ["bench.png", "bench-samples.png"]
+    assert min(path.stat().st_size for path in paths) > 5000
 
 
 @pytest.mark.parametrize(
@@ -140,8 +161,9 @@ def test_a_compiler_that_fails_is_one_line(monkeypatch):
 
 def test_goals_name_rows_and_workloads_that_exist():
     assert {goal.row for goal in GOALS} <= {row.name for row in ROWS}
-    names = {work.name for work in workloads(full=False)}
-    assert {f"{goal.kind} {goal.cost} {goal.dtype}" for goal in GOALS} <= names
+    names = {work.name for work in workloads(full=True)}
+    assert {f"{goal.what} {goal.cost} {goal.dtype}" for goal in GOALS} <= names
+    assert len(names) == len(workloads(full=True))
     assert {(work.cost, work.dtype) for work in workloads(full=True)} == set(OPERATIONS)
 
 

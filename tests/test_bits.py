@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 import pytest
+from numba.core import types
 
 import sweep
-from sweep.kernels import block, descent, training
+from sweep.kernels import block, descent, loops, training
+from sweep.kernels.passes import numba_types
 
 ARTICLE = {"learning_rate": 0.15, "x": 1.0, "y": 0.0}
 
@@ -80,20 +82,21 @@ def test_starts_beyond_the_range_of_exp_change_no_bit_of_others(dtype, far):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("kind", ["near", "one", "two", "many"])
-def test_the_hot_loop_is_packed_and_calls_no_exp(kind, dtype, monkeypatch):
-    built = []
+def test_the_hot_loop_is_packed_and_calls_no_exp(kind, dtype):
+    block = numba_types(dtype, dtype).start[0]
+    number, lanes = getattr(types, dtype), numba.typeof(descent.empty_lanes(1, dtype))
 
-    def uncached(signature):
-        def decorate(function):
-            jitted = numba.njit(signature, nogil=True, error_model="numpy")(function)
-            built.append(jitted)
-            return jitted
+    def advance(lanes, block, limit, epochs):
+        loops.advance("quadratic", "sigmoid", kind, "error", lanes, block.x, block.y, limit, epochs)
 
-        return decorate
+    def measure(lanes, block):
+        loops.measure("quadratic", "sigmoid", kind, "error", lanes, block)
 
-    monkeypatch.setattr(descent, "compiled", uncached)
-    descent.compile_kernels.__wrapped__("quadratic", "sigmoid", kind, dtype)
-    for jitted in built:
+    for function, signature in (
+        (advance, types.void(lanes, block, number, types.int64)),
+        (measure, types.void(lanes, block)),
+    ):
+        jitted = numba.njit(signature, nogil=True, error_model="numpy")(function)
         (code,) = jitted.inspect_llvm().values()
         (assembly,) = jitted.inspect_asm().values()
         element = "double" if dtype == "float64" else "float"

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numba.core import types
 
+from sweep.bench.workloads import Workload
 from sweep.kernels.compile import compiled
 from sweep.kernels.pool import run_blocks
 from sweep.kernels.simd import load, store, width_of
 from sweep.neuron.arithmetic import fma
 
-__all__ = ["OPERATIONS", "description", "fma_peak", "versions"]
+__all__ = ["OPERATIONS", "description", "fma_peak", "operations", "versions"]
 
 # Arithmetic operations of an epoch of one sample, each counted as one lane of a fused multiply-add.
 # Always: the step z₀ − κT 1; the nearest integer and what is left 3; f² and the two sides of the
@@ -31,12 +32,24 @@ __all__ = ["OPERATIONS", "description", "fma_peak", "versions"]
 # Not counted: signs, bits of the exponent, masks, loads and stores. Division counts as 1 but takes
 # about 10. It is a bound where additions need the units that multiply; AMD's CPUs have others for
 # them and can go beyond it: 12 of the 20 multiply.
+#
+# Of many samples, with p parameters (one more than inputs), an epoch of one has p products of θ·x
+# in place of the step and p of the gradient in place of T + δ, and adds to the error where one
+# sample's is tested. Once an epoch and parameter: θ = θ₀ − ηT/n, T + gradient; and one test.
 OPERATIONS = {
     ("quadratic", "float64"): 20,
     ("cross_entropy", "float64"): 17,
     ("quadratic", "float32"): 18,
     ("cross_entropy", "float32"): 15,
 }
+
+
+def operations(work: Workload) -> float:
+    """Return the operations of an epoch of one sample, counted as above."""
+    n, p = len(work.y), len(work.x[0]) + 1
+    base = OPERATIONS[work.cost, work.dtype]
+    return base if n == 1 else base - 2 + 2 * p + (2 * p + 1) / n
+
 
 CHAINS = 3  # of four registers each: enough to hide the latency of two units of four cycles
 

@@ -1,7 +1,11 @@
-"""Draws bench.png: how many times as long as sweep each peer takes."""
+"""Draws bench.png, how many times as long as sweep each peer takes, and bench-samples.png.
+
+The second shows the time of an epoch of one sample against the numbers of samples and of inputs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +16,46 @@ from matplotlib.figure import Figure
 from sweep.errors import SweepError
 from sweep.figures.style import styled
 
-__all__ = ["draw_ratios"]
+__all__ = ["draw"]
 
 
-def draw_ratios(result: dict[str, Any], folder: Path) -> Path:
-    """Draw the ratios of a result of `bench` into folder/bench.png and return the path."""
+def draw(result: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw a result of `bench` into a folder and return the paths."""
+    shapes = {(about["samples"], about["inputs"]) for about in result["workloads"]}
+    figures = {"bench.png": _draw_ratios(result)}
+    if len(shapes) > 2:  # one sample, and more than one other
+        figures["bench-samples.png"] = _draw_sizes(result)
+    paths = [folder / name for name in figures]
+    try:
+        folder.mkdir(exist_ok=True)
+        for path, figure in zip(paths, figures.values(), strict=True):
+            figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise SweepError(f"cannot write {error.filename}: {error.strerror or error}") from error
+    return paths
+
+
+def _palette(names: Sequence[str]) -> dict[str, Any]:
+    return dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
+
+
+def _draw_ratios(result: dict[str, Any]) -> Figure:
+    """Draw the ratios of the workloads that are timed in each of the dtypes."""
     reference = result["rows"][0]["row"]
     frame = pd.DataFrame(
         {
             "dtype": line["workload"].split()[-1],
             "workload": " ".join(line["workload"].split()[:-1]).replace("_", "-"),
-            "row": line["row"],
+            "row": line["row"].removesuffix(" + BLAS"),
             **line["ratio"],
         }
         for line in result["rows"]
         if line["row"] != reference
     )
-    dtypes, names = list(frame["dtype"].unique()), list(frame["row"].unique())
-    palette = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
+    dtypes = list(frame["dtype"].unique())
+    frame = frame[frame.groupby("workload")["dtype"].transform("nunique") == len(dtypes)]
+    names = list(frame["row"].unique())
+    palette = _palette(names)
     with styled():
         height = 0.9 + 0.19 * len(frame) / len(dtypes)
         figure = Figure(figsize=(4.6 * len(dtypes), height), layout="constrained")
@@ -52,16 +78,44 @@ def draw_ratios(result: dict[str, Any], folder: Path) -> Path:
                     label = f" {row['median']:.{digits}f}×"
                     axes.text(max(row["max"], 1.0), middle, label, va="center", fontsize=7)
             axes.set(title=dtype, xlabel=f"time, {reference} = 1", ylabel="")
-            axes.set_xlim(min(0.7, 0.8 * frame["min"].min()), 3.0 * frame["max"].max())
+            axes.set_xlim(min(0.7, 0.8 * frame["min"].min()), 4.0 * frame["max"].max())
             axes.grid(axis="y", visible=False)
         handles = [panels[0].bar(1, 0, color=palette[name], label=name) for name in names]
         figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
         for axes in panels:
             axes.xaxis.set_major_formatter("{x:g}")
-        path = folder / "bench.png"
-        try:
-            folder.mkdir(exist_ok=True)
-            figure.savefig(path, dpi=150)
-        except OSError as error:
-            raise SweepError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
+    return figure
+
+
+def _draw_sizes(result: dict[str, Any]) -> Figure:
+    """Draw the time of a sample-epoch, in multiply-adds, against samples and against inputs."""
+    about = pd.DataFrame(result["workloads"])[
+        ["workload", "samples", "inputs", "operations", "fma_peak"]
+    ]
+    frame = pd.DataFrame(result["rows"]).merge(about, on="workload")
+    frame = frame[(frame["samples"] > 1) & frame["workload"].str.endswith("float64")]
+    frame["time"] = frame["fma_peak"] / frame["rate"]
+    names = list(frame["row"].unique())
+    palette = _palette(names)
+    with styled():
+        figure = Figure(figsize=(9.2, 3.8), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, along, fixed, value in (
+            (panels[0], "samples", "inputs", 1),
+            (panels[1], "inputs", "samples", 100),
+        ):
+            part = frame[frame[fixed] == value].sort_values(along)
+            for name in names:
+                row = part[part["row"] == name]
+                color = palette[name]
+                axes.plot(row[along], row["time"], "o-", color=color, label=name, markersize=4)
+            bound = part.drop_duplicates(along)
+            axes.plot(bound[along], bound["operations"], "--", color="0.2", label="the bound")
+            axes.set(xscale="log", yscale="log", xlabel=f"number of {along}")
+            axes.set_title(f"{value} {fixed if value > 1 else fixed.removesuffix('s')}")
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_major_formatter("{x:g}")
+        panels[0].set_ylabel("time of a sample-epoch\n(in multiply-adds)")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    return figure

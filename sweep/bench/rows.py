@@ -7,9 +7,9 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sweep.bench.workloads import Trainer, Workload
+from sweep.bench.workloads import SHAPES, Trainer, Workload
 
-__all__ = ["GOALS", "ROWS", "Goal", "Row"]
+__all__ = ["FLOAT32_OVER_FLOAT64", "GOALS", "ROWS", "SHARE_OF_BOUND", "Goal", "Row"]
 
 _ALL = ("raw", "sweep", "samples")
 
@@ -47,15 +47,19 @@ ROWS = (
     Row("C++", "with_cpp"),
     Row("torch.compile", "with_torch"),
     Row("JAX", "with_jax"),
-    Row("NumPy", "with_numpy"),
+    Row("NumPy", "with_numpy", kinds=("raw", "sweep")),
+    Row("NumPy + BLAS", "with_blas", kinds=("samples",)),
     Row("Numba prange", "with_numba"),
 )
 
 
 class Goal(NamedTuple):
-    """`sweep` is to be at least `ratio` times as fast as a row on a workload."""
+    """`sweep` is to be at least `ratio` times as fast as a row on a workload.
 
-    kind: str
+    `what` is the workload's kind, or its samples × inputs.
+    """
+
+    what: str
     cost: str
     dtype: str
     row: str
@@ -70,7 +74,15 @@ GOALS = (
     Goal("sweep", "quadratic", "float64", "Numba prange", 15.0),
     Goal("sweep", "cross_entropy", "float64", "C++", 1.5),
     Goal("sweep", "quadratic", "float32", "C++", 1.3),
+    Goal("sweep", "cross_entropy", "float32", "C++", 1.0),
     Goal("raw", "quadratic", "float64", "C++", 1.3),
+    *(
+        Goal(f"{n} × {d}", "cross_entropy", "float64", row, ratio)
+        for n, d in SHAPES
+        for row, ratio in (("C++", 1.3), ("JAX", 2.0), ("NumPy + BLAS", 5.0))
+    ),
 )
-# Sample-epochs a second of "samples" over neuron-epochs a second of "raw", float64.
-SAMPLES_OVER_RAW = 0.9
+
+# For each of the shapes: the share of the multiply-adds in float64, and the rate of float32.
+SHARE_OF_BOUND = 0.7
+FLOAT32_OVER_FLOAT64 = 1.7

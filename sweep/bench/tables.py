@@ -51,12 +51,10 @@ def report(result: dict[str, Any]) -> str:
     head, *rows = _table(HEAD, [_row(line) for line in result["rows"]])
     lines.append(head)
     for work in result["workloads"]:
-        bound = (
-            f", {work['share_of_bound']:.0%} of the FMA bound" if "share_of_bound" in work else ""
-        )
         lines.append(
             f"{work['workload']}: {work['neurons']:,} neurons, "
-            f"{work['useful']:.0%} of lane-epochs useful{bound}"
+            f"{work['useful']:.0%} of lane-epochs useful, "
+            f"{work['share_of_bound']:.0%} of the FMA bound"
         )
         lines += [
             text

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PeerResult", "Trainer", "Workload", "starts", "workloads"]
+__all__ = ["SHAPES", "PeerResult", "Trainer", "Workload", "starts", "workloads"]
 
 
 class PeerResult(NamedTuple):
@@ -31,8 +31,8 @@ class Workload:
     Attributes
     ----------
     kind : str
-        "raw" (no neuron converges), "sweep" (early exit) or "samples" (many samples, no neuron
-        converges).
+        "raw" (no neuron converges), "sweep" (early exit) or "samples" (many samples with labels
+        drawn at random, no neuron converges).
     side : int
         There are side² neurons.
     """
@@ -48,29 +48,53 @@ class Workload:
     learning_rate: float = 0.15
 
     @property
+    def what(self) -> str:
+        """Its kind, or its numbers of samples and inputs."""
+        return f"{len(self.y)} × {len(self.x[0])}" if self.kind == "samples" else self.kind
+
+    @property
     def name(self) -> str:
         """The workload's name in tables and JSON."""
-        return f"{self.kind} {self.cost} {self.dtype}"
+        return f"{self.what} {self.cost} {self.dtype}"
 
 
 # No neuron reaches this tolerance within any workload's epochs.
 UNREACHABLE = 1e-12
 
-# 16 points and labels that no line separates, so that no neuron stops learning.
-_points = np.random.default_rng(16)
-_X = tuple(map(tuple, _points.normal(0.0, 1.0, (16, 2)).round(3).tolist()))
-_Y = tuple(_points.integers(0, 2, 16).astype(float).tolist())
+# Samples × inputs that the goals are set for, and more for a figure of time against either.
+SHAPES = ((16, 1), (100, 1), (1000, 1), (100, 10), (569, 30))
+FURTHER_SHAPES = ((4, 1), (10_000, 1), (100, 3), (100, 30), (100, 100))
+
+# Operations of all samples, inputs, epochs and neurons of a workload of many samples, in the full
+# benchmark: a tenth of a second.
+MANY_OPERATIONS = 12e9
+
+
+def _samples(n: int, d: int, dtype: str, full: bool) -> Workload:
+    points, side = np.random.default_rng(n), 64
+    amount = MANY_OPERATIONS if full else MANY_OPERATIONS / 4
+    return Workload(
+        "samples", "cross_entropy", dtype, side,
+        max_epochs=max(5, round(amount / (side**2 * n * (17 + 2 * d)))), tolerance=UNREACHABLE,
+        x=tuple(map(tuple, points.normal(0.0, 1.0, (n, d)).tolist())),
+        y=tuple(points.integers(0, 2, n).astype(float).tolist()),
+    )  # fmt: skip
 
 
 def workloads(full: bool) -> list[Workload]:
     """Return the workloads of the benchmark, float64 first."""
     raw = Workload("raw", "quadratic", "float64", 256, 2000 if full else 1000, UNREACHABLE)
     sweep = Workload("sweep", "quadratic", "float64", 1024 if full else 256, 20_000, 0.1)
-    samples = replace(raw, kind="samples", x=_X, y=_Y, max_epochs=200 if full else 60)
-    float64 = [raw, sweep, replace(sweep, cost="cross_entropy"), samples]
+    one = [raw, sweep, replace(sweep, cost="cross_entropy")]
     if full:
-        float64.insert(1, replace(raw, cost="cross_entropy"))
-    return float64 + [replace(work, dtype="float32") for work in float64]
+        one.insert(1, replace(raw, cost="cross_entropy"))
+    shapes, further = (SHAPES, FURTHER_SHAPES) if full else (SHAPES[3:4], ())
+    return [
+        *one,
+        *(_samples(n, d, "float64", full) for n, d in (*shapes, *further)),
+        *(replace(work, dtype="float32") for work in one),
+        *(_samples(n, d, "float32", full) for n, d in shapes),
+    ]
 
 
 def starts(work: Workload) -> tuple[NDArray[Any], NDArray[Any]]:

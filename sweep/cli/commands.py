@@ -304,10 +304,11 @@ def bench(arguments: Namespace) -> int:
         Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if arguments.json or arguments.out:
         _start_matplotlib()
-        from sweep.bench.picture import draw_ratios
+        from sweep.bench.picture import draw
 
         out = Path(arguments.out) if arguments.out else Path(arguments.json).parent
-        print(f"picture: {draw_ratios(result, out)}")
+        for path in draw(result, out):
+            print(f"picture: {path}")
     incorrect = sorted({line["row"] for line in result["rows"] if not line["correct"]})
     if incorrect:
         raise SweepError(f"bench: wrong epochs from {', '.join(incorrect)}")

@@ -253,16 +253,14 @@ def _bench(subparsers: Subparsers[_Parser]) -> None:
         "installed, check that all find the same epochs, and show the share of the machine's "
         "limit. "
         "Quick: under a minute without JAX and PyTorch, which `pip install jax torch` "
-        "brings.",
+        "brings; `pip install threadpoolctl` for NumPy with BLAS.",
     )
     command.add_argument(
         "--full", action="store_true", help="larger workloads, more rounds: minutes"
     )
     _threads(command)
-    command.add_argument(
-        "--json", metavar="FILE", help="write all that was measured, and a picture"
-    )
-    command.add_argument("-o", "--out", metavar="DIR", help="where to put the picture")
+    command.add_argument("--json", metavar="FILE", help="write all that was measured, and pictures")
+    command.add_argument("-o", "--out", metavar="DIR", help="where to put the pictures")
     command.set_defaults(do=commands.bench)
 
 

@@ -25,9 +25,9 @@ from sweep.neuron.problem import (
 __all__ = ["train"]
 
 
-def _doubles(array: NDArray[Any]) -> NDArray[np.float64]:
+def _floats(array: NDArray[Any], dtype: str = "float64") -> NDArray[Any]:
     with np.errstate(over="ignore"):  # of longdoubles
-        return np.ascontiguousarray(array, dtype=np.float64)
+        return np.ascontiguousarray(array, dtype=dtype)
 
 
 def train(
@@ -111,7 +111,7 @@ def train(
     check_choice("method", method, METHODS)
     threads = check_threads(threads)
     weights, biases = _starts(w, b, problem.x.shape[1])
-    rates = np.atleast_1d(_doubles(numbers("learning_rate", learning_rate)))
+    rates = np.atleast_1d(_floats(numbers("learning_rate", learning_rate)))
     if rates.shape not in {(1,), (len(biases),)}:
         raise SpecError(
             f"learning_rate: has shape {rates.shape}; must be one number or one for each of the "
@@ -123,14 +123,16 @@ def train(
     if choose_orbit(method, problem, rates, len(biases), dtype):
         lowest, highest = _z_range(weights, biases, problem.x[0])
         staircases = build_staircases(problem, float(rates[0]), lowest, highest)
-    rates = np.broadcast_to(rates, biases.shape)
-    train_block = trainer(problem, dtype)
+    # A copy as float64 would cost a tenth of a short training.
+    single = {weights.dtype, biases.dtype, np.dtype(dtype)} == {np.dtype("float32")}
+    given = "float32" if single else "float64"
+    train_block = trainer(problem, dtype, given)
 
     def block(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         here = slice(first, last)
-        part, w, b = rows(out, here), _doubles(weights[here]), _doubles(biases[here])
+        part, w, b = rows(out, here), _floats(weights[here], given), _floats(biases[here], given)
         if staircases is None:
-            train_block(part, w, b, rates[here], stop)
+            train_block(part, w, b, rates[here] if len(rates) > 1 else rates, stop)
         else:
             lookup_into(part, w, b, float(rates[0]), problem, stop, staircases)
 

@@ -251,10 +251,10 @@ def _sample(grid: Grid, panel: int, stop: NDArray[np.uint8], panels: int) -> _Sa
     problem, rate = grid.problem(outer)
 
     def computed(starts: NDArray[np.float64], problem: Problem) -> tuple[TrainResult, float, int]:
-        w, b = starts[:, :-1], np.ascontiguousarray(starts[:, -1])
+        w, b = (np.ascontiguousarray(values) for values in (starts[:, :-1], starts[:, -1]))
         out, began, walked = _empty(grid, len(b)), time.perf_counter(), 0
         if stairs is None:
-            rates = np.full(len(b), rate)
+            rates = np.array([rate])
             walked = trainer(problem, grid.spec.dtype)(out, w, b, rates, stop)
         else:
             lookup_into(out, w, b, rate, problem, stop, stairs)

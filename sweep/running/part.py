@@ -160,7 +160,7 @@ def part_table(
             block = slice(row, min(row + size, end))
             results = rows(out, block)
             if stairs is None:
-                rates = np.full(len(results.epochs), learning_rate)
+                rates = np.array([learning_rate])
                 trainer(problem, grid.spec.dtype)(results, w[block], b[block], rates, stop)
             else:
                 lookup_into(results, w[block], b[block], learning_rate, problem, stop, stairs)

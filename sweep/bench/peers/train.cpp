@@ -63,16 +63,56 @@ static void one(long size, Real *w, Real *b, Real x, Real y, Real rate, Real tol
 }
 
 #if SAMPLES > 1
-// Many samples: blocks of a few vectors of neurons, with weights and gradients; samples one by one.
+// Many samples, as a matrix product is blocked: z of TILE samples and two vectors of neurons stay in
+// registers, so that each parameter is loaded once for all of them; likewise the gradients. Eight
+// samples and two vectors are the fastest of 1 to 4 vectors and 4 or 8 samples, and with 30 inputs
+// 16 times as fast as the samples one by one.
+template <int TILE, class Real> struct Tile {
+    typedef Real Vector __attribute__((vector_size(64)));
+    static constexpr int WIDTH = 64 / sizeof(Real), LANES = 4 * WIDTH, P = INPUTS + 1;
+
+    static inline void outputs(const Real (*theta)[LANES], const Real *x, Real (*z)[LANES]) {
+        for (int i = 0; i < LANES; i += 2 * WIDTH) {
+            Vector sum[TILE][2];
+            for (int s = 0; s < TILE; ++s)
+                for (int v = 0; v < 2; ++v) sum[s][v] = *(Vector *)&theta[INPUTS][i + v * WIDTH];
+            for (int j = 0; j < INPUTS; ++j)
+                for (int v = 0; v < 2; ++v) {
+                    const Vector t = *(Vector *)&theta[j][i + v * WIDTH];
+                    for (int s = 0; s < TILE; ++s) sum[s][v] += t * x[s * INPUTS + j];
+                }
+            for (int s = 0; s < TILE; ++s)
+                for (int v = 0; v < 2; ++v) *(Vector *)&z[s][i + v * WIDTH] = sum[s][v];
+        }
+    }
+
+    static inline void gradients(const Real (*delta)[LANES], const Real *x, Real (*sum)[LANES]) {
+        for (int i = 0; i < LANES; i += 2 * WIDTH) {
+            Vector d[TILE][2];
+            for (int s = 0; s < TILE; ++s)
+                for (int v = 0; v < 2; ++v) d[s][v] = *(Vector *)&delta[s][i + v * WIDTH];
+            for (int j = 0; j < P; ++j)
+                for (int v = 0; v < 2; ++v) {
+                    Vector g = *(Vector *)&sum[j][i + v * WIDTH];
+                    for (int s = 0; s < TILE; ++s)
+                        g += d[s][v] * (j < INPUTS ? x[s * INPUTS + j] : 1);
+                    *(Vector *)&sum[j][i + v * WIDTH] = g;
+                }
+        }
+    }
+};
+
 template <bool quadratic, class Real>
 static void many(long size, Real *w, Real *b, const Real *x, const Real *y, Real rate,
                  Real tolerance, int max_epochs, int *epochs) {
     using Count = typename Integer<Real>::type;
-    constexpr int LANES = 512 / sizeof(Real), P = INPUTS + 1;
+    using Eight = Tile<8, Real>;
+    using One = Tile<1, Real>;
+    constexpr int LANES = Eight::LANES, P = INPUTS + 1, CHUNK = SAMPLES < 32 ? SAMPLES : 32;
     const Real step = rate / SAMPLES;
 #pragma omp parallel for schedule(dynamic)
     for (long first = 0; first < size; first += LANES) {
-        alignas(64) Real theta[P][LANES], gradient[P][LANES], error[LANES];
+        alignas(64) Real theta[P][LANES], gradient[P][LANES], error[LANES], z[CHUNK][LANES];
         alignas(64) Count count[LANES];
         const int lanes = int(std::min<long>(LANES, size - first));
         for (int i = 0; i < LANES; ++i) {
@@ -86,18 +126,26 @@ static void many(long size, Real *w, Real *b, const Real *x, const Real *y, Real
             for (int i = 0; i < LANES; ++i) error[i] = 0;
             for (int j = 0; j < P; ++j)
                 for (int i = 0; i < LANES; ++i) gradient[j][i] = 0;
-            for (int s = 0; s < SAMPLES; ++s) {
+            for (int begin = 0; begin < SAMPLES; begin += CHUNK) {
+                const int m = std::min(CHUNK, SAMPLES - begin), tiled = m / 8 * 8;
+                const Real *x_chunk = x + begin * INPUTS;
+                for (int s = 0; s < tiled; s += 8)
+                    Eight::outputs(theta, x_chunk + s * INPUTS, z + s);
+                for (int s = tiled; s < m; ++s) One::outputs(theta, x_chunk + s * INPUTS, z + s);
+                for (int s = 0; s < m; ++s) {
+                    const Real target = y[begin + s];
 #pragma omp simd
-                for (int i = 0; i < LANES; ++i) {
-                    Real z = theta[INPUTS][i];
-                    for (int j = 0; j < INPUTS; ++j) z += theta[j][i] * x[s * INPUTS + j];
-                    const Real e = std::exp(-z);
-                    const Real a = 1 / (1 + e);
-                    const Real d = delta<quadratic>(a, e, y[s]);
-                    error[i] += std::abs(a - y[s]);
-                    for (int j = 0; j < INPUTS; ++j) gradient[j][i] += d * x[s * INPUTS + j];
-                    gradient[INPUTS][i] += d;
+                    for (int i = 0; i < LANES; ++i) {
+                        const Real e = std::exp(-z[s][i]);
+                        const Real a = 1 / (1 + e);
+                        error[i] += std::abs(a - target);
+                        z[s][i] = delta<quadratic>(a, e, target);
+                    }
                 }
+                for (int s = 0; s < tiled; s += 8)
+                    Eight::gradients(z + s, x_chunk + s * INPUTS, gradient);
+                for (int s = tiled; s < m; ++s)
+                    One::gradients(z + s, x_chunk + s * INPUTS, gradient);
             }
             working = 0;
 #pragma omp simd reduction(+ : working)

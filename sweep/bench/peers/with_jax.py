@@ -19,6 +19,11 @@ __all__ = ["missing", "trainer"]
 BLOCK = 1024
 EPOCHS_PER_ITERATION = 8  # with one sample; with many, 1
 
+# From so many inputs on, outputs and gradients of all samples are matrix products (n = 100, d = 10:
+# 1.2 times as fast, n = 569, d = 30: 1.8 times); with fewer, samples are scanned (d = 1: 1.3 times
+# as fast). Blocks of 256 and 4,096 neurons are no faster.
+MATRIX_INPUTS = 8
+
 
 def missing() -> str | None:
     """Return how to install it, None if it is installed."""
@@ -52,6 +57,12 @@ def _compile_training(work: Workload) -> Callable[..., Any]:
         sums = jnp.zeros_like(theta[0]), jnp.zeros_like(theta)
         if one:
             sums = add_sample(sums, (np.ones(1, number), y[0]), theta)
+        elif x.shape[1] > MATRIX_INPUTS:
+            e = jnp.exp(-(jnp.asarray(x) @ theta))
+            a = 1 / (1 + e)
+            residual = a - y[:, None]
+            delta = residual * e * a * a if work.cost == "quadratic" else residual
+            sums = abs(residual).sum(axis=0), jnp.asarray(x.T) @ delta
         else:  # 2.3 times as fast as with the samples unrolled
             add = lambda sums, sample: (add_sample(sums, sample, theta), None)  # noqa: E731
             sums, _ = jax.lax.scan(add, sums, (jnp.asarray(x), jnp.asarray(y)))

@@ -1,4 +1,4 @@
-"""NumPy: blocks that stay in the cache, in-place operations, converged neurons removed."""
+"""NumPy, one sample: blocks that stay in the cache, in place; converged neurons are removed."""
 
 from __future__ import annotations
 
@@ -21,14 +21,7 @@ def missing() -> str | None:
     return None
 
 
-def _forward(z: NDArray[Any], e: NDArray[Any], a: NDArray[Any]) -> None:
-    np.negative(z, out=e)
-    np.exp(e, out=e)
-    np.add(e, 1, out=a)
-    np.reciprocal(a, out=a)
-
-
-def _train_one(work: Workload, w: NDArray[Any], b: NDArray[Any], epochs: NDArray[Any]) -> None:
+def _train(work: Workload, w: NDArray[Any], b: NDArray[Any], epochs: NDArray[Any]) -> None:
     number = b.dtype.type
     x, y = number(work.x[0][0]), number(work.y[0])
     kappa, tolerance = number(work.learning_rate * (work.x[0][0] ** 2 + 1)), number(work.tolerance)
@@ -44,7 +37,10 @@ def _train_one(work: Workload, w: NDArray[Any], b: NDArray[Any], epochs: NDArray
         unconverged, count = unconverged_[:size], count_[:size]
         count[:] = 0
         for _ in range(steps):
-            _forward(z, e, a)
+            np.negative(z, out=e)
+            np.exp(e, out=e)
+            np.add(e, 1, out=a)
+            np.reciprocal(a, out=a)
             np.subtract(a, y, out=d)
             if work.cost == "quadratic":
                 np.multiply(e, a, out=e)
@@ -71,51 +67,17 @@ def _train_one(work: Workload, w: NDArray[Any], b: NDArray[Any], epochs: NDArray
     b -= moved
 
 
-def _train_many(work: Workload, w: NDArray[Any], b: NDArray[Any], epochs: NDArray[Any]) -> None:
-    number = b.dtype.type
-    x = np.hstack([np.array(work.x, number), np.ones((len(work.x), 1), number)])
-    y = np.array(work.y, number)[:, None]
-    step, limit = number(work.learning_rate / len(y)), number(work.tolerance * len(y))
-    theta = np.vstack([w.T, b])
-    stop, neuron, done = theta.copy(), np.arange(len(b)), 0
-    z_, e_, a_ = np.empty((3, len(y), len(b)), number)
-    while theta.size:
-        size = theta.shape[1]
-        z, e, a = z_[:, :size], e_[:, :size], a_[:, :size]
-        np.matmul(x, theta, out=z)
-        _forward(z, e, a)
-        if work.cost == "quadratic":
-            np.multiply(e, a, out=e)
-            np.multiply(e, a, out=e)
-        np.subtract(a, y, out=a)
-        unconverged = np.abs(a, out=z).sum(axis=0) > limit
-        if work.cost == "quadratic":
-            np.multiply(a, e, out=a)
-        if done == work.max_epochs:
-            unconverged[:] = False
-        if not unconverged.all():
-            ended = neuron[~unconverged]
-            stop[:, ended], epochs[ended] = theta[:, ~unconverged], done
-            theta, neuron, a = theta[:, unconverged], neuron[unconverged], a[:, unconverged]
-        theta -= step * (x.T @ a)
-        done += 1
-    w[:], b[:] = stop[:-1].T, stop[-1]
-
-
 def trainer(work: Workload, threads: int) -> Trainer:
-    """Return a function that trains the neurons of a workload."""
-    one = len(work.y) == 1
-    train, block = (_train_one, BLOCK) if one else (_train_many, BLOCK // len(work.y))
+    """Return a function that trains the neurons of a workload of one sample."""
 
     def run(w: Any, b: Any) -> PeerResult:
         # Neurons with similar z end together, so blocks shrink fast at the end; the longest first.
-        order = np.argsort(w[:, 0] * -work.x[0][0] - b) if one else np.arange(len(b))
-        w_sorted, b_sorted, epochs_sorted = w[order], b[order], np.empty(len(b), np.int32)
+        order = np.argsort(w[:, 0] * -work.x[0][0] - b)
+        w, b, epochs = w[order], b[order], np.empty(len(b), np.int32)
         with ThreadPoolExecutor(threads) as pool:
-            cuts = [slice(first, first + block) for first in range(0, len(b), block)]
-            list(pool.map(lambda c: train(work, w_sorted[c], b_sorted[c], epochs_sorted[c]), cuts))
-        w, b, epochs = w.copy(), b.copy(), np.empty(len(b), np.int32)
-        w[order], b[order], epochs[order] = w_sorted, b_sorted, epochs_sorted
-        return PeerResult(epochs, w, b)
+            cuts = [slice(first, first + BLOCK) for first in range(0, len(b), BLOCK)]
+            list(pool.map(lambda cut: _train(work, w[cut], b[cut], epochs[cut]), cuts))
+        inverse = np.argsort(order)
+        return PeerResult(epochs[inverse], w[inverse], b[inverse])
 
     return run

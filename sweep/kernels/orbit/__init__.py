@@ -145,7 +145,7 @@ def lookup_into(
     if count:
         uncertain = outputs.uncertain[:count]
         trained = empty_results(count, w.shape[1], weights=len(out.b) > 0)
-        rates = np.full(count, rate)
+        rates = np.array([rate])
         trainer(problem, "float64")(trained, w[uncertain], b[uncertain], rates, stop)
         for name, values in vars(trained).items():
             if len(values):

@@ -1,0 +1,236 @@
+"""The hot loops: some epochs of all lanes, with one sample, two parameters, or many of both.
+
+A neuron has p parameters θ and n samples of p features x, so that z = θ·x; the bias is the
+parameter whose feature is 1. What is kept and summed is not θ but T, the sum of all gradients so
+far (times n), with θ = θ₀ − (η/n) T. A saturated neuron's steps lie far below the last digit of
+its weights; in T they add up as they do in truth.
+
+With one sample every step goes along (x, 1), so T has one number and z = z₀ − κ T with
+κ = η(|x|² + 1): one parameter z₀, whose feature is 1 and whose rate is κ.
+
+z is counted in octaves, z/ln 2 (`Activation.exp2_scale`), so that its exponential is a power of 2:
+one sample's z₀ and κ are multiplied by that beforehand, of many samples the features are.
+"""
+
+# compiled code: its types are Numba's
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+
+from __future__ import annotations
+
+from numba.core import types
+from numba.extending import overload, register_jitable
+
+from sweep.kernels.simd import (
+    bits_of,
+    exp2_ratio,
+    exp2_ratio_near,
+    load,
+    select,
+    store,
+    width_of,
+    zero,
+)
+from sweep.neuron.activations import ACTIVATIONS
+from sweep.neuron.arithmetic import fma
+from sweep.neuron.costs import fused
+
+__all__ = ["CHUNK", "VECTORS", "advance", "measure"]
+
+# Lanes in training: 64 here (1.33× the neuron-epochs of 32 on the benchmark's sweep; with 96 or
+# 128 as many). In float32, 128.
+VECTORS = 2
+
+# Of many samples a tile is at work together: θ is loaded once for all of them, the gradient loaded
+# and stored once. The z of a chunk come first, then all its δ, whose divisions hide one another's
+# latency, then its gradients; a chunk, θ and the gradient of 31 parameters are 24 kB. All sums run
+# in the order of the samples. Shares of the bound of 17 + 2p operations (Emerald Rapids, float64,
+# in turns), one by one and so: n = 100, d = 10: 44 and 62 %; n = 100, d = 30: 36 and 65 %; n = 569,
+# d = 30: 35 and 74 %. With one input, 53 to 56 %, the division is the limit there: 16 cycles of 8
+# lanes. On Zen 5 it is not: `sweep bench --full` prints 80 % and more for all of these.
+TILE, CHUNK = 4, 32
+
+
+def measure(cost, activation, kind, rule, lanes, block):
+    """Set error and criterion of every neuron of a block; in compiled code only."""
+
+
+def advance(cost, activation, kind, rule, state, x, y, limit, epochs):
+    """Walk some epochs with every neuron of the lanes; in compiled code only.
+
+    A neuron whose criterion is at most the limit keeps its T.
+    """
+
+
+# Overloads and not closures over compiled functions: Numba's cache would never find those again.
+# `cost`, `activation`, `kind` and `rule` are literals.
+
+
+def _formulas(cost, activation, kind):
+    forward = ACTIVATIONS[activation.literal_value].forward
+    delta = fused(cost.literal_value, activation.literal_value).delta
+    ratio = exp2_ratio_near if kind.literal_value == "near" else exp2_ratio
+    return register_jitable(forward), register_jitable(delta), ratio
+
+
+@overload(advance, prefer_literal=True)
+def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
+    if not isinstance(cost, types.StringLiteral):
+        return None
+    forward, delta, ratio = _formulas(cost, activation, kind)
+    width, by_gradient = width_of(limit), rule.literal_value == "gradient"
+
+    # Adding a masked δ, and keeping masks instead of counts: 1.12× the epochs.
+    def one(cost, activation, kind, rule, state, x, y, limit, epochs):
+        """Update z = z₀ − rate·T, in octaves: T ← T + δ(z) where |a − y| (|δ|) > limit."""
+        start, total, rate = state.start, state.total, state.rate
+        unconverged, target = state.unconverged, y[0]
+        for epoch in range(epochs):
+            for v in range(VECTORS):
+                c = v * width
+                t = load(total, 0, c)
+                z = fma(-load(rate, 0, c), t, load(start, 0, c))
+                residual, slope = forward(z, target, ratio)
+                d = delta(residual, slope)
+                unmet = abs(d if by_gradient else residual) > limit
+                store(total, 0, c, t + select(unmet, d, zero(total)))
+                unconverged[epoch, v] = bits_of(unmet)
+
+    def two(cost, activation, kind, rule, state, x, y, limit, epochs):
+        """Do what `many` does, with two parameters, in registers."""
+        start, total = state.start, state.total
+        for epoch in range(epochs):
+            for v in range(VECTORS):
+                c = v * width
+                minus_rate = -load(state.rate, 0, c)
+                theta0 = fma(minus_rate, load(total, 0, c), load(start, 0, c))
+                theta1 = fma(minus_rate, load(total, 1, c), load(start, 1, c))
+                error = gradient0 = gradient1 = zero(total)
+                for i in range(len(y)):
+                    z = fma(theta1, x[i, 1], fma(theta0, x[i, 0], zero(total)))
+                    residual, slope = forward(z, y[i], ratio)
+                    d = delta(residual, slope)
+                    error = error + abs(residual)
+                    gradient0 = fma(d, x[i, 0], gradient0)
+                    gradient1 = fma(d, x[i, 1], gradient1)
+                criterion = error
+                if by_gradient:
+                    criterion, other = abs(gradient0), abs(gradient1)
+                    criterion = select(other > criterion, other, criterion)
+                unmet = criterion > limit
+                store(total, 0, c, load(total, 0, c) + select(unmet, gradient0, zero(total)))
+                store(total, 1, c, load(total, 1, c) + select(unmet, gradient1, zero(total)))
+                state.unconverged[epoch, v] = bits_of(unmet)
+
+    def many(cost, activation, kind, rule, state, x, y, limit, epochs):
+        """Update θ = θ₀ − rate·T, z_i = θ·x_i: T ← T + Σ_i δ_i x_i where it is > limit."""
+        total, theta, gradient = state.total, state.theta, state.gradient
+        chunk = state.chunk
+        n, p = x.shape
+        for epoch in range(epochs):
+            for v in range(VECTORS):
+                c = v * width
+                minus_rate = -load(state.rate, 0, c)
+                for j in range(p):
+                    store(theta, j, 0, fma(minus_rate, load(total, j, c), load(state.start, j, c)))
+                    store(gradient, j, 0, zero(total))
+                error = zero(total)
+                tiled = n - n % TILE
+                for first in range(0, tiled, CHUNK):
+                    last = first + CHUNK if first + CHUNK < tiled else tiled
+                    for i in range(first, last, TILE):
+                        z0 = z1 = z2 = z3 = zero(total)
+                        for j in range(p):
+                            t = load(theta, j, 0)
+                            z0 = fma(t, x[i, j], z0)
+                            z1 = fma(t, x[i + 1, j], z1)
+                            z2 = fma(t, x[i + 2, j], z2)
+                            z3 = fma(t, x[i + 3, j], z3)
+                        s = i - first
+                        store(chunk, s, 0, z0)
+                        store(chunk, s + 1, 0, z1)
+                        store(chunk, s + 2, 0, z2)
+                        store(chunk, s + 3, 0, z3)
+                    for i in range(first, last):
+                        residual, slope = forward(load(chunk, i - first, 0), y[i], ratio)
+                        error = error + abs(residual)
+                        store(chunk, i - first, 0, delta(residual, slope))
+                    for i in range(first, last, TILE):
+                        s = i - first
+                        d0, d1 = load(chunk, s, 0), load(chunk, s + 1, 0)
+                        d2, d3 = load(chunk, s + 2, 0), load(chunk, s + 3, 0)
+                        for j in range(p):
+                            g = fma(d0, x[i, j], load(gradient, j, 0))
+                            g = fma(d1, x[i + 1, j], g)
+                            g = fma(d2, x[i + 2, j], g)
+                            store(gradient, j, 0, fma(d3, x[i + 3, j], g))
+                for i in range(tiled, n):
+                    z = zero(total)
+                    for j in range(p):
+                        z = fma(load(theta, j, 0), x[i, j], z)
+                    residual, slope = forward(z, y[i], ratio)
+                    d = delta(residual, slope)
+                    error = error + abs(residual)
+                    for j in range(p):
+                        store(gradient, j, 0, fma(d, x[i, j], load(gradient, j, 0)))
+                criterion = largest(gradient) if by_gradient else error
+                unmet = criterion > limit
+                for j in range(p):
+                    step = select(unmet, load(gradient, j, 0), zero(total))
+                    store(total, j, c, load(total, j, c) + step)
+                state.unconverged[epoch, v] = bits_of(unmet)
+
+    return {"many": many, "two": two}.get(kind.literal_value, one)
+
+
+@register_jitable
+def largest(gradient):
+    """Return the largest |gradient[j]| of each lane."""
+    found = abs(load(gradient, 0, 0))
+    for j in range(1, len(gradient)):
+        size = abs(load(gradient, j, 0))
+        found = select(size > found, size, found)
+    return found
+
+
+@overload(measure, prefer_literal=True)
+def _overload_measure(cost, activation, kind, rule, lanes, block):
+    if not isinstance(cost, types.StringLiteral):
+        return None
+    forward, delta, ratio = _formulas(cost, activation, kind)
+    width, by_gradient = width_of(block.types[0].dtype), rule.literal_value == "gradient"
+
+    def measure_one(cost, activation, kind, rule, lanes, block):
+        for c in range(0, block.error.shape[1], width):
+            minus_rate = -load(block.rate, 0, c)
+            z = fma(minus_rate, load(block.total, 0, c), load(block.start, 0, c))
+            residual, slope = forward(z, block.y[0], ratio)
+            store(block.error, 0, c, abs(residual))
+            if by_gradient:
+                store(block.criterion, 0, c, abs(delta(residual, slope)))
+
+    def measure_many(cost, activation, kind, rule, lanes, block):
+        start, total, theta, x = block.start, block.total, lanes.theta, block.x
+        gradient = lanes.gradient
+        n, p = x.shape
+        for c in range(0, block.error.shape[1], width):
+            minus_rate = -load(block.rate, 0, c)
+            for j in range(p):
+                store(theta, j, 0, fma(minus_rate, load(total, j, c), load(start, j, c)))
+                if by_gradient:
+                    store(gradient, j, 0, zero(start))
+            error = zero(start)
+            for i in range(n):
+                z = zero(start)
+                for j in range(p):
+                    z = fma(load(theta, j, 0), x[i, j], z)
+                residual, slope = forward(z, block.y[i], ratio)
+                error = error + abs(residual)
+                if by_gradient:
+                    d = delta(residual, slope)
+                    for j in range(p):
+                        store(gradient, j, 0, fma(d, x[i, j], load(gradient, j, 0)))
+            store(block.error, 0, c, error)
+            if by_gradient:
+                store(block.criterion, 0, c, largest(gradient))
+
+    return measure_many if kind.literal_value in ("many", "two") else measure_one
