@@ -1,7 +1,7 @@
 """What becomes of neurons: each number of a result, declared once for all floors above.
 
 To add a column, add a field to `TrainResult` whose annotation holds a `Column`, and fill it in
-`sweep.kernels.block` (and, if the orbit is to answer it, in `sweep.kernels.orbit.lookup`). The
+`sweep.kernels.passes` (and, if the orbit is to answer it, in `sweep.kernels.orbit.lookup`). The
 arrays, the Parquet schema, the encodings and xarray's attributes follow from the declaration.
 """
 
