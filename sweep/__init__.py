@@ -8,12 +8,14 @@
     sweep.load, sweep.scan    a result in pandas, or as a pyarrow dataset
     sweep.load_grid           a result over its axes, in xarray
     sweep.check               what is missing or damaged in a folder
+    sweep.explore             a widget for Jupyter that computes the heatmap as one moves
     sweep.SpecError           bad input; a SweepError, as all errors that sweep raises
 
 These names are public, and their arguments stay; all else may change. Data flows one way, and a
 floor imports only floors below it:
 
     sweep.bench, sweep.article    the kernel against its peers; the article, checked
+    sweep.explorer                a page, and a widget, that answer while one moves
     sweep.figures                 one file a figure
     sweep.analysis                a result reduced to small tables
     sweep.running                 parts on threads or a cluster, into the store
@@ -31,6 +33,7 @@ from sweep.errors import SpecError, SweepError
 if TYPE_CHECKING:
     from sweep.experiment.spec import Spec
     from sweep.experiment.tables import Span, Start, Stop, Task
+    from sweep.explorer.widget import explore
     from sweep.kernels.results import TrainResult
     from sweep.kernels.tracing import Trace, trace
     from sweep.kernels.training import train
@@ -57,6 +60,7 @@ __all__ = [
     "Trace",
     "TrainResult",
     "check",
+    "explore",
     "load",
     "load_grid",
     "open",
@@ -79,6 +83,7 @@ _MODULES = {
     "Trace": "sweep.kernels.tracing",
     "TrainResult": "sweep.kernels.results",
     "check": "sweep.store.parts",
+    "explore": "sweep.explorer.widget",
     "load": "sweep.store.reading",
     "load_grid": "sweep.store.xarray",
     "open": "sweep.result",

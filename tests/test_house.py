@@ -15,7 +15,7 @@ from sweep.kernels import compile as compile_
 PACKAGE = Path(sweep.__file__).parent
 # From the ground up. A module at the package's top is a floor of its own.
 FLOORS = ["errors", "resources", "neuron", "kernels", "experiment", "store", "running"]
-FLOORS += ["analysis", "figures", "result", "article", "bench", "cli"]
+FLOORS += ["analysis", "figures", "result", "explorer", "article", "bench", "cli"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

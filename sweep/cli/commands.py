@@ -23,6 +23,7 @@ __all__ = [
     "bench",
     "check",
     "completion",
+    "explore",
     "export",
     "info",
     "plot",
@@ -258,6 +259,29 @@ def export(arguments: Namespace) -> int:
 
     rows = write(arguments.folder, arguments.file, arguments.columns)
     print(f"{rows:,} rows in {printable(arguments.file)}")
+    return 0
+
+
+def explore(arguments: Namespace) -> int:
+    """Serve the explorer's page until Ctrl-C."""
+    from sweep.experiment.spec import Spec
+
+    if not 0 <= arguments.port <= 65535:
+        raise SpecError(f"port = {arguments.port}: must be from 0 to 65535")
+    text, folder, base, samples = _spec_of(arguments)
+    origin = printable(arguments.spec or "the article's spec")
+    spec, result = Spec.parse(text, origin, base, samples), None
+    if folder is not None:
+        from sweep.result import open as open_result
+
+        result = open_result(folder)
+    try:
+        from sweep.explorer.server import serve
+    except ModuleNotFoundError as error:
+        raise SweepError(
+            f"sweep explore needs {error.name}: pip install starlette uvicorn"
+        ) from None
+    serve(spec, arguments.port, not arguments.no_browser, result)
     return 0
 
 

@@ -34,7 +34,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sweep {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for add in (_run, _plot, _info, _check, _export, _article, _bench, _schema, _completion):
+    for add in (
+        _run, _plot, _info, _check, _export, _explore, _article, _bench, _schema, _completion
+    ):  # fmt: skip
         add(subparsers)
     return parser
 
@@ -221,6 +223,30 @@ def _export(subparsers: Subparsers[_Parser]) -> None:
         "--columns", nargs="+", metavar="NAME", help="only these columns (default: all)"
     )
     command.set_defaults(do=commands.export)
+
+
+def _explore(subparsers: Subparsers[_Parser]) -> None:
+    command = subparsers.add_parser(
+        "explore",
+        help="open a page on which the heatmap is computed while you pan, zoom and move sliders",
+        description="Serve a page on this machine alone, and open it in a browser: epochs to "
+        "converge over starting weight and bias for two costs, and their ratio, computed as you "
+        "pan, zoom and move sliders; the learning curves of the start that you click. Ctrl-C ends "
+        "it. The whole view stands in the page's address.",
+        epilog="The server needs Starlette and uvicorn: pip install starlette uvicorn",
+    )
+    spec = command.add_argument(
+        "spec",
+        nargs="?",
+        help="a spec in TOML, or a result's folder, of which the spec is taken (default: the "
+        "article's)",
+    )
+    spec.complete = FILE  # type: ignore[attr-defined]
+    command.add_argument(
+        "--port", type=int, default=0, metavar="N", help="of the address (default: a free one)"
+    )
+    command.add_argument("--no-browser", action="store_true", help="only print the address")
+    command.set_defaults(do=commands.explore, out=None)
 
 
 def _article(subparsers: Subparsers[_Parser]) -> None:

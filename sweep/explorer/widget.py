@@ -1,0 +1,77 @@
+"""The explorer in a notebook: `sweep.explore`, the same page as a widget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from threading import Timer
+from typing import Any
+
+import numpy as np
+
+from sweep.errors import SpecError, SweepError
+from sweep.experiment.spec import ARTICLE, Spec
+from sweep.explorer.about import about
+from sweep.explorer.answers import ANSWERS, SECONDS, answer
+
+__all__ = ["explore"]
+
+
+def explore(spec: Spec | Mapping[str, Any] | None = None) -> Any:
+    """Return the explorer of a spec as a widget for Jupyter.
+
+    Epochs to converge over starting weight and bias, computed as you pan, zoom and move sliders,
+    as on the page of ``sweep explore``.
+
+    Parameters
+    ----------
+    spec : Spec or dict, optional
+        Default: the article's.
+
+    Raises
+    ------
+    SweepError
+        anywidget is not installed.
+
+    Examples
+    --------
+    >>> import sweep
+    >>> widget = sweep.explore()            # the last expression of a notebook's cell
+    >>> type(widget).__name__
+    'Explorer'
+    """
+    try:
+        from anywidget import AnyWidget
+    except ModuleNotFoundError:
+        raise SweepError("sweep.explore needs anywidget: pip install anywidget") from None
+    chosen = Spec.load(ARTICLE) if spec is None else spec
+    chosen = chosen if isinstance(chosen, Spec) else Spec(**chosen)
+    page = files("sweep.explorer").joinpath("page")
+    contents = {
+        "_esm": page.joinpath("explore.js").read_text("utf-8"),
+        "_css": page.joinpath("explore.css").read_text("utf-8"),
+        "__doc__": "The explorer.",
+    }
+    widget: Any = type("Explorer", (AnyWidget,), contents)()
+    widget.on_msg(lambda sender, question, buffers: sender.send(*answered(chosen, question)))
+    return widget
+
+
+def answered(spec: Spec, question: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    """Return the message, and its binary part, that answers a message of the page."""
+    stop = np.zeros(1, np.uint8)
+    timer = Timer(SECONDS, lambda: stop.fill(1))
+    timer.start()
+    name, told = str(question.get("name")), {"id": question.get("id")}
+    try:
+        if name != "about" and name not in ANSWERS:
+            raise SpecError(f"{name}: nothing answers that")
+        query = {key: str(value) for key, value in question.get("query", {}).items()}
+        answer_ = about(spec) if name == "about" else answer(spec, name, query, stop)
+    except SweepError as error:
+        return {**told, "error": str(error)}, []
+    finally:
+        timer.cancel()
+    if isinstance(answer_, dict):
+        return {**told, "answer": answer_}, []
+    return told, [answer_.astype("<i4").tobytes()]
