@@ -1,5 +1,6 @@
 """The explorer: its answers are the engine's, its server is closed to others, its page works."""
 
+import base64
 import gzip
 import json
 import re
@@ -7,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ from sweep.explorer import answers, widget
 from sweep.explorer.about import about
 from sweep.explorer.question import Cells, Point, View, parsed
 from sweep.explorer.server import open_socket
+from sweep.kernels import compile as compile_
 
 SPEC = Spec.load(ARTICLE)
 PROBLEM = {
@@ -326,28 +329,27 @@ def test_the_page_opens_with_the_article_s_two_starts(open_page):
 
 
 SLIDERS = {
+    "most epochs": ("max_epochs", "300"),
     "learning rate η": ("learning_rate", "1"),
     "tolerance of |y − a|": ("tolerance", "0.2"),
-    "most epochs": ("max_epochs", "300"),
     "input x": ("x", "2"),
     "target y": ("y", "0.3"),
 }
 
 
-@pytest.mark.parametrize("label", SLIDERS)
-def test_each_slider_and_each_typed_value_changes_the_picture(open_page, label):
+def test_each_slider_and_each_typed_value_changes_the_picture(open_page):
     page = open_page()
-    name, value = SLIDERS[label]
-    before = tiles(page), state(page, name)
-    page.get_by_label(label, exact=True).press("ArrowRight" if name == "y" else "ArrowLeft")
-    settled(page)
-    by_slider = tiles(page), state(page, name)
-    assert (by_slider[1] > before[1]) == (name == "y")
-    page.get_by_label(f"{label}, typed").fill(value)
-    page.get_by_label(f"{label}, typed").press("Enter")
-    settled(page)
-    assert state(page, name) == float(value)
-    assert len({before[0], by_slider[0], tiles(page)}) == 3
+    for label, (name, value) in SLIDERS.items():
+        before = tiles(page), state(page, name)
+        page.get_by_label(label, exact=True).press("ArrowRight" if name == "y" else "ArrowLeft")
+        settled(page)
+        by_slider = tiles(page), state(page, name)
+        assert (by_slider[1] > before[1]) == (name == "y")
+        page.get_by_label(f"{label}, typed").fill(value)
+        page.get_by_label(f"{label}, typed").press("Enter")
+        settled(page)
+        assert state(page, name) == float(value)
+        assert len({before[0], by_slider[0], tiles(page)}) == 3
 
 
 def test_choices_change_the_picture(open_page):
@@ -560,7 +562,8 @@ def test_the_widget_answers_as_the_server_does():
 def test_the_widget_draws_in_a_browser(open_page):
     page = open_page()
     page.expose_function("answered", lambda question: {
-        **(told := widget.answered(SPEC, question))[0], "buffers": [list(b) for b in told[1]],
+        **(told := widget.answered(SPEC, question))[0],
+        "buffers": [base64.b64encode(part).decode() for part in told[1]],
     })  # fmt: skip
     page.evaluate("""async () => {
         const { default: made } = await import(new URL("page/explore.js", location.href).href);
@@ -568,7 +571,8 @@ def test_the_widget_draws_in_a_browser(open_page):
         document.body.replaceChildren(el);
         const send = async (question) => {
             const { buffers, ...message } = await answered(question);
-            const views = buffers.map((bytes) => new DataView(new Uint8Array(bytes).buffer));
+            const bytes = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+            const views = buffers.map((text) => new DataView(bytes(text).buffer));
             listeners.forEach((listener) => listener(message, views));
         };
         const on = (_, listener) => listeners.push(listener);
@@ -576,3 +580,21 @@ def test_the_widget_draws_in_a_browser(open_page):
     }""")
     page.get_by_text("98 % of the starts in view converge").wait_for()
     assert re.search(r"epochs to converge\s+469\s+50", page.inner_text(".sweep"))
+
+
+def test_an_answer_ends_after_its_time_but_compiling_does_not_count(monkeypatch):
+    monkeypatch.setattr(answers, "SECONDS", 0.2)
+    stop = np.zeros(1, np.uint8)
+    with answers._limited(stop):
+        for watch in list(compile_.watchers):
+            watch(True)
+        time.sleep(0.4)
+        assert stop[0] == 0
+        for watch in list(compile_.watchers):
+            watch(False)
+        time.sleep(0.4)
+        assert stop[0] == 1
+    endless = {k: PROBLEM[k] for k in ("cost", "learning_rate", "activation")}
+    endless |= {"tolerance": 1e-9, "max_epochs": 10_000_000}
+    with pytest.raises(SweepError, match="takes more than"):
+        asked("cells", endless, RECTANGLE, spec=SEVERAL)

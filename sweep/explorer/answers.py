@@ -5,8 +5,10 @@ All numbers come from the engine: no formula is written again, here or in the pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from threading import Timer
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +20,7 @@ from sweep.experiment.spec import Spec
 from sweep.explorer.question import Cells, Point, View, parsed
 from sweep.explorer.stored import UNCONVERGED, stored_cells
 from sweep.kernels.block import trainer
+from sweep.kernels.compile import watchers
 from sweep.kernels.orbit import build_staircases, choose_orbit, lookup_into
 from sweep.kernels.pool import ORBIT_BLOCK, block_sizes, blocks, run_blocks
 from sweep.kernels.results import TrainResult, empty_results, rows
@@ -255,6 +258,27 @@ ANSWERS: Mapping[str, tuple[type[Any], Answer]] = {
 }
 
 
+@contextmanager
+def _limited(stop: NDArray[np.uint8]) -> Iterator[None]:
+    """Set stop[0] to 1 after SECONDS, which begin again when a kernel has been compiled."""
+    timers: list[Timer] = []
+
+    def watch(compiling: bool) -> None:
+        while timers:
+            timers.pop().cancel()
+        if not compiling:
+            timers.append(Timer(SECONDS, lambda: stop.fill(1)))
+            timers[-1].start()
+
+    watchers.append(watch)
+    watch(compiling=False)
+    try:
+        yield
+    finally:
+        watchers.remove(watch)
+        watch(compiling=True)
+
+
 def answer(
     spec: Spec,
     name: str,
@@ -262,7 +286,7 @@ def answer(
     stop: NDArray[np.uint8],
     result: Result | None = None,
 ) -> NDArray[np.int32] | dict[str, Any]:
-    """Answer a question of the page; `stop` ends the work when it becomes 1.
+    """Answer a question of the page within SECONDS; `stop` ends the work when it becomes 1.
 
     `result` has the cells that are stored.
 
@@ -279,7 +303,8 @@ def answer(
         if result is None:
             raise SpecError("stored cells: sweep explore was started without a result's folder")
         return stored_cells(result, asked)
-    answered = function(spec, asked, stop)
+    with _limited(stop):
+        answered = function(spec, asked, stop)
     if stop[0]:
         raise SweepError(
             f"this takes more than {SECONDS:g} s: lower max_epochs, or raise the learning rate or "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.resources import files
-from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from sweep.errors import SpecError, SweepError
 from sweep.experiment.spec import ARTICLE, Spec
 from sweep.explorer.about import about
-from sweep.explorer.answers import ANSWERS, SECONDS, answer
+from sweep.explorer.answers import ANSWERS, answer
 
 __all__ = ["explore"]
 
@@ -60,8 +59,6 @@ def explore(spec: Spec | Mapping[str, Any] | None = None) -> Any:
 def answered(spec: Spec, question: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
     """Return the message, and its binary part, that answers a message of the page."""
     stop = np.zeros(1, np.uint8)
-    timer = Timer(SECONDS, lambda: stop.fill(1))
-    timer.start()
     name, told = str(question.get("name")), {"id": question.get("id")}
     try:
         if name != "about" and name not in ANSWERS:
@@ -70,8 +67,6 @@ def answered(spec: Spec, question: Mapping[str, Any]) -> tuple[dict[str, Any], l
         answer_ = about(spec) if name == "about" else answer(spec, name, query, stop)
     except SweepError as error:
         return {**told, "error": str(error)}, []
-    finally:
-        timer.cancel()
     if isinstance(answer_, dict):
         return {**told, "answer": answer_}, []
     return told, [answer_.astype("<i4").tobytes()]

@@ -3,6 +3,7 @@
 
 // A picture is refined in steps: cells 16 and 4 times as wide as a pixel first, in tiles of so many.
 const STEPS = [[16, 32], [4, 128], [1, 256]];
+const STEPS_SEEN = 80; // of so few epochs in view every other one is darker: the staircase
 const MOST_TILES = 600, SLOW = 1500, SAMPLES_OF_CONTOURS = 65, COARSE = 64;
 const NAMES = {
   learning_rate: "learning rate η", tolerance: "tolerance of |y − a|", max_epochs: "most epochs",
@@ -144,14 +145,14 @@ export async function mount(root, answer, place) {
   };
   const nameOf = (key, { i, j, cell, count }) => `${key}|${cell}|${count}|${i}|${j}`;
 
-  const fetchTile = async (side, key, tile) => {
+  const fetchTile = async (key, tile) => {
     const name = nameOf(key, tile);
     if (tiles.has(name)) return tiles.get(name);
     if (!asking.has(name)) {
       const control = new AbortController();
       const work = (async () => {
         const epochs = await ask("cells", {
-          ...cellsOf(side), cell: tile.cell, columns: tile.count, rows: tile.count,
+          ...JSON.parse(key), cell: tile.cell, columns: tile.count, rows: tile.count,
           w: (tile.i * tile.count + 0.5) * tile.cell, b: (tile.j * tile.count + 0.5) * tile.cell,
         }, control.signal);
         let most = 0, least = Infinity;
@@ -188,7 +189,7 @@ export async function mount(root, answer, place) {
       for (const tile of tilesIn(view(maps[0].canvas), step)) {
         for (const side of [0, 1]) {
           try {
-            const made = await fetchTile(side, keys[side], tile);
+            const made = await fetchTile(keys[side], tile);
             took = Math.max(took, made.took);
             draw();
           } catch (error) {
@@ -212,20 +213,23 @@ export async function mount(root, answer, place) {
   const rgb = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
   // The colours go from 0 to the largest epochs in view, rounded up to a power of 10; where all in
   // view differ by less than a factor of 4, from the smallest to the largest, so that steps show.
-  let scale = { low: 0, high: 10 };
+  let scale = { low: 0, high: 10 }, stepped = [false, false];
   const findScale = () => {
     let least = Infinity, most = 0;
     for (const step of STEPS) {
-      const shown = tilesIn(view(maps[0].canvas), step).flatMap((tile) => [0, 1].map((side) => tiles.get(nameOf(keyOf(side), tile))));
-      if (shown.some((tile) => !tile)) break;
-      least = Math.min(...shown.map((tile) => tile.least));
-      most = Math.max(...shown.map((tile) => tile.most));
+      const wanted = tilesIn(view(maps[0].canvas), step);
+      const shown = [0, 1].map((side) => wanted.map((tile) => tiles.get(nameOf(keyOf(side), tile))));
+      if (shown.flat().some((tile) => !tile)) break;
+      const ends = shown.map((some) => [Math.min(...some.map((tile) => tile.least)), Math.max(...some.map((tile) => tile.most))]);
+      stepped = ends.map(([low, high]) => low > 0 && high - low < STEPS_SEEN);
+      least = Math.min(ends[0][0], ends[1][0]);
+      most = Math.max(ends[0][1], ends[1][1]);
     }
     const close = least >= 1 && most <= 4 * least && most > least;
     scale = close ? { low: least, high: most } : { low: 0, high: 10 ** Math.ceil(Math.log10(Math.max(most, 10))) };
   };
   const shareOf = (epochs) => (Math.log(epochs + 1) - Math.log(scale.low + 1)) / (Math.log(scale.high + 1) - Math.log(scale.low + 1));
-  const paint = (tile, other) => {
+  const paint = (tile, other, steps = false) => {
     const { count } = tile;
     const canvas = tile.image ?? element("canvas", { width: count, height: count });
     const context = canvas.getContext("2d"), pixels = context.createImageData(count, count);
@@ -241,6 +245,7 @@ export async function mount(root, answer, place) {
             ? 0.5 + Math.log2((value + 1) / (against + 1)) / 10
             : shareOf(value);
           colour = colours[Math.max(0, Math.min(255, Math.round(255 * share)))];
+          if (steps && value % 2) colour = colour.map((part) => 0.86 * part);
         }
         [pixels.data[to], pixels.data[to + 1], pixels.data[to + 2]] = colour;
         pixels.data[to + 3] = value < -1 || against < -1 ? 0 : 255; // a result does not hold it
@@ -249,12 +254,12 @@ export async function mount(root, answer, place) {
     context.putImageData(pixels, 0, 0);
     return canvas;
   };
-  const imageOf = (key, tile, otherKey) => {
+  const imageOf = (key, tile, otherKey, steps = false) => {
     const mine = tiles.get(nameOf(key, tile));
     if (!mine) return null;
-    const look = `${scale.low}|${scale.high}|${style("--given-up")}`;
+    const look = `${scale.low}|${scale.high}|${steps}|${style("--given-up")}`;
     if (!otherKey) {
-      if (mine.look !== look) { mine.image = paint(mine); mine.look = look; }
+      if (mine.look !== look) { mine.image = paint(mine, null, steps); mine.look = look; }
       return mine.image;
     }
     const other = tiles.get(nameOf(otherKey, tile));
@@ -296,7 +301,7 @@ export async function mount(root, answer, place) {
     context.imageSmoothingEnabled = false;
     for (const step of STEPS) {
       for (const tile of tilesIn(seen, step)) {
-        const image = side === 2 ? imageOf(keyOf(0), tile, keyOf(1)) : imageOf(keyOf(side), tile);
+        const image = side === 2 ? imageOf(keyOf(0), tile, keyOf(1)) : imageOf(keyOf(side), tile, null, stepped[side]);
         if (!image) continue;
         const [x, y] = at(tile.i * tile.size, (tile.j + 1) * tile.size);
         context.drawImage(image, x, y, tile.size / seen.pixel, tile.size / seen.pixel);
@@ -737,7 +742,8 @@ export async function mount(root, answer, place) {
   const fixed = Object.entries(about.fixed).map(([name, value]) => `${name} = ${number(value)}`).join(", ");
   const plane = `Across: starting weight ${about.weight}. Up: starting bias b.${fixed ? ` ${fixed}.` : ""}`
     + ` ${about.samples > 1 ? `${about.samples} samples of ${about.inputs} input${about.inputs > 1 ? "s" : ""}.` : ""}`
-    + " Hatched: not converged within the most epochs. Lines: equal initial error.";
+    + " Hatched: not converged within the most epochs. Lines: equal initial error. Close up, every other"
+    + " number of epochs is darker.";
   root.classList.add("sweep");
   root.replaceChildren(
     element("h1", {}, `How many epochs does a neuron need, from where it starts? (${about.name})`),
