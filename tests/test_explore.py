@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -398,6 +399,42 @@ def test_zoom_pan_click_and_drag(open_page):
     assert state(page, "w") == pytest.approx(w - 60 * pixel, abs=pixel)
 
 
+def test_touch_pans_and_pinches(open_page):
+    page = open_page(width=390)
+    box = page.locator("canvas.map").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    devtools = page.context.new_cdp_session(page)
+
+    def touch(kind, *points):
+        places = [{"x": x + dx, "y": y + dy, "id": k} for k, (dx, dy) in enumerate(points)]
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    touch("touchStart", (-40, 60))
+    touch("touchMove", (10, 60))
+    touch("touchEnd")
+    settled(page)
+    assert state(page, "w") == pytest.approx(-50 * 10.2 / box["width"], rel=0.05)
+    before = state(page, "across")
+    touch("touchStart", (-40, 0), (40, 0))
+    for apart in (50, 60, 80):
+        touch("touchMove", (-apart, 0), (apart, 0))
+    touch("touchEnd")
+    settled(page)
+    assert state(page, "across") == pytest.approx(before / 2, rel=0.05)
+
+
+def test_the_view_is_saved(open_page, tmp_path):
+    page = open_page()
+    for kind, begins in (("PNG", b"\x89PNG"), ("SVG", b"<svg xmlns=")):
+        with page.expect_download() as saved:
+            page.get_by_role("button", name=f"save {kind}").click()
+        saved.value.save_as(tmp_path / kind)
+        assert saved.value.suggested_filename == f"explored.{kind.lower()}"
+        assert (tmp_path / kind).read_bytes().startswith(begins)
+        assert (tmp_path / kind).stat().st_size > 20_000
+    assert "98 % of the starts in view converge" in (tmp_path / "SVG").read_text()
+
+
 def test_keyboard_alone(open_page):
     page = open_page()
     for _ in range(30):
@@ -477,16 +514,19 @@ def test_a_stopped_server_is_said(open_page):
         page.errors.clear()  # the browser logs each failed request
 
 
-def test_several_samples_open_too(open_page, tmp_path):
+def test_several_samples_open_too_and_ctrl_c_ends(open_page, tmp_path):
     path = tmp_path / "several.toml"
-    path.write_text(SEVERAL.toml())
-    with served(str(path)) as (found, _):
+    path.write_text(SEVERAL.toml() + 'rule = "gradient"\n')
+    with served(str(path)) as (found, process):
         page = open_page(at=found)
         text = page.inner_text(".sweep")
         assert "starting weight w1" in text
         assert "w2 = 0.5" in text
         assert "3 samples of 2 inputs" in text
         assert page.get_by_label("input x", exact=True).count() == 0
+        assert page.get_by_label("tolerance of the gradient", exact=True).count() == 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 0
 
 
 @pytest.fixture(scope="module")

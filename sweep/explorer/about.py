@@ -82,6 +82,7 @@ def about(spec: Spec, stored: bool = False) -> dict[str, Any]:
     return {
         "name": spec.name,
         "stored": stored,
+        "rule": spec.stop.rule,
         "samples": int(np.size(y)),
         "inputs": spec.inputs,
         "weight": w,

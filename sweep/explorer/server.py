@@ -14,6 +14,7 @@ import socket
 import time
 import webbrowser
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.resources import files
 from threading import Timer
 from typing import Any
@@ -143,4 +144,5 @@ def serve(spec: Spec, port: int, browser: bool, result: Result | None = None) ->
     config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     if browser:
         Timer(0.3, webbrowser.open, [address]).start()
-    uvicorn.Server(config).run(sockets=[opened])
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[opened])

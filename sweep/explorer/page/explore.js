@@ -10,7 +10,7 @@ const NAMES = {
   x: "input x", y: "target y", activation: "activation", cost: "left cost", other_cost: "right cost",
   other_learning_rate: "right learning rate",
 };
-const words = (name) => name.replaceAll("_", "-").replace("cross-entropy", "cross-entropy");
+const words = (name) => name.replaceAll("_", "-");
 
 const element = (name, properties = {}, ...children) => {
   const made = document.createElement(name);
@@ -47,6 +47,7 @@ export async function mount(root, answer, place) {
     try { return await answer(...question); } finally { open -= 1; }
   };
   const about = await ask("about", {});
+  const named = { ...NAMES, ...(about.rule === "gradient" ? { tolerance: "tolerance of the gradient" } : {}) };
   const starts = about.starts;
   const middle = (ends) => (ends[0] + ends[1]) / 2;
   const width = Math.max(about.extent.w[1] - about.extent.w[0], about.extent.b[1] - about.extent.b[0]);
@@ -424,7 +425,7 @@ export async function mount(root, answer, place) {
     const low = Math.min(0, ...values), high = Math.max(...values, low + 1e-9);
     const colours = [style("--left"), style("--right")];
     const lines = series.map((points, k) => ({ points, colour: colours[k], dash: k ? [7, 4] : [] }));
-    if (shows === "error") {
+    if (shows === "error" && about.rule === "error") {
       lines.push({ points: [[0, state.tolerance], [last, state.tolerance]], colour: style("--soft"), dash: [2, 3], thick: 1 });
     }
     chart(curveCanvas, [0, last, "epoch"], [low, high * 1.04, shows], lines);
@@ -611,7 +612,7 @@ export async function mount(root, answer, place) {
     const [to, from] = logarithmic ? [Math.log10, (v) => 10 ** v] : [(v) => v, (v) => v];
     const id = `sweep-${key}-${unique += 1}`;
     const range = element("input", { type: "range", min: to(low), max: to(high), step: (to(high) - to(low)) / 400, id });
-    const typed = element("input", { type: "number", step: "any", "aria-label": `${NAMES[key]}, typed` });
+    const typed = element("input", { type: "number", step: "any", "aria-label": `${named[key]}, typed` });
     const round = key === "max_epochs" ? Math.round : (v) => Number(v.toPrecision(3));
     const show = () => {
       const value = state[key] ?? state.learning_rate;
@@ -621,14 +622,14 @@ export async function mount(root, answer, place) {
     };
     range.addEventListener("input", () => { state[key] = round(from(Number(range.value))); typed.value = state[key]; changed(); });
     typed.addEventListener("change", () => {
-      if (typed.value === "" || !Number.isFinite(Number(typed.value))) { say(`${NAMES[key]}: must be a number`); show(); return; }
+      if (typed.value === "" || !Number.isFinite(Number(typed.value))) { say(`${named[key]}: must be a number`); show(); return; }
       state[key] = Number(typed.value);
       range.value = to(state[key]);
       changed();
     });
     show();
     fields[key] = show;
-    controls.append(element("div", { className: "control" }, element("label", { htmlFor: id }, NAMES[key]), range, typed));
+    controls.append(element("div", { className: "control" }, element("label", { htmlFor: id }, named[key]), range, typed));
   };
   const choice = (key, options) => {
     const id = `sweep-${key}-${unique += 1}`, select = element("select", { id });
@@ -648,7 +649,7 @@ export async function mount(root, answer, place) {
     });
     show();
     fields[key] = show;
-    controls.append(element("div", { className: "control" }, element("label", { htmlFor: id }, NAMES[key]), select));
+    controls.append(element("div", { className: "control" }, element("label", { htmlFor: id }, named[key]), select));
   };
 
   readPlace();
