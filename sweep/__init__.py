@@ -15,7 +15,7 @@ These names are public, and their arguments stay; all else may change. Data flow
 floor imports only floors below it:
 
     sweep.bench, sweep.article    the kernel against its peers; the article, checked
-    sweep.explorer                a page, and a widget, that answer while one moves
+    sweep.explorer                a page, and a widget, computed while one moves
     sweep.figures                 one file a figure
     sweep.analysis                a result reduced to small tables
     sweep.running                 parts on threads or a cluster, into the store

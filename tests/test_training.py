@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sweep
-from sweep.kernels import descent
+from sweep.kernels import descent, pool
 from sweep.kernels.pool import block_sizes
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
@@ -558,3 +558,11 @@ def test_a_trace_is_a_table():
     assert curve == sweep.trace([0.5, 1.0], 0.3, x=[[1.0, 2.0], [0.0, 1.0]], y=[0, 1], **kwargs)
     assert curve != sweep.trace([0.5, 1.0], 0.4, x=[[1.0, 2.0], [0.0, 1.0]], y=[0, 1], **kwargs)
     assert len(repr(curve)) < 80
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_few_neurons_are_cut_for_all_threads(threads):
+    cuts = list(pool.blocks(4096, threads, pool.LARGEST_BLOCK, pool.SMALLEST_BLOCK))
+    assert len(cuts) >= threads
+    assert [first for first, _ in cuts[1:]] == [last for _, last in cuts[:-1]]
+    assert (cuts[0][0], cuts[-1][1]) == (0, 4096)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from sweep.bench.workloads import SHAPES, PeerResult, Workload, starts, workload
 from sweep.kernels.block import trainer
 from sweep.kernels.pool import LARGEST_BLOCK, blocks, check_threads
 from sweep.kernels.results import empty_results
-from sweep.neuron.problem import make_problem
+from sweep.neuron.problem import Problem, make_problem
 
 __all__ = ["bench", "compare", "time_workload", "useful_share"]
 
@@ -78,13 +79,16 @@ def _time_runs(run: Callable[[], object]) -> list[float]:
     return timings
 
 
-def useful_share(work: Workload, w: NDArray[Any], b: NDArray[Any], threads: int) -> float:
-    """Return the share of the kernel's lane-epochs that updated or tested a neuron."""
-    problem = make_problem(
+def _problem(work: Workload) -> Problem:
+    return make_problem(
         x=work.x, y=work.y, cost=work.cost, activation="sigmoid", tolerance=work.tolerance,
         max_epochs=work.max_epochs,
     )  # fmt: skip
-    train, lane_epochs, epochs = trainer(problem, work.dtype), 0, 0
+
+
+def useful_share(work: Workload, w: NDArray[Any], b: NDArray[Any], threads: int) -> float:
+    """Return the share of the kernel's lane-epochs that updated or tested a neuron."""
+    train, lane_epochs, epochs = trainer(_problem(work), work.dtype), 0, 0
     w, b = w.astype(np.float64), b.astype(np.float64)
     for first, last in blocks(len(b), threads, LARGEST_BLOCK):
         out = empty_results(last - first, w.shape[1], work.dtype)
@@ -155,6 +159,34 @@ def time_workload(
         "cpus_used": cpu / sum(timings[0]),
     }
     return summary, lines
+
+
+def block_times(rounds: int) -> list[dict[str, Any]]:
+    """Time blocks of one and of 65,536 neurons of some 21 epochs on one thread, in each dtype.
+
+    What a single neuron costs is the interpreter: the part of a block for which threads wait for
+    one another.
+
+    Returns
+    -------
+    list of dicts
+        dtype; one and many, medians in seconds.
+    """
+    times = []
+    for work in workloads(full=False):
+        if (work.kind, work.cost) != ("sweep", "cross_entropy"):
+            continue
+        w, b = (array.astype(np.float64) for array in starts(work))
+        rate, stop = np.array([work.learning_rate]), np.zeros(1, np.uint8)
+        train = trainer(_problem(work), work.dtype)
+        medians = []
+        for count in (1, len(b)):
+            out = empty_results(count, 1, work.dtype)
+            run = partial(train, out, w[:count], b[:count], rate, stop)
+            run()
+            medians.append(median(t for _ in range(rounds) for t in _time_runs(run)))
+        times.append({"dtype": work.dtype, "one": medians[0], "many": medians[1]})
+    return times
 
 
 def scaling(work: Workload, threads: int, rounds: int) -> list[dict[str, float]]:
@@ -232,6 +264,7 @@ def bench(
         "workloads": summaries,
         "rows": lines,
         "scaling": scaling(sweep_works[0], threads, rounds),
+        "blocks": block_times(rounds),
         "startup": startup(rounds),
         "goals": _goals(summaries, lines),
     }

@@ -278,7 +278,7 @@ def _bench(subparsers: Subparsers[_Parser]) -> None:
         description="Time the kernel against NumPy, Numba, C++, JAX and PyTorch, as far as "
         "installed, check that all find the same epochs, and show the share of the machine's "
         "limit. "
-        "Quick: under a minute without JAX and PyTorch, which `pip install jax torch` "
+        "Quick: a minute without JAX and PyTorch, which `pip install jax torch` "
         "brings; `pip install threadpoolctl` for NumPy with BLAS.",
     )
     command.add_argument(

@@ -8,8 +8,8 @@ import numpy as np
 
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
-from sweep.explorer.answers import fixed_weights
-from sweep.explorer.question import FARTHEST, LARGEST, MAX_EPOCHS, SMALLEST
+from sweep.explorer.endpoints import fixed_weights
+from sweep.explorer.query import FARTHEST, LARGEST, SMALLEST
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS, default_costs
 
@@ -93,8 +93,6 @@ def about(spec: Spec, stored: bool = False) -> dict[str, Any]:
         "defaults": {name: default_costs(name) for name in ACTIVATIONS},
         "range": {name: [act.low, act.high] for name, act in ACTIVATIONS.items()},
         "starts": list(ARTICLE_STARTS) if article else [],
-        "limits": {
-            "farthest": FARTHEST, "cell": [SMALLEST, LARGEST], "max_epochs": MAX_EPOCHS,
-        },
+        "limits": {"farthest": FARTHEST, "cell": [SMALLEST, LARGEST]},
         "colours": {"epochs": _colours("viridis"), "ratio": _colours("RdBu_r")},
     }  # fmt: skip

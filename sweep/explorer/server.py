@@ -1,8 +1,8 @@
-"""HTTP around the answers, for pages on this machine alone.
+"""HTTP around the endpoints, for pages on this machine alone.
 
 A request has to name 127.0.0.1 or localhost as its host and carry the token that stands in the
-page, so that no other page of the browser can ask; it is bounded in size (`question`) and in time,
-and abandoned when the page no longer waits for it.
+page, so that no other page of the browser gets through; it is bounded in size (`query`) and in
+time, and abandoned when the page no longer waits for it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from starlette.routing import Route
 from sweep.errors import SpecError, SweepError, printable
 from sweep.experiment.spec import Spec
 from sweep.explorer.about import about
-from sweep.explorer.answers import ANSWERS, answer, compile_ahead
+from sweep.explorer.endpoints import ENDPOINTS, compile_ahead, respond
+from sweep.explorer.stored import is_plane
 from sweep.result import Result
 
 __all__ = ["application", "open_socket", "serve"]
@@ -59,32 +60,32 @@ def application(spec: Spec, token: str, result: Result | None = None) -> Starlet
 
     Its page holds the token, and sends it in a header.
     """
-    one_by_one = ThreadPoolExecutor(1)  # each question takes all CPUs
+    one_by_one = ThreadPoolExecutor(1)  # each request takes all CPUs
     one_by_one.submit(compile_ahead, spec)
 
     def compute(name: str, query: dict[str, str], stop: NDArray[np.uint8]) -> Any:
         if stop[0]:  # nobody waits for it any more
             return None
         began = time.perf_counter()
-        return answer(spec, name, query, stop, result), time.perf_counter() - began
+        return respond(spec, name, query, stop, result), time.perf_counter() - began
 
     async def page(request: Request) -> Response:
-        asked_for = request.path_params.get("name", "")
-        if asked_for not in PAGE:
+        requested = request.path_params.get("name", "")
+        if requested not in PAGE:
             return Response("there is no such file", 404)
-        name, kind = PAGE[asked_for]
+        name, kind = PAGE[requested]
         text = files("sweep.explorer").joinpath("page", name).read_text("utf-8")
         headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
         return Response(text.replace("@token@", token), media_type=kind, headers=headers)
 
-    async def asked(request: Request) -> Response:
+    async def data(request: Request) -> Response:
         name = request.path_params["name"]
         if not secrets.compare_digest(request.headers.get("x-sweep-token", ""), token):
-            return JSONResponse({"error": "only the page that sweep opened may ask"}, 403)
+            return JSONResponse({"error": "only the page that sweep opened gets data"}, 403)
         if name == "about":
-            return JSONResponse(about(spec, result is not None))
-        if name not in ANSWERS:
-            return JSONResponse({"error": f"{printable(name)}: nothing answers that"}, 404)
+            return JSONResponse(about(spec, result is not None and is_plane(result)))
+        if name not in ENDPOINTS:
+            return JSONResponse({"error": f"{printable(name)}: there is no such data"}, 404)
         stop, query = np.zeros(1, np.uint8), dict(request.query_params)
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(one_by_one, compute, name, query, stop)
@@ -95,12 +96,12 @@ def application(spec: Spec, token: str, result: Result | None = None) -> Starlet
                 future.add_done_callback(lambda done: done.exception())
                 return Response(status_code=499)
         try:
-            answered, took = future.result()
+            response, took = future.result()
         except SweepError as error:
             return JSONResponse({"error": str(error)}, 422)
-        if isinstance(answered, dict):
-            return JSONResponse(answered)
-        content = gzip.compress(answered.astype("<i4").tobytes(), 1)
+        if isinstance(response, dict):
+            return JSONResponse(response)
+        content = gzip.compress(response.astype("<i4").tobytes(), 1)
         headers = {
             "Content-Encoding": "gzip", "Cache-Control": "no-store",
             "Server-Timing": f"compute;dur={1000 * took:.1f}",
@@ -108,7 +109,7 @@ def application(spec: Spec, token: str, result: Result | None = None) -> Starlet
         return Response(content, media_type="application/octet-stream", headers=headers)
 
     return Starlette(
-        routes=[Route("/", page), Route("/page/{name}", page), Route("/ask/{name}", asked)],
+        routes=[Route("/", page), Route("/page/{name}", page), Route("/data/{name}", data)],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
     )
 
@@ -121,7 +122,7 @@ def open_socket(port: int) -> socket.socket:
     SpecError
         The port is taken, or not allowed.
     """
-    # Said to be TCP, or asyncio leaves Nagle's algorithm on, which holds answers back for 40 ms.
+    # Said to be TCP, or asyncio leaves Nagle's algorithm on, which holds responses back for 40 ms.
     opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

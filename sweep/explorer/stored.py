@@ -1,4 +1,4 @@
-"""The stored cells of a result, as they are, under the cells that the page asks for."""
+"""The stored cells of a result, as they are, under the cells that the page shows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.errors import SpecError
-from sweep.explorer.question import Cells
+from sweep.explorer.query import Cells
 from sweep.neuron.problem import Status
 from sweep.result import Result
 
-__all__ = ["NOT_STORED", "UNCONVERGED", "stored_cells"]
+__all__ = ["NOT_STORED", "UNCONVERGED", "is_plane", "stored_cells"]
 
 # In place of epochs: of a start that was given up, or that the result does not hold.
 UNCONVERGED, NOT_STORED = -1, -2
@@ -20,15 +20,20 @@ UNCONVERGED, NOT_STORED = -1, -2
 MAX_STARTS = 2**24  # of one combination of the other axes: 64 MB
 
 
-def stored_cells(result: Result, asked: Cells) -> NDArray[np.int32]:
-    """Return the epochs of the stored cell that each cell asked for lies in, (rows, columns).
+def is_plane(result: Result) -> bool:
+    """Return whether the starts of a result are a grid over w and b."""
+    return {"w", "b"} <= set(result.axes)
+
+
+def stored_cells(result: Result, query: Cells) -> NDArray[np.int32]:
+    """Return the epochs of the stored cell that each requested cell lies in, (rows, columns).
 
     Raises
     ------
     SpecError
         The result has drawn starts or several weights, too many starts, or not these values.
     """
-    if set(result.axes) < {"w", "b"}:
+    if not is_plane(result):
         raise SpecError("stored cells: are shown of a result over the axes w and b")
     spec, axes = result.spec, result.axes
     fixed: dict[str, object] = {
@@ -37,12 +42,12 @@ def stored_cells(result: Result, asked: Cells) -> NDArray[np.int32]:
     }
     fixed |= {"activation": spec.task.activation, "x": spec.task.x, "y": spec.task.y}
     for name, value in fixed.items():
-        shown = getattr(asked, name)
+        shown = getattr(query, name)
         if name not in axes and shown is not None and shown != value:
             raise SpecError(f"{name} = {shown}: the stored cells have {name} = {value}")
-    outer = {name: getattr(asked, name) for name in axes if name not in ("w", "b")}
+    outer = {name: getattr(query, name) for name in axes if name not in ("w", "b")}
     w, b, epochs = _panel(result, tuple(outer.items()))
-    columns, rows = asked.centres()
+    columns, rows = query.centres()
     i, j = _nearest(w, columns), _nearest(b, rows)
     found = epochs[np.ix_(i, j)].T.copy()
     found[j < 0] = NOT_STORED

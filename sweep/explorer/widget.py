@@ -11,7 +11,7 @@ import numpy as np
 from sweep.errors import SpecError, SweepError
 from sweep.experiment.spec import ARTICLE, Spec
 from sweep.explorer.about import about
-from sweep.explorer.answers import ANSWERS, answer
+from sweep.explorer.endpoints import ENDPOINTS, respond
 
 __all__ = ["explore"]
 
@@ -52,21 +52,21 @@ def explore(spec: Spec | Mapping[str, Any] | None = None) -> Any:
         "__doc__": "The explorer.",
     }
     widget: Any = type("Explorer", (AnyWidget,), contents)()
-    widget.on_msg(lambda sender, question, buffers: sender.send(*answered(chosen, question)))
+    widget.on_msg(lambda sender, message, buffers: sender.send(*reply(chosen, message)))
     return widget
 
 
-def answered(spec: Spec, question: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-    """Return the message, and its binary part, that answers a message of the page."""
+def reply(spec: Spec, message: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    """Return the message, and its binary part, that replies to a message of the page."""
     stop = np.zeros(1, np.uint8)
-    name, told = str(question.get("name")), {"id": question.get("id")}
+    name, head = str(message.get("name")), {"id": message.get("id")}
     try:
-        if name != "about" and name not in ANSWERS:
-            raise SpecError(f"{name}: nothing answers that")
-        query = {key: str(value) for key, value in question.get("query", {}).items()}
-        answer_ = about(spec) if name == "about" else answer(spec, name, query, stop)
+        if name != "about" and name not in ENDPOINTS:
+            raise SpecError(f"{name}: there is no such data")
+        query = {key: str(value) for key, value in message.get("query", {}).items()}
+        response = about(spec) if name == "about" else respond(spec, name, query, stop)
     except SweepError as error:
-        return {**told, "error": str(error)}, []
-    if isinstance(answer_, dict):
-        return {**told, "answer": answer_}, []
-    return told, [answer_.astype("<i4").tobytes()]
+        return {**head, "error": str(error)}, []
+    if isinstance(response, dict):
+        return {**head, "response": response}, []
+    return head, [response.astype("<i4").tobytes()]

@@ -16,8 +16,8 @@ from sweep.resources import usable_cpus
 __all__ = ["LARGEST_BLOCK", "ORBIT_BLOCK", "block_sizes", "blocks", "check_threads", "run_blocks"]
 
 # Neurons in a block. Large: each block costs 14 µs under the interpreter's lock, where threads wait
-# for one another (65,536 neurons of 21 epochs: 1,059 µs in one block, 635 µs in float32). Small
-# towards the end, so that threads finish together.
+# for one another; 32,768 neurons of 21 epochs take 500. Small towards the end, so that threads
+# finish together.
 LARGEST_BLOCK, SMALLEST_BLOCK = 32768, 4096
 
 # With the orbit a neuron takes nanoseconds, so blocks are large, and all the same (a million
@@ -66,7 +66,8 @@ def run_blocks(
     Free threads take the next block, so blocks of unequal cost balance themselves. Work must
     return soon after stop[0] becomes 1, which an error in any block or Ctrl-C makes it.
     """
-    stop, lock, left = np.zeros(1, np.uint8), Lock(), iter(cuts)
+    stop, lock, cuts = np.zeros(1, np.uint8), Lock(), list(cuts)
+    left = iter(cuts)
 
     def work_on() -> None:
         while stop[0] == 0:
@@ -79,7 +80,7 @@ def run_blocks(
     with ThreadPoolExecutor(threads) as pool:
         try:
             # One task a thread, for a task costs 20 µs under the interpreter's lock.
-            futures = [pool.submit(work_on) for _ in range(threads)]
+            futures = [pool.submit(work_on) for _ in range(min(threads, len(cuts)))]
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()

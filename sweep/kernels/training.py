@@ -15,6 +15,7 @@ from sweep.kernels.pool import ORBIT_BLOCK, block_sizes, blocks, check_threads, 
 from sweep.kernels.results import TrainResult, empty_results, rows
 from sweep.neuron.problem import (
     METHODS,
+    Problem,
     check_choice,
     check_dtype,
     check_step,
@@ -22,7 +23,7 @@ from sweep.neuron.problem import (
     numbers,
 )
 
-__all__ = ["train"]
+__all__ = ["train", "train_starts"]
 
 
 def _floats(array: NDArray[Any], dtype: str = "float64") -> NDArray[Any]:
@@ -118,28 +119,55 @@ def train(
             f"{len(biases)} neurons"
         )
     check_step(rates, problem.x, dtype)
-    out = empty_results(len(biases), weights.shape[1], dtype)
+    out = train_starts(
+        problem, weights, biases, rates, dtype=dtype, method=method, threads=threads, weights=True
+    )
+    return replace(out, w=out.w[:, 0]) if np.ndim(w) < 2 else out
+
+
+def train_starts(
+    problem: Problem,
+    w: NDArray[Any],
+    b: NDArray[Any],
+    rates: NDArray[np.float64],
+    *,
+    dtype: str = "float64",
+    method: str,
+    threads: int,
+    weights: bool = False,
+    stop: NDArray[np.uint8] | None = None,
+) -> TrainResult:
+    """Train w (N, d) and b (N,) as `train` does, whose arguments are checked.
+
+    weights : bool
+        Whether the result holds w and b.
+    stop : (1,) uint8 array, optional
+        The work is abandoned soon after it becomes 1.
+    """
+    out, abandoned = empty_results(len(b), w.shape[1], dtype, weights), stop
     staircases = None
-    if choose_orbit(method, problem, rates, len(biases), dtype):
-        lowest, highest = _z_range(weights, biases, problem.x[0])
+    if choose_orbit(method, problem, rates, len(b), dtype):
+        lowest, highest = _z_range(w, b, problem.x[0])
         staircases = build_staircases(problem, float(rates[0]), lowest, highest)
     # A copy as float64 would cost a tenth of a short training.
-    single = {weights.dtype, biases.dtype, np.dtype(dtype)} == {np.dtype("float32")}
+    single = {w.dtype, b.dtype, np.dtype(dtype)} == {np.dtype("float32")}
     given = "float32" if single else "float64"
     train_block = trainer(problem, dtype, given)
 
     def block(first: int, last: int, stop: NDArray[np.uint8]) -> None:
-        here = slice(first, last)
-        part, w, b = rows(out, here), _floats(weights[here], given), _floats(biases[here], given)
+        here, stop = slice(first, last), stop if abandoned is None else abandoned
+        starts = _floats(w[here], given), _floats(b[here], given)
         if staircases is None:
-            train_block(part, w, b, rates[here] if len(rates) > 1 else rates, stop)
+            part_rates = rates[here] if len(rates) > 1 else rates
+            train_block(rows(out, here), *starts, part_rates, stop)
         else:
-            lookup_into(part, w, b, float(rates[0]), problem, stop, staircases)
+            rate = float(rates[0])
+            lookup_into(rows(out, here), *starts, rate, problem, stop, staircases)
 
     n, d = problem.x.shape
     sizes = block_sizes(n, d + 1) if staircases is None else (ORBIT_BLOCK, ORBIT_BLOCK)
-    run_blocks(block, blocks(len(biases), threads, *sizes), threads)
-    return replace(out, w=out.w[:, 0]) if np.ndim(w) < 2 else out
+    run_blocks(block, blocks(len(b), threads, *sizes), threads)
+    return out
 
 
 def _starts(w: ArrayLike, b: ArrayLike, inputs: int) -> tuple[NDArray[Any], NDArray[Any]]:

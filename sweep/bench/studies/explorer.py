@@ -1,4 +1,4 @@
-"""How long the explorer takes from a question to pixels, measured in a browser."""
+"""How long the explorer takes from a request to pixels, measured in a browser; its picture."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from sweep.errors import SweepError
 __all__ = ["main"]
 
 TILES = 100
+PICTURE = "results/gallery/explorer.png"
 
-# Of one browser tab: tiles of 512 × 512 cells of different learning rates, each asked for, unpacked
+# Of one browser tab: tiles of 512 × 512 cells of different learning rates, each requested, unpacked
 # and drawn onto a canvas, of which a pixel is read back.
 MEASURE = """async ([count, costs]) => {
   const token = document.querySelector('meta[name="sweep-token"]').content;
@@ -29,7 +30,7 @@ MEASURE = """async ([count, costs]) => {
       max_epochs: 10000, activation: "sigmoid", x: 1, y: 0, w: -8, b: -8, cell: 0.03125,
       columns: 512, rows: 512 });
     const began = performance.now();
-    const response = await fetch(`ask/cells?${query}`, { headers: { "X-Sweep-Token": token } });
+    const response = await fetch(`data/cells?${query}`, { headers: { "X-Sweep-Token": token } });
     const epochs = new Int32Array(await response.arrayBuffer());
     const pixels = context.createImageData(512, 512), shades = new Uint32Array(pixels.data.buffer);
     for (let at = 0; at < epochs.length; at += 1) shades[at] = 0xff000000 | epochs[at];
@@ -61,16 +62,17 @@ def main() -> int:
                 browser = started.chromium.launch(
                     executable_path=_chromium(), args=["--no-sandbox"]
                 )
-                page = browser.new_page()
+                page = browser.new_page(viewport={"width": 1180, "height": 1250})
                 page.goto(address.group())
                 page.wait_for_timeout(5000)  # it has drawn itself
+                page.screenshot(path=PICTURE)
                 times = page.evaluate(MEASURE, [TILES, ["quadratic", "cross_entropy"]])
                 browser.close()
         finally:
             server.terminate()
     median, late = np.quantile(times, [0.5, 0.9])
     print(
-        f"{TILES} tiles of 512 × 512 cells by the orbit, from question to pixels: "
+        f"{TILES} tiles of 512 × 512 cells by the orbit, from request to pixels: "
         f"median {median:.0f} ms, 90 % within {late:.0f} ms"
     )
     return int(late >= 50)

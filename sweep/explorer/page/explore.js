@@ -1,10 +1,10 @@
 // The page of `sweep explore`, and the same view as a widget: tiles of epochs, sliders, curves.
-// It knows no formula: each number comes from ask(name, query, signal), which the engine answers.
+// It knows no formula: each number comes from the engine, through request(name, query, signal).
 
 // A picture is refined in steps: cells 16 and 4 times as wide as a pixel first, in tiles of so many.
 const STEPS = [[16, 32], [4, 128], [1, 256]];
 const STEPS_SEEN = 80; // of so few epochs in view every other one is darker: the staircase
-const MOST_TILES = 600, SLOW = 1500, SAMPLES_OF_CONTOURS = 65, COARSE = 64;
+const MOST_TILES = 200, SLOW = 1500, SAMPLES_OF_CONTOURS = 65, COARSE = 64;
 const NAMES = {
   learning_rate: "learning rate η", tolerance: "tolerance of |y − a|", max_epochs: "most epochs",
   x: "input x", y: "target y", activation: "activation", cost: "left cost", other_cost: "right cost",
@@ -40,13 +40,13 @@ const ticks = (low, high, most) => {
   return found;
 };
 
-export async function mount(root, answer, place) {
-  let open = 0; // questions without an answer yet, and moves that are not followed yet
-  const ask = async (...question) => {
+export async function mount(root, send, place) {
+  let open = 0; // requests without a response yet, and moves that are not followed yet
+  const request = async (...parts) => {
     open += 1;
-    try { return await answer(...question); } finally { open -= 1; }
+    try { return await send(...parts); } finally { open -= 1; }
   };
-  const about = await ask("about", {});
+  const about = await request("about", {});
   const named = { ...NAMES, ...(about.rule === "gradient" ? { tolerance: "tolerance of the gradient" } : {}) };
   const starts = about.starts;
   const middle = (ends) => (ends[0] + ends[1]) / 2;
@@ -98,17 +98,17 @@ export async function mount(root, answer, place) {
     }, 200);
   };
 
-  // --- questions -------------------------------------------------------------------------------
+  // --- requests --------------------------------------------------------------------------------
 
   const problem = (side) => {
     const { learning_rate, tolerance, max_epochs, activation } = state;
-    const asked = { learning_rate, tolerance, max_epochs, activation, cost: state.cost };
+    const query = { learning_rate, tolerance, max_epochs, activation, cost: state.cost };
     if (side === 1) {
-      asked.cost = state.other_cost;
-      asked.learning_rate = state.other_learning_rate ?? learning_rate;
+      query.cost = state.other_cost;
+      query.learning_rate = state.other_learning_rate ?? learning_rate;
     }
-    if (state.x !== null) Object.assign(asked, { x: state.x, y: state.y });
-    return asked;
+    if (state.x !== null) Object.assign(query, { x: state.x, y: state.y });
+    return query;
   };
   const titles = () => [0, 1].map((side) => {
     const { cost, learning_rate } = problem(side);
@@ -119,7 +119,7 @@ export async function mount(root, answer, place) {
   // --- tiles -----------------------------------------------------------------------------------
 
   const tiles = new Map();
-  const asking = new Map();
+  const pending = new Map();
   let generation = 0;
   const slow = new Set(); // steps that would take too long for this problem
   const cellsOf = (side) => ({ ...problem(side), ...(state.shown === "stored" ? { stored: 1 } : {}) });
@@ -149,10 +149,10 @@ export async function mount(root, answer, place) {
   const fetchTile = async (key, tile) => {
     const name = nameOf(key, tile);
     if (tiles.has(name)) return tiles.get(name);
-    if (!asking.has(name)) {
+    if (!pending.has(name)) {
       const control = new AbortController();
       const work = (async () => {
-        const epochs = await ask("cells", {
+        const epochs = await request("cells", {
           ...JSON.parse(key), cell: tile.cell, columns: tile.count, rows: tile.count,
           w: (tile.i * tile.count + 0.5) * tile.cell, b: (tile.j * tile.count + 0.5) * tile.cell,
         }, control.signal);
@@ -165,10 +165,10 @@ export async function mount(root, answer, place) {
         tiles.set(name, made);
         return made;
       })();
-      work.catch(() => {}).finally(() => asking.delete(name));
-      asking.set(name, { work, control });
+      work.catch(() => {}).finally(() => pending.delete(name));
+      pending.set(name, { work, control });
     }
-    return asking.get(name).work;
+    return pending.get(name).work;
   };
 
   const refine = async () => {
@@ -180,7 +180,7 @@ export async function mount(root, answer, place) {
         for (const key of keys) wanted.add(nameOf(key, tile));
       }
     }
-    for (const [name, { control }] of asking) if (!wanted.has(name)) control.abort();
+    for (const [name, { control }] of pending) if (!wanted.has(name)) control.abort();
     for (const step of STEPS) {
       if (slow.has(`${keys}|${step[0]}`)) {
         say("A coarse picture: a finer one would take long. Fewer epochs or a larger tolerance make it faster.");
@@ -415,13 +415,13 @@ export async function mount(root, answer, place) {
     }
     context.setLineDash([]);
   };
-  let told = [null, null];
+  let curves = [null, null];
   const drawCurves = () => {
-    if (!told[0] || !told[1]) return;
-    const shows = state.shows in told[0] ? state.shows : "error";
-    const series = told.map((curve) => (curve[shows] ?? []).map((value, k) => [curve.epoch[k], value]));
+    if (!curves[0] || !curves[1]) return;
+    const shows = state.shows in curves[0] ? state.shows : "error";
+    const series = curves.map((curve) => (curve[shows] ?? []).map((value, k) => [curve.epoch[k], value]));
     const values = series.flat().map(([, value]) => value).filter((value) => value !== null);
-    const last = Math.max(...told.map((curve) => curve.epoch?.at(-1) ?? 1));
+    const last = Math.max(...curves.map((curve) => curve.epoch?.at(-1) ?? 1));
     const low = Math.min(0, ...values), high = Math.max(...values, low + 1e-9);
     const colours = [style("--left"), style("--right")];
     const lines = series.map((points, k) => ({ points, colour: colours[k], dash: k ? [7, 4] : [] }));
@@ -430,9 +430,9 @@ export async function mount(root, answer, place) {
     }
     chart(curveCanvas, [0, last, "epoch"], [low, high * 1.04, shows], lines);
     cobwebs.forEach((canvas, k) => {
-      canvas.parentElement.hidden = !told[k].map;
-      if (!told[k].map) return;
-      const { map, z } = told[k], ends = [map[0][0], map.at(-1)[0]];
+      canvas.parentElement.hidden = !curves[k].map;
+      if (!curves[k].map) return;
+      const { map, z } = curves[k], ends = [map[0][0], map.at(-1)[0]];
       const path = [[z[0], ends[0]]];
       for (let n = 0; n + 1 < z.length; n += 1) path.push([z[n], z[n + 1]], [z[n + 1], z[n + 1]]);
       chart(canvas, [...ends, "z before an epoch"], [...ends, "z after it"], [
@@ -476,19 +476,19 @@ export async function mount(root, answer, place) {
   };
 
   let curveControl = new AbortController(), aroundControl = new AbortController(), counted = [];
-  const askCurves = async () => {
+  const fetchCurves = async () => {
     curveControl.abort();
     curveControl = new AbortController();
     const { signal } = curveControl, start = { w: state.start_w, b: state.start_b };
     try {
-      const answers = [];
-      for (const side of [0, 1]) answers.push(await ask("curves", { ...problem(side), ...start }, signal));
-      told = answers;
+      const found = [];
+      for (const side of [0, 1]) found.push(await request("curves", { ...problem(side), ...start }, signal));
+      curves = found;
       drawCurves();
       describeStart();
     } catch (error) { failed(error); }
   };
-  const askAround = async () => {
+  const fetchAround = async () => {
     aroundControl.abort();
     aroundControl = new AbortController();
     const { signal } = aroundControl, seen = view(maps[0].canvas);
@@ -498,11 +498,11 @@ export async function mount(root, answer, place) {
       return { cell, columns: count, rows: count, w: seen.left, b: state.b - wide / 2 };
     };
     try {
-      contours = await ask("contours", { ...problem(0), ...grid(SAMPLES_OF_CONTOURS) }, signal);
+      contours = await request("contours", { ...problem(0), ...grid(SAMPLES_OF_CONTOURS) }, signal);
       draw();
       counted = [];
       for (const side of [0, 1]) {
-        counted.push(await ask("histogram", { ...problem(side), ...grid(COARSE) }, signal));
+        counted.push(await request("histogram", { ...problem(side), ...grid(COARSE) }, signal));
         drawHistogram(histograms[side], counted[side]);
       }
     } catch (error) { failed(error); }
@@ -512,7 +512,7 @@ export async function mount(root, answer, place) {
 
   const epochsIn = (code) => (code >= 0 ? number(code) : "never");
   const describeStart = () => {
-    const [left, right] = told, names = titles();
+    const [left, right] = curves, names = titles();
     const rows = [["epochs to converge", (t) => epochsIn(t.epochs)], ["initial error", (t) => number(t.initial_error)],
       ["error at the stop", (t) => number(t.final_error)]];
     if (left.output) rows.push(["first output", (t) => number(t.output[0])]);
@@ -521,7 +521,9 @@ export async function mount(root, answer, place) {
       ...rows.map(([name, get]) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, get(left)), element("td", {}, get(right)))),
     );
     const near = starts.find(({ w, b }) => w === state.start_w && b === state.start_b);
-    startText.textContent = near ? near.text : "";
+    const ends = curves.filter((curve) => curve.cut).map((curve) => curve.epoch.at(-1));
+    const cut = ends.length ? ` A curve ends at epoch ${number(Math.min(...ends))}: more would take too long.` : "";
+    startText.textContent = (near ? near.text : "") + cut;
   };
   const summarise = () => {
     const step = STEPS[0], seen = view(maps[0].canvas);
@@ -561,15 +563,14 @@ export async function mount(root, answer, place) {
     later = setTimeout(async () => {
       later = null;
       open += 1;
-      await Promise.all([refine(), askAround()]);
-      open -= 1;
+      try { await Promise.all([refine(), fetchAround()]); } finally { open -= 1; }
     }, 60);
   };
   const changed = () => {
     slow.clear();
     say("");
     headings();
-    askCurves();
+    fetchCurves();
     moved();
   };
   const startAt = (w, b) => {
@@ -578,7 +579,7 @@ export async function mount(root, answer, place) {
     startFields.forEach((field, k) => { field.value = number([state.start_w, state.start_b][k]); });
     writePlace();
     draw();
-    askCurves();
+    fetchCurves();
   };
   const zoom = (factor, w = state.w, b = state.b) => {
     const [least, most] = [about.limits.cell[0] * 600, 2 * about.limits.farthest];
@@ -701,14 +702,14 @@ export async function mount(root, answer, place) {
     const seen = view(maps[0].canvas), cell = base(seen.pixel);
     const first = (low) => Math.floor(low / cell), last = (high) => Math.ceil(high / cell) - 1;
     try {
-      const answer = await ask("spec", {
+      const spec = await request("spec", {
         ...problem(0), other_cost: problem(1).cost, other_learning_rate: problem(1).learning_rate, cell,
         w: (first(seen.left) + 0.5) * cell, b: (first(seen.bottom) + 0.5) * cell,
         columns: last(seen.right) - first(seen.left) + 1, rows: last(seen.top) - first(seen.bottom) + 1,
       });
-      copied.value = answer[kind];
+      copied.value = spec[kind];
       copied.hidden = false;
-      await navigator.clipboard?.writeText(answer[kind]).catch(() => copied.select());
+      await navigator.clipboard?.writeText(spec[kind]).catch(() => copied.select());
       say("");
     } catch (error) { failed(error); }
   };
@@ -830,7 +831,7 @@ export async function mount(root, answer, place) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
   headings();
-  askCurves();
+  fetchCurves();
   // For tests: whether something is still computed, and what the tiles in view hold.
   const busy = () => open > 0 || later !== null || frame !== 0;
   const digest = () => {
@@ -858,13 +859,13 @@ export async function mount(root, answer, place) {
 
 const token = globalThis.document?.querySelector('meta[name="sweep-token"]')?.content;
 if (token) {
-  const ask = async (name, query, signal) => {
+  const request = async (name, query, signal) => {
     let response;
     try {
-      response = await fetch(`ask/${name}?${new URLSearchParams(query)}`, { headers: { "X-Sweep-Token": token }, signal });
+      response = await fetch(`data/${name}?${new URLSearchParams(query)}`, { headers: { "X-Sweep-Token": token }, signal });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Error("The server does not answer: it was stopped. Start `sweep explore` again and reload this page.");
+      throw new Error("The server does not respond: it was stopped. Start `sweep explore` again and reload this page.");
     }
     const binary = response.headers.get("content-type") === "application/octet-stream";
     if (binary) {
@@ -874,45 +875,45 @@ if (token) {
     }
     if (response.ok) return response.json();
     const { error } = await response.json().catch(() => ({}));
-    throw new Error(error ?? `The server answered with status ${response.status}.`);
+    throw new Error(error ?? `The server responded with status ${response.status}.`);
   };
   const place = {
     read: () => location.hash.slice(1),
     write: (text) => history.replaceState(null, "", `#${text}`),
   };
   const root = document.getElementById("explore");
-  mount(root, ask, place).then((made) => { globalThis.explored = made; }, (error) => { root.textContent = error.message; });
+  mount(root, request, place).then((made) => { globalThis.explored = made; }, (error) => { root.textContent = error.message; });
 }
 
 // --- the widget of a notebook ---------------------------------------------------------------------
 
 const render = ({ model, el }) => {
   const waiting = [];
-  let asked = null, count = 0;
-  // One question at a time: what is no longer wanted is dropped before it is sent.
+  let current = null, count = 0;
+  // One request at a time: what is no longer wanted is dropped before it is sent.
   const next = () => {
-    if (asked) return;
-    asked = waiting.shift() ?? null;
-    if (asked?.signal?.aborted) { asked.reject(new DOMException("dropped", "AbortError")); asked = null; next(); return; }
-    if (asked) model.send({ id: asked.id, name: asked.name, query: asked.query });
+    if (current) return;
+    current = waiting.shift() ?? null;
+    if (current?.signal?.aborted) { current.reject(new DOMException("dropped", "AbortError")); current = null; next(); return; }
+    if (current) model.send({ id: current.id, name: current.name, query: current.query });
   };
-  const told = (message, buffers) => {
-    if (!asked || message.id !== asked.id) return;
-    const { resolve, reject } = asked;
-    asked = null;
+  const receive = (message, buffers) => {
+    if (!current || message.id !== current.id) return;
+    const { resolve, reject } = current;
+    current = null;
     if (message.error) reject(new Error(message.error));
-    else if (message.answer) resolve(message.answer);
+    else if (message.response) resolve(message.response);
     else resolve(new Int32Array(buffers[0].buffer.slice(buffers[0].byteOffset, buffers[0].byteOffset + buffers[0].byteLength)));
     next();
   };
-  model.on("msg:custom", told);
-  const ask = (name, query, signal) => new Promise((resolve, reject) => {
+  model.on("msg:custom", receive);
+  const request = (name, query, signal) => new Promise((resolve, reject) => {
     waiting.push({ id: count += 1, name, query, signal, resolve, reject });
     next();
   });
   const root = element("div");
   el.append(root);
-  mount(root, ask, { read: () => "", write: () => {} }).catch((error) => { root.textContent = error.message; });
-  return () => model.off("msg:custom", told);
+  mount(root, request, { read: () => "", write: () => {} }).catch((error) => { root.textContent = error.message; });
+  return () => model.off("msg:custom", receive);
 };
 export default { render };

@@ -1,4 +1,4 @@
-"""What the page asks: a problem, and a rectangle of starts or one start. Checked and bounded."""
+"""What the page requests, checked and bounded: a problem, and a rectangle of starts or one."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Parameters(Table):
     y: Number | None = None
 
     def problem(self, spec: Spec) -> Problem:
-        """Return the problem: of the sample asked for, or of the samples of the spec."""
+        """Return the problem: of the sample in the query, or of the samples of the spec."""
         x, y = spec.task.numbers
         if self.x is not None and self.y is not None and np.size(y) == 1 and spec.inputs == 1:
             x, y = self.x, self.y
@@ -113,6 +113,6 @@ def parsed(kind: type[Any], query: Mapping[str, str]) -> Any:
     unknown = sorted(set(query) - set(kind.model_fields))
     if unknown:
         raise SpecError(
-            f"{short(unknown[0])}: is not asked for; {', '.join(kind.model_fields)} are"
+            f"{short(unknown[0])}: is no part of a query; {', '.join(kind.model_fields)} are"
         )
     return kind(**query)

@@ -1,4 +1,4 @@
-"""What the page is told: epochs of a rectangle of cells, curves of one start, contours, a spec.
+"""What the page gets: epochs of a rectangle of cells, curves of one start, contours, a spec.
 
 All numbers come from the engine: no formula is written again, here or in the page's code.
 """
@@ -17,30 +17,30 @@ from numpy.typing import NDArray
 from sweep.errors import SpecError, SweepError
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
-from sweep.explorer.question import Cells, Point, View, parsed
+from sweep.explorer.query import Cells, Point, View, parsed
 from sweep.explorer.stored import UNCONVERGED, stored_cells
-from sweep.kernels.block import trainer
 from sweep.kernels.compile import watchers
-from sweep.kernels.orbit import build_staircases, choose_orbit, lookup_into
-from sweep.kernels.pool import ORBIT_BLOCK, block_sizes, blocks, run_blocks
-from sweep.kernels.results import TrainResult, empty_results, rows
+from sweep.kernels.orbit import choose_orbit
+from sweep.kernels.results import TrainResult
 from sweep.kernels.tracing import trace
+from sweep.kernels.training import train_starts
 from sweep.neuron.problem import Problem, Status
 from sweep.resources import usable_cpus
 from sweep.result import Result
 
-__all__ = ["ANSWERS", "SECONDS", "answer", "compile_ahead", "fixed_weights"]
+__all__ = ["ENDPOINTS", "SECONDS", "compile_ahead", "fixed_weights", "respond"]
 
-# From a spec, what is asked, and a flag that ends the work when it becomes 1.
-Answer: TypeAlias = Callable[[Spec, Any, NDArray[np.uint8]], "NDArray[np.int32] | dict[str, Any]"]
+# From a spec, a query, and a flag that ends the work when it becomes 1.
+Endpoint: TypeAlias = Callable[[Spec, Any, NDArray[np.uint8]], "NDArray[np.int32] | dict[str, Any]"]
 
 # Lines of equal initial error, as shares of the largest |y − a|.
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
 
-SECONDS = 4.0  # the longest that an answer is computed
+SECONDS = 4.0  # the longest that a response is computed
 
 BINS = 24  # of the histogram, in each direction
 POINTS = 240  # of a curve
+UPDATES = 15_000_000  # of a curve, over all samples: a second
 STEPS = 60  # epochs of a cobweb
 
 
@@ -71,25 +71,10 @@ def _trained(
     stop: NDArray[np.uint8],
 ) -> TrainResult:
     """Train starts by the quickest way that is exact, until stop[0] becomes 1."""
-    out, rates = empty_results(len(b), w.shape[1], weights=False), np.array([rate])
-    threads = usable_cpus()
-    if choose_orbit("auto", problem, rates, 2**20, "float64"):
-        z = w @ problem.x[0] + b
-        staircases = build_staircases(problem, rate, float(z.min()), float(z.max()))
-        sizes = ORBIT_BLOCK, ORBIT_BLOCK
-
-        def block(first: int, last: int, _: NDArray[np.uint8]) -> None:
-            here = slice(first, last)
-            lookup_into(rows(out, here), w[here], b[here], rate, problem, stop, staircases)
-    else:
-        train, sizes = trainer(problem, "float64"), block_sizes(*problem.x.shape)
-
-        def block(first: int, last: int, _: NDArray[np.uint8]) -> None:
-            here = slice(first, last)
-            train(rows(out, here), w[here], b[here], rates, stop)
-
-    run_blocks(block, blocks(len(b), threads, *sizes), threads)
-    return out
+    rates = np.array([rate])
+    # A staircase pays for few starts too: the next tiles need it again, and it takes milliseconds.
+    method = "orbit" if choose_orbit("auto", problem, rates, 2**20, "float64") else "train"
+    return train_starts(problem, w, b, rates, method=method, threads=usable_cpus(), stop=stop)
 
 
 def _codes(result: TrainResult) -> NDArray[np.int32]:
@@ -97,14 +82,14 @@ def _codes(result: TrainResult) -> NDArray[np.int32]:
     return np.where(met, result.epochs, UNCONVERGED).astype(np.int32)
 
 
-def cells(spec: Spec, asked: Cells, stop: NDArray[np.uint8]) -> NDArray[np.int32]:
+def cells(spec: Spec, query: Cells, stop: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Return the epochs of each cell, or a negative code, (rows, columns)."""
-    w, b = _starts(spec, *asked.centres())
-    result = _trained(asked.problem(spec), asked.learning_rate, w, b, stop)
-    return _codes(result).reshape(asked.rows, asked.columns)
+    w, b = _starts(spec, *query.centres())
+    result = _trained(query.problem(spec), query.learning_rate, w, b, stop)
+    return _codes(result).reshape(query.rows, query.columns)
 
 
-def histogram(spec: Spec, asked: Cells, stop: NDArray[np.uint8]) -> dict[str, Any]:
+def histogram(spec: Spec, query: Cells, stop: NDArray[np.uint8]) -> dict[str, Any]:
     """Count the cells by initial error and by the logarithm of epochs.
 
     Returns
@@ -113,9 +98,9 @@ def histogram(spec: Spec, asked: Cells, stop: NDArray[np.uint8]) -> dict[str, An
         `counts`, of BINS initial errors by BINS of epochs; `unconverged` of each initial error;
         the largest `error` and the `epochs` at the edges.
     """
-    problem = asked.problem(spec)
-    w, b = _starts(spec, *asked.centres())
-    result = _trained(problem, asked.learning_rate, w, b, stop)
+    problem = query.problem(spec)
+    w, b = _starts(spec, *query.centres())
+    result = _trained(problem, query.learning_rate, w, b, stop)
     codes, largest = _codes(result), problem.act.high - problem.act.low
     met = codes >= 0
     top = max(float(codes.max(initial=0)), 1.0) + 1.0
@@ -133,15 +118,15 @@ def histogram(spec: Spec, asked: Cells, stop: NDArray[np.uint8]) -> dict[str, An
     }
 
 
-def contours(spec: Spec, asked: Cells, stop: NDArray[np.uint8]) -> dict[str, Any]:
+def contours(spec: Spec, query: Cells, stop: NDArray[np.uint8]) -> dict[str, Any]:
     """Return the lines of equal initial error: a level and its lines, each [[w, b], …]."""
     from contourpy import contour_generator
 
-    problem = replace(asked.problem(spec), max_epochs=0)
-    columns, rows_ = asked.centres()
+    problem = replace(query.problem(spec), max_epochs=0)
+    columns, rows_ = query.centres()
     w, b = _starts(spec, columns, rows_)
-    out = _trained(problem, asked.learning_rate, w, b, stop)
-    errors = out.initial_error.reshape(asked.rows, asked.columns)
+    out = _trained(problem, query.learning_rate, w, b, stop)
+    errors = out.initial_error.reshape(query.rows, query.columns)
     generator = contour_generator(columns, rows_, np.ma.masked_invalid(errors))
     largest = problem.act.high - problem.act.low
     levels = [share * largest for share in SHARES]
@@ -149,62 +134,64 @@ def contours(spec: Spec, asked: Cells, stop: NDArray[np.uint8]) -> dict[str, Any
     return {"levels": levels, "lines": lines}
 
 
-def curves(spec: Spec, asked: Point, stop: NDArray[np.uint8]) -> dict[str, Any]:
+def curves(spec: Spec, query: Point, stop: NDArray[np.uint8]) -> dict[str, Any]:
     """Return the learning curve of a start, its numbers and, with one sample, its z by the map.
 
     Returns
     -------
     dict
         epoch, error and cost, at some POINTS epochs up to twice those it takes; output, with one
-        sample; epochs (a code if negative), initial_error, final_error. With one sample `z`, of the
-        first epochs, and `map`: [[z, f(z)], …].
+        sample; epochs (a code if negative), initial_error, final_error; `cut`, whether the curve
+        ends before that because it would take too long. With one sample `z`, of the first epochs,
+        and `map`: [[z, f(z)], …].
     """
-    problem = asked.problem(spec)
-    w, b = _starts(spec, np.array([asked.w]), np.array([asked.b]))
-    result = _trained(problem, asked.learning_rate, w, b, stop)
+    problem = query.problem(spec)
+    w, b = _starts(spec, np.array([query.w]), np.array([query.b]))
+    result = _trained(problem, query.learning_rate, w, b, stop)
     code = int(_codes(result)[0])
     given: dict[str, Any] = {
-        "learning_rate": asked.learning_rate, "cost": problem.cost, "x": problem.x, "y": problem.y,
+        "learning_rate": query.learning_rate, "cost": problem.cost, "x": problem.x, "y": problem.y,
         "activation": problem.activation,
     }  # fmt: skip
-    told: dict[str, Any] = {
+    data: dict[str, Any] = {
         "epochs": code,
         "initial_error": float(result.initial_error[0]),
         "final_error": float(result.final_error[0]),
     }
-    last = min(2 * code + 10, problem.max_epochs) if code >= 0 else problem.max_epochs
-    looked_at = np.unique(np.linspace(0, last, POINTS).astype(np.int64))
-    curve = trace(w, b, epochs=looked_at, **given)
-    told |= {name: _list(getattr(curve, name)[0]) for name in ("error", "cost")}
-    told["epoch"] = looked_at.tolist()
+    wished = min(2 * code + 10, problem.max_epochs) if code >= 0 else problem.max_epochs
+    last = min(wished, UPDATES // len(problem.y))
+    epochs = np.unique(np.linspace(0, last, POINTS).astype(np.int64))
+    curve = trace(w, b, epochs=epochs, **given)
+    data |= {name: _list(getattr(curve, name)[0]) for name in ("error", "cost")}
+    data |= {"epoch": epochs.tolist(), "cut": last < wished}
     if len(problem.y) == 1:
-        told["output"] = _list(curve.output[0])
+        data["output"] = _list(curve.output[0])
         first = trace(w, b, epochs=np.arange(min(STEPS, problem.max_epochs) + 1), **given)
         z = first.w[0].reshape(-1, w.shape[1]) @ problem.x[0] + first.b[0]
         low, high = min(z.min(), -1.0), max(z.max(), 1.0)
         along = np.linspace(low - 0.05 * (high - low), high + 0.05 * (high - low), 161)
         after = trace(np.zeros((161, w.shape[1])), along, epochs=[1], **given)
         image = after.w.reshape(161, w.shape[1]) @ problem.x[0] + after.b.reshape(161)
-        told |= {"z": z.tolist(), "map": np.column_stack([along, image]).tolist()}
-    return told
+        data |= {"z": z.tolist(), "map": np.column_stack([along, image]).tolist()}
+    return data
 
 
 def _list(values: NDArray[np.float64]) -> list[float | None]:
     return [float(v) if np.isfinite(v) else None for v in values]
 
 
-def copied(spec: Spec, asked: View, stop: NDArray[np.uint8]) -> dict[str, Any]:
+def copied(spec: Spec, query: View, stop: NDArray[np.uint8]) -> dict[str, Any]:
     """Return the spec of what is in view, as TOML and as Python."""
-    made = spec_of(spec, asked)
+    made = spec_of(spec, query)
     fields = "".join(f"    {name}={value!r},\n" for name, value in made.fields().items())
     python = f"import sweep\n\nspec = sweep.Spec(\n{fields})\nresult = sweep.run(spec).open()\n"
     return {"toml": made.toml(), "python": python}
 
 
-def spec_of(spec: Spec, asked: View) -> Spec:
+def spec_of(spec: Spec, query: View) -> Spec:
     """Return the spec whose cells are those in view, with the costs and learning rates shown."""
-    columns, rows_ = asked.centres()
-    panels = asked.panels()
+    columns, rows_ = query.centres()
+    panels = query.panels()
     if min(len(columns), len(rows_)) < 2:
         raise SpecError("the view: holds a single row or column of cells; zoom out")
 
@@ -234,22 +221,22 @@ def spec_of(spec: Spec, asked: View) -> Spec:
 
 
 def compile_ahead(spec: Spec) -> None:
-    """Compile what the first questions need, so that none of them takes seconds."""
+    """Compile what the first requests need, so that none of them takes seconds."""
     grid = Grid(spec)
     for cost in grid.values["cost"]:
-        asked: dict[str, Any] = {
+        query: dict[str, Any] = {
             "cost": str(cost), "activation": spec.task.activation, "w": 0.0, "b": 0.0, "cell": 1.0,
             "learning_rate": float(grid.values["learning_rate"][0]), "tolerance": 0.5,
             "max_epochs": 1, "columns": 1, "rows": 1,
         }  # fmt: skip
         stop = np.zeros(1, np.uint8)
-        cells(spec, Cells(**asked), stop)
-        start = {key: value for key, value in asked.items() if key in Point.model_fields}
+        cells(spec, Cells(**query), stop)
+        start = {key: value for key, value in query.items() if key in Point.model_fields}
         curves(spec, Point(**start), stop)
 
 
-# What a question is made of, and what answers it.
-ANSWERS: Mapping[str, tuple[type[Any], Answer]] = {
+# What a query is made of, and what responds to it.
+ENDPOINTS: Mapping[str, tuple[type[Any], Endpoint]] = {
     "cells": (Cells, cells),
     "contours": (Cells, contours),
     "histogram": (Cells, histogram),
@@ -279,14 +266,14 @@ def _limited(stop: NDArray[np.uint8]) -> Iterator[None]:
         watch(compiling=True)
 
 
-def answer(
+def respond(
     spec: Spec,
     name: str,
-    query: Mapping[str, str],
+    text: Mapping[str, str],
     stop: NDArray[np.uint8],
     result: Result | None = None,
 ) -> NDArray[np.int32] | dict[str, Any]:
-    """Answer a question of the page within SECONDS; `stop` ends the work when it becomes 1.
+    """Return what the page requests, within SECONDS; `stop` ends the work when it becomes 1.
 
     `result` has the cells that are stored.
 
@@ -297,17 +284,17 @@ def answer(
     SweepError
         It takes too long.
     """
-    kind, function = ANSWERS[name]
-    asked = parsed(kind, query)
-    if name == "cells" and asked.stored:
+    kind, function = ENDPOINTS[name]
+    query = parsed(kind, text)
+    if name == "cells" and query.stored:
         if result is None:
             raise SpecError("stored cells: sweep explore was started without a result's folder")
-        return stored_cells(result, asked)
+        return stored_cells(result, query)
     with _limited(stop):
-        answered = function(spec, asked, stop)
+        response = function(spec, query, stop)
     if stop[0]:
         raise SweepError(
             f"this takes more than {SECONDS:g} s: lower max_epochs, or raise the learning rate or "
             "the tolerance"
         )
-    return answered
+    return response
