@@ -4,6 +4,7 @@ import base64
 import re
 import shutil
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -320,3 +321,13 @@ def test_the_widget_draws_in_a_browser(open_page):
     }""")
     page.get_by_text("98 % of the starts in view converge").wait_for()
     assert re.search(r"epochs to converge\s+469\s+50", page.inner_text(".sweep"))
+
+
+def test_a_slow_response_is_said_while_it_lasts(open_page):
+    page = open_page()
+    page.route("**/data/curves*", lambda route: (time.sleep(1.5), route.continue_()))
+    page.get_by_role("button", name="the article's start (0.6, 0.9)").click()
+    page.get_by_text("Computing. What is used for the first time is compiled").wait_for()
+    page.get_by_text("The error falls at once").wait_for()
+    settled(page)
+    assert page.locator(".message").inner_text() == ""

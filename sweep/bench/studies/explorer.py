@@ -64,7 +64,8 @@ def main() -> int:
                 )
                 page = browser.new_page(viewport={"width": 1180, "height": 1250})
                 page.goto(address.group())
-                page.wait_for_timeout(5000)  # it has drawn itself
+                while not page.evaluate("Boolean(globalThis.explored) && !explored.busy()"):
+                    page.wait_for_timeout(100)  # it compiles, and draws itself
                 page.screenshot(path=PICTURE)
                 times = page.evaluate(MEASURE, [TILES, ["quadratic", "cross_entropy"]])
                 browser.close()

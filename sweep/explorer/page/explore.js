@@ -42,9 +42,19 @@ const ticks = (low, high, most) => {
 
 export async function mount(root, send, place) {
   let open = 0; // requests without a response yet, and moves that are not followed yet
+  const message = element("p", { className: "message", role: "status" });
+  const say = (text) => { if (message.textContent !== text) message.textContent = text; };
+  const working = "Computing. What is used for the first time is compiled, which takes some seconds.";
   const request = async (...parts) => {
+    const late = setTimeout(() => { if (!message.textContent) say(working); }, 800);
     open += 1;
-    try { return await send(...parts); } finally { open -= 1; }
+    try {
+      return await send(...parts);
+    } finally {
+      open -= 1;
+      clearTimeout(late);
+      if (message.textContent === working) say("");
+    }
   };
   const about = await request("about", {});
   const named = { ...NAMES, ...(about.rule === "gradient" ? { tolerance: "tolerance of the gradient" } : {}) };
@@ -59,9 +69,6 @@ export async function mount(root, send, place) {
   const state = { ...opening };
 
   // --- the state in the address --------------------------------------------------------------
-
-  const message = element("p", { className: "message", role: "status" });
-  const say = (text) => { if (message.textContent !== text) message.textContent = text; };
 
   const readPlace = () => {
     const wrong = [];
