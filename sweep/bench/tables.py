@@ -35,8 +35,6 @@ def _row(line: dict[str, Any]) -> list[str]:
     ]
 
 
-SHORTEST = 0.02
-
 HEAD = ("", "seconds", "min–max", "M epochs/s", "ratio", "cells differing", "first call")
 
 
@@ -78,15 +76,8 @@ def report(result: dict[str, Any]) -> str:
         f"Numba and kernels {start['numba']:.2f} s, first call compiled {start['compiled']:.2f} s, "
         f"from the disk {start['cached']:.3f} s",
     ]
-    # Of those that take long enough for starting threads not to count.
-    first = result["rows"][0]["row"] if result["rows"] else ""
-    long = {
-        line["workload"]
-        for line in result["rows"]
-        if line["row"] == first and line["seconds"]["median"] >= SHORTEST
-    }
-    used = [work["cpus_used"] for work in result["workloads"] if work["workload"] in long]
-    if used and (cpus := min(used)) < 0.9 * settings["threads"]:
+    cpus = min(work["cpus_used"] for work in result["workloads"])
+    if cpus < 0.9 * settings["threads"]:
         lines.append(
             f"The machine was busy: sweep's {settings['threads']} threads used {cpus:.1f} CPUs. "
             "Do not cite figures from this run."

@@ -46,7 +46,7 @@ VECTORS = 2
 # in the order of the samples. Shares of the bound of 17 + 2p operations (Emerald Rapids, float64,
 # in turns), one by one and so: n = 100, d = 10: 44 and 62 %; n = 100, d = 30: 36 and 65 %; n = 569,
 # d = 30: 35 and 74 %. With one input, 53 to 56 %, the division is the limit there: 16 cycles of 8
-# lanes. On Zen 5 it is not: `sweep bench --full` prints 79 to 88 % for all of these.
+# lanes. On Zen 5 it is not: `sweep bench --full` prints 80 to 89 % for all of these.
 TILE, CHUNK = 4, 32
 
 

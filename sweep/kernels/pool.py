@@ -15,7 +15,7 @@ from sweep.resources import usable_cpus
 
 __all__ = ["LARGEST_BLOCK", "ORBIT_BLOCK", "block_sizes", "blocks", "check_threads", "run_blocks"]
 
-# Neurons in a block. Large: each block costs 14 µs under the interpreter's lock, where threads wait
+# Neurons in a block. Large: each block costs 12 µs under the interpreter's lock, where threads wait
 # for one another; 32,768 neurons of 21 epochs take 500. Small towards the end, so that threads
 # finish together.
 LARGEST_BLOCK, SMALLEST_BLOCK = 32768, 4096
