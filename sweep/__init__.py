@@ -1,6 +1,7 @@
 """Epochs that neurons need, by where they start, by cost and by learning rate.
 
-    sweep.train(w, b, …)      epochs to converge of very many neurons: a TrainResult, of Status
+    sweep.train(w, b, …)      epochs to converge of very many neurons: a TrainResult, of Status;
+                              with follow=, a FollowResult, of Outcome
     sweep.trace(w, b, …)      learning curves of few neurons: a Trace
     sweep.Spec, sweep.run     a sweep over a grid, into a folder of Parquet: a RunResult
     sweep.open                a result: tables, figures; in pandas, pyarrow, xarray: a Result
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
     from sweep.experiment.spec import Spec
     from sweep.experiment.tables import Span, Start, Stop, Task
     from sweep.explorer.widget import explore
-    from sweep.kernels.results import TrainResult
+    from sweep.kernels.results import FollowResult, TrainResult
     from sweep.kernels.tracing import Trace, trace
     from sweep.kernels.training import train
+    from sweep.neuron.following import Outcome
     from sweep.neuron.problem import Status
     from sweep.result import Result, open  # noqa: A004
     from sweep.running.run import RunResult, run
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "FollowResult",
+    "Outcome",
     "Result",
     "RunResult",
     "Span",
@@ -72,6 +76,8 @@ __all__ = [
 
 # Numba, pandas and seaborn take seconds to import; each name brings in only what it needs.
 _MODULES = {
+    "FollowResult": "sweep.kernels.results",
+    "Outcome": "sweep.neuron.following",
     "Result": "sweep.result",
     "RunResult": "sweep.running.run",
     "Span": "sweep.experiment.tables",

@@ -5,8 +5,8 @@ import pytest
 
 import sweep
 from sweep.bench.studies.hunt import compare, random_settings, random_starts
-from sweep.kernels import block, orbit
-from sweep.kernels.orbit import applicability, branch, staircase
+from sweep.kernels import block, orbit, profile
+from sweep.kernels.orbit import staircase
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, fused
@@ -91,10 +91,10 @@ def test_no_pair_bends_more_than_the_condition_allows_for(cost, activation):
         problem = make_problem(
             x=1.0, y=y, cost=cost, activation=activation, tolerance=0.1, max_epochs=1
         )
-        slopes = branch.profile(problem)[1]
+        slopes = profile.profile(problem)[1]
         largest = abs(np.diff(steep)).max() / (z[1] - z[0])
-        assert largest < applicability.second_derivative_bound(slopes)
-        assert largest < applicability.MARGIN * abs(np.diff(slopes)).max() / branch.STRIDE
+        assert largest < profile.second_derivative_bound(slopes)
+        assert largest < profile.MARGIN * abs(np.diff(slopes)).max() / profile.STRIDE
 
 
 @pytest.mark.parametrize(("cost", "activation"), SMOOTH)

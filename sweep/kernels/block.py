@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.kernels.descent import LaneState, compile_training, empty_lanes
+from sweep.kernels.following import follower, may_rise
 from sweep.kernels.passes import (
     Results,
     Scales,
@@ -17,8 +18,8 @@ from sweep.kernels.passes import (
     empty_block,
     empty_queue,
 )
-from sweep.kernels.results import TrainResult
-from sweep.neuron.problem import Problem
+from sweep.kernels.results import FollowResult, TrainResult, empty_results
+from sweep.neuron.problem import MAX_EPOCHS, Problem
 
 __all__ = ["trainer"]
 
@@ -100,6 +101,7 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
     )
     prepare, idle = compile_prepare(dtype, given), list[LaneState]()
     near_z, near_rate = NEAR[dtype]
+    follow = follower(problem, features, sign, limit) if problem.follow else None
 
     def train(
         out: TrainResult, w: Floats, b: Floats, learning_rate: Floats, stop: NDArray[np.uint8]
@@ -117,6 +119,27 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
         lanes, queue = idle.pop() if idle else empty_lanes(p, dtype), empty_queue(len(b))
         widest = number.type(farthest if one_sample else n * span)
         walked = train(*start, results, lanes, queue, limit, widest, problem.max_epochs, stop)
+        if follow is not None and isinstance(out, FollowResult):
+            follow(out, block, kind, stop)
+            out.first_rise.fill(0)
+            if may_rise(problem, float(learning_rate.max())):
+                # As trained, but up to the first rise; by the gradient, for all epochs.
+                block.total.fill(0)
+                again = empty_results(len(b), 0, dtype, weights=False)
+                again.status[:] = out.status
+                met = number.type(-1) if by_gradient else limit
+                block = block._replace(epochs=again.epochs, criterion=block.error)
+                longest = min(int(out.epochs.max(initial=0)) + 1, MAX_EPOCHS)
+                start, scratch = (
+                    (block, *start[1:]),
+                    Results(*(getattr(again, name) for name in Results._fields)),
+                )
+                train = compile_training(
+                    problem.cost, problem.activation, kind, dtype, "rise", given
+                )
+                walked += train(*start, scratch, lanes, queue, met, widest, longest, stop)
+                rose = (again.epochs < 0) & (-again.epochs <= out.epochs)
+                out.first_rise[rose] = -again.epochs[rose]
         idle.append(lanes)
         return walked
 

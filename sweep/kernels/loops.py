@@ -17,9 +17,11 @@ one sample's z₀ and κ are multiplied by that beforehand, of many samples the 
 
 from __future__ import annotations
 
+import numpy as np
 from numba.core import types
 from numba.extending import overload, register_jitable
 
+from sweep.kernels import lane_math  # noqa: F401, exp and log1p of costs
 from sweep.kernels.simd import (
     bits_of,
     exp2_ratio,
@@ -34,7 +36,7 @@ from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.costs import fused
 
-__all__ = ["CHUNK", "VECTORS", "advance", "measure"]
+__all__ = ["CHUNK", "TILE", "VECTORS", "advance", "formulas", "largest", "measure"]
 
 # Lanes in training: 64 here (1.33× the neuron-epochs of 32 on the benchmark's sweep; with 96 or
 # 128 as many). In float32, 128.
@@ -65,7 +67,8 @@ def advance(cost, activation, kind, rule, state, x, y, limit, epochs):
 # `cost`, `activation`, `kind` and `rule` are literals.
 
 
-def _formulas(cost, activation, kind):
+def formulas(cost, activation, kind):
+    """Return what lanes compile: (a − y, da/dz) of z, δ of these, and the exponential."""
     forward = ACTIVATIONS[activation.literal_value].forward
     delta = fused(cost.literal_value, activation.literal_value).delta
     ratio = exp2_ratio_near if kind.literal_value == "near" else exp2_ratio
@@ -76,14 +79,18 @@ def _formulas(cost, activation, kind):
 def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
     if not isinstance(cost, types.StringLiteral):
         return None
-    forward, delta, ratio = _formulas(cost, activation, kind)
+    forward, delta, ratio = formulas(cost, activation, kind)
     width, by_gradient = width_of(limit), rule.literal_value == "gradient"
+    by_rise = rule.literal_value == "rise"
+    act = ACTIVATIONS[activation.literal_value]
+    value = register_jitable(fused(cost.literal_value, act.name).value)
+    per_octave = 1.0 / act.exp2_scale
 
     # Adding a masked δ, and keeping masks instead of counts: 1.12× the epochs.
     def one(cost, activation, kind, rule, state, x, y, limit, epochs):
         """Update z = z₀ − rate·T, in octaves: T ← T + δ(z) where |a − y| (|δ|) > limit."""
         start, total, rate = state.start, state.total, state.rate
-        unconverged, target = state.unconverged, y[0]
+        unconverged, target, previous = state.unconverged, y[0], state.previous
         for epoch in range(epochs):
             for v in range(VECTORS):
                 c = v * width
@@ -91,7 +98,11 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
                 z = fma(-load(rate, 0, c), t, load(start, 0, c))
                 residual, slope = forward(z, target, ratio)
                 d = delta(residual, slope)
-                unmet = abs(d if by_gradient else residual) > limit
+                criterion = abs(d if by_gradient else residual)
+                if by_rise:
+                    total_cost = value(z * per_octave, residual, target)
+                    criterion = unless_risen(previous, c, total_cost, criterion, 1)
+                unmet = criterion > limit
                 store(total, 0, c, t + select(unmet, d, zero(total)))
                 unconverged[epoch, v] = bits_of(unmet)
 
@@ -104,7 +115,7 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
                 minus_rate = -load(state.rate, 0, c)
                 theta0 = fma(minus_rate, load(total, 0, c), load(start, 0, c))
                 theta1 = fma(minus_rate, load(total, 1, c), load(start, 1, c))
-                error = gradient0 = gradient1 = zero(total)
+                error = gradient0 = gradient1 = total_cost = zero(total)
                 for i in range(len(y)):
                     z = fma(theta1, x[i, 1], fma(theta0, x[i, 0], zero(total)))
                     residual, slope = forward(z, y[i], ratio)
@@ -112,7 +123,11 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
                     error = error + abs(residual)
                     gradient0 = fma(d, x[i, 0], gradient0)
                     gradient1 = fma(d, x[i, 1], gradient1)
+                    if by_rise:
+                        total_cost = total_cost + value(z * per_octave, residual, y[i])
                 criterion = error
+                if by_rise:
+                    criterion = unless_risen(state.previous, c, total_cost, error, len(y))
                 if by_gradient:
                     criterion, other = abs(gradient0), abs(gradient1)
                     criterion = select(other > criterion, other, criterion)
@@ -133,7 +148,7 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
                 for j in range(p):
                     store(theta, j, 0, fma(minus_rate, load(total, j, c), load(state.start, j, c)))
                     store(gradient, j, 0, zero(total))
-                error = zero(total)
+                error = total_cost = zero(total)
                 tiled = n - n % TILE
                 for first in range(0, tiled, CHUNK):
                     last = first + CHUNK if first + CHUNK < tiled else tiled
@@ -151,8 +166,11 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
                         store(chunk, s + 2, 0, z2)
                         store(chunk, s + 3, 0, z3)
                     for i in range(first, last):
-                        residual, slope = forward(load(chunk, i - first, 0), y[i], ratio)
+                        z = load(chunk, i - first, 0)
+                        residual, slope = forward(z, y[i], ratio)
                         error = error + abs(residual)
+                        if by_rise:
+                            total_cost = total_cost + value(z * per_octave, residual, y[i])
                         store(chunk, i - first, 0, delta(residual, slope))
                     for i in range(first, last, TILE):
                         s = i - first
@@ -170,9 +188,13 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
                     residual, slope = forward(z, y[i], ratio)
                     d = delta(residual, slope)
                     error = error + abs(residual)
+                    if by_rise:
+                        total_cost = total_cost + value(z * per_octave, residual, y[i])
                     for j in range(p):
                         store(gradient, j, 0, fma(d, x[i, j], load(gradient, j, 0)))
                 criterion = largest(gradient) if by_gradient else error
+                if by_rise:
+                    criterion = unless_risen(state.previous, c, total_cost, error, n)
                 unmet = criterion > limit
                 for j in range(p):
                     step = select(unmet, load(gradient, j, 0), zero(total))
@@ -180,6 +202,19 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
                 state.unconverged[epoch, v] = bits_of(unmet)
 
     return {"many": many, "two": two}.get(kind.literal_value, one)
+
+
+@register_jitable
+def unless_risen(previous, c, cost, error, n):
+    """Return the error, or −∞ for lanes whose cost rose, which `previous` then marks by a −1.
+
+    All terms of the cost are at least 0, so that n of them round by some n units at most.
+    """
+    before = load(previous, 0, c)
+    margin = 1.0 + (8 + n) * np.finfo(previous.dtype).eps
+    rose = cost > before * margin
+    store(previous, 0, c, select(rose, zero(previous) - 1.0, cost))
+    return select(rose, zero(previous) - np.inf, error)
 
 
 @register_jitable
@@ -196,7 +231,7 @@ def largest(gradient):
 def _overload_measure(cost, activation, kind, rule, lanes, block):
     if not isinstance(cost, types.StringLiteral):
         return None
-    forward, delta, ratio = _formulas(cost, activation, kind)
+    forward, delta, ratio = formulas(cost, activation, kind)
     width, by_gradient = width_of(block.types[0].dtype), rule.literal_value == "gradient"
 
     def measure_one(cost, activation, kind, rule, lanes, block):

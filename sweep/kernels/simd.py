@@ -26,6 +26,7 @@ from numba.extending import intrinsic, lower_builtin, lower_cast, models, regist
 from sweep.neuron.arithmetic import EXP2_SCALE, exp_ratio, fma
 
 __all__ = [
+    "binary_exponent",
     "bits_of",
     "exp2_ratio",
     "exp2_ratio_near",
@@ -174,6 +175,35 @@ def select(typingctx, mask, a, b):
         return builder.select(*args)
 
     return joined(mask, joined, joined), codegen
+
+
+@intrinsic
+def binary_exponent(typingctx, x):
+    """Return lanes (2^−e, e) with 2^e ≤ |x| < 2^(e+1) for numbers that are normal.
+
+    Of 0 they are finite, too; times the first, 0 stays 0.
+    """
+    double = x.dtype is types.float64
+    bits, mantissa, bias = (64, 52, 1023) if double else (32, 23, 127)
+
+    def codegen(context, builder, sig, args):
+        _, number = _lanes_of(args[0])
+        integers = ir.VectorType(ir.IntType(bits), args[0].type.count)
+        exponent = number(((2 << bits - mantissa - 2) - 1) << mantissa, integers)
+        field = builder.and_(builder.bitcast(args[0], integers), exponent)
+        inverse = builder.sub(number((2 * bias) << mantissa, integers), field)
+        # Put into the low bits of 2^mantissa, the field adds its value.
+        magic = number(2.0**mantissa)
+        shifted = builder.lshr(field, number(mantissa, integers))
+        counted = builder.bitcast(
+            builder.or_(shifted, builder.bitcast(magic, integers)), magic.type
+        )
+        e = builder.fsub(counted, number(2.0**mantissa + bias))
+        return context.make_tuple(
+            builder, sig.return_type, (builder.bitcast(inverse, magic.type), e)
+        )
+
+    return types.UniTuple(x, 2)(x), codegen
 
 
 # --- exponentials --------------------------------------------------------------------------

@@ -45,6 +45,7 @@ def train(
     dtype: str = "float64",
     method: str = "auto",
     rule: str = "error",
+    follow: int | None = None,
     threads: int | None = None,
 ) -> TrainResult:
     """Train N independent neurons by batch gradient descent and count their epochs.
@@ -78,6 +79,9 @@ def train(
         What is compared with the tolerance: the mean of |y − a|, or the largest of |∂C/∂w_j| and
         |∂C/∂b|. Where classes overlap no error is small, but a gradient is. It is small on a
         plateau, too: a saturated start has "converged" under the quadratic cost at once.
+    follow : int, optional
+        Epochs to walk each neuron after its training, converged or not, to see what becomes of it:
+        the result is a `FollowResult` with `outcome`, `period`, `lyapunov` and more.
     threads : int, optional
         Default: the CPUs that this process may use. The results do not depend on it.
 
@@ -106,7 +110,7 @@ def train(
     """
     problem = make_problem(
         x=x, y=y, cost=cost, activation=activation, tolerance=tolerance, max_epochs=max_epochs,
-        rule=rule,
+        rule=rule, follow=follow,
     )  # fmt: skip
     dtype = check_dtype(dtype)
     check_choice("method", method, METHODS)
@@ -144,7 +148,7 @@ def train_starts(
     stop : (1,) uint8 array, optional
         The work is abandoned soon after it becomes 1.
     """
-    out, abandoned = empty_results(len(b), w.shape[1], dtype, weights), stop
+    out, abandoned = empty_results(len(b), w.shape[1], dtype, weights, problem.follow > 0), stop
     staircases = None
     if choose_orbit(method, problem, rates, len(b), dtype):
         lowest, highest = _z_range(w, b, problem.x[0])

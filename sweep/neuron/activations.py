@@ -25,8 +25,7 @@ class Activation:
     compile it for SIMD lanes unchanged, and give it powers of 2 there, for z times `exp2_scale`.
     Targets in the upper half are mirrored, see `residual_and_slope`.
     `second_derivative(a, slope)` is d²a/dz², from a and da/dz, under the same rules. `pole` is how
-    far from the real axis act(z) first ceases to be analytic; where it is not smooth, 0, and
-    `second_derivative` is None.
+    far from the real axis act(z) first ceases to be analytic; 0 where it has a corner.
     """
 
     name: str
@@ -36,7 +35,7 @@ class Activation:
     derivative: Callable[[float], float]
     forward: Callable[[float, float, Ratio], tuple[float, float]]
     exp2_scale: float
-    second_derivative: Callable[[float, float], float] | None
+    second_derivative: Callable[[float, float], float]
     pole: float
 
     def mirrors(self, y: float) -> bool:
@@ -122,6 +121,11 @@ def _softsign_forward(z: float, y: float, exp_ratio: Ratio) -> tuple[float, floa
     return r * (fma(-y, size, half) - 0.5 * y), slope * slope
 
 
+def _softsign_second_derivative(a: float, slope: float) -> float:
+    """Softsign'' = −2 sign(a)(1 − |a|)³ = −2 slope·(sign(a) − a), and 0 at the corner."""
+    return -2.0 * slope * (a / (abs(a) + 1e-30) - a)
+
+
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
     {
         activation.name: activation
@@ -156,7 +160,7 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
                 derivative=_softsign_derivative,
                 forward=_softsign_forward,
                 exp2_scale=1.0,
-                second_derivative=None,
+                second_derivative=_softsign_second_derivative,
                 pole=0.0,
             ),
         )

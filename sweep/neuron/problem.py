@@ -97,6 +97,8 @@ class Problem:
     rule : "error" or "gradient"
         The mean of |y − a| over the samples, or the largest component of the gradient of C in
         (w, b), by its size.
+    follow : int
+        Epochs that each neuron is followed after its training; 0 for none.
     """
 
     x: NDArray[np.float64]
@@ -106,6 +108,7 @@ class Problem:
     tolerance: float
     max_epochs: int
     rule: str = "error"
+    follow: int = 0
 
     @property
     def act(self) -> Activation:
@@ -200,6 +203,7 @@ def make_problem(
     tolerance: float,
     max_epochs: int,
     rule: str = "error",
+    follow: int | None = None,
 ) -> Problem:
     """Check samples, cost and stopping rule, and bring them into one form.
 
@@ -208,6 +212,8 @@ def make_problem(
     x : scalar, (n,) or (n, d)
         A scalar is one sample of one input, (n,) is n samples of one input.
     y : scalar or (n,)
+    follow : int, optional
+        Epochs to follow each neuron after its training.
 
     Raises
     ------
@@ -239,6 +245,7 @@ def make_problem(
         tolerance=float(limit),
         max_epochs=whole_number("max_epochs", max_epochs, 0, MAX_EPOCHS),
         rule=rule,
+        follow=0 if follow is None else whole_number("follow", follow, 1, MAX_EPOCHS),
     )
 
 

@@ -8,7 +8,7 @@ from math import isfinite, nan
 
 from sweep.neuron.problem import Problem, Status
 
-__all__ = ["Outcome", "State", "descend", "train_one"]
+__all__ = ["State", "Trained", "descend", "train_one"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Trained:
     """How the training of one neuron ended."""
 
     epochs: int
@@ -60,12 +60,12 @@ def descend(
         b -= learning_rate * grad_b
 
 
-def train_one(w0: Sequence[float], b0: float, learning_rate: float, problem: Problem) -> Outcome:
+def train_one(w0: Sequence[float], b0: float, learning_rate: float, problem: Problem) -> Trained:
     """Train one neuron until its rule is met, or for max_epochs updates."""
     initial_error = nan
     for epochs, state in enumerate(descend(w0, b0, learning_rate, problem)):
         if not all(map(isfinite, state.z)):
-            return Outcome(epochs, Status.non_finite, initial_error, nan, state.w, state.b)
+            return Trained(epochs, Status.non_finite, initial_error, nan, state.w, state.b)
         if epochs == 0:
             initial_error = state.error
         met = state.gradient if problem.rule == "gradient" else state.error
@@ -75,5 +75,5 @@ def train_one(w0: Sequence[float], b0: float, learning_rate: float, problem: Pro
             status = Status.max_epochs
         else:
             continue
-        return Outcome(epochs, status, initial_error, state.error, state.w, state.b)
+        return Trained(epochs, status, initial_error, state.error, state.w, state.b)
     raise AssertionError("descend never ends")

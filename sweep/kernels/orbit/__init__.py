@@ -54,9 +54,10 @@ from numpy.typing import NDArray
 from sweep.errors import SpecError
 from sweep.kernels.block import trainer
 from sweep.kernels.orbit.applicability import obstacle
-from sweep.kernels.orbit.branch import lower_target, tolerance_rounding
+from sweep.kernels.orbit.branch import tolerance_rounding
 from sweep.kernels.orbit.lookup import HIGHEST, Outputs, Target, compile_lookup
 from sweep.kernels.orbit.staircase import NO_STAIRCASE, Staircase, build_staircase
+from sweep.kernels.profile import lower_target
 from sweep.kernels.results import COLUMNS, TrainResult, empty_results
 from sweep.neuron.problem import Problem
 

@@ -23,7 +23,8 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.orbit.branch import BRANCH_TYPE, BROAD, piece_width, residual_delta_slope
+from sweep.kernels.orbit.branch import BRANCH_TYPE, BROAD, piece_width
+from sweep.kernels.profile import residual_delta_slope
 from sweep.kernels.simd import load, store, width_of
 from sweep.neuron.arithmetic import fma
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sweep.kernels.orbit.branch import STRIDE, UNIT_ROUNDOFF, find_branch, profile, step_size
+from sweep.kernels.orbit.branch import UNIT_ROUNDOFF, find_branch, step_size
+from sweep.kernels.profile import steepest
 from sweep.neuron.problem import Problem
 
-__all__ = ["obstacle", "second_derivative_bound"]
-
-# δ' is known at every STRIDE of z. |δ''| is below this, or for costs declared later at most a fifth
-# more than neighbouring δ' show (a test holds the fifth for all pairs).
-LARGEST_SECOND_DERIVATIVE, MARGIN = 4.0, 1.2
+__all__ = ["obstacle"]
 
 # The first step must be so many times a rounding of z.
 FINEST = 2.0**10
@@ -27,19 +21,20 @@ def obstacle(problem: Problem, rate: float, dtype: str) -> str | None:
     """
     if problem.rule != "error":
         return f"it looks up when an error is met; the rule is {problem.rule}"
+    if problem.follow:
+        return "neurons that are followed are walked"
     if len(problem.x) != 1:
         return f"it needs one sample; there are {len(problem.x)}"
     if dtype != "float64":
         return f"its bounds are for float64; dtype is {dtype}"
-    if problem.act.second_derivative is None:
+    if problem.act.pole == 0.0:
         return f"it needs a smooth activation; {problem.activation} has a corner"
     kappa = step_size(problem, rate)
-    _, slopes = profile(problem)
-    steepest = float(slopes.max()) + 0.5 * STRIDE * second_derivative_bound(slopes)
-    if not kappa * steepest < 1.0:
+    largest = steepest(problem)
+    if not kappa * largest < 1.0:
         return (
             f"the map folds: learning_rate·(|x|² + 1) = {kappa:g} must be below "
-            f"{1 / steepest:.4g} for {problem.cost} with {problem.activation}"
+            f"{1 / largest:.4g} for {problem.cost} with {problem.activation}"
         )
     for side in (1.0, -1.0):
         branch = find_branch(problem, kappa, side)
@@ -52,8 +47,3 @@ def obstacle(problem: Problem, rate: float, dtype: str) -> str | None:
                 f"step, {branch.width:.3g} in z, must be above {least:.3g}"
             )
     return None
-
-
-def second_derivative_bound(slopes: NDArray[np.float64]) -> float:
-    """Return a bound of |δ''| from δ' at every STRIDE of z, as `profile` returns it."""
-    return max(LARGEST_SECOND_DERIVATIVE, MARGIN * float(np.abs(np.diff(slopes)).max()) / STRIDE)

@@ -11,7 +11,8 @@ import numpy as np
 from numba.core import types
 
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.orbit.branch import BRANCH_TYPE, BROAD, piece_width, residual_delta_slope
+from sweep.kernels.orbit.branch import BRANCH_TYPE, BROAD, piece_width
+from sweep.kernels.profile import residual_delta_slope
 from sweep.kernels.simd import bits_of, load, select, store, width_of
 
 __all__ = ["ORBITS", "compile_backward_orbit"]

@@ -9,37 +9,35 @@ Heights are side·z, so that they increase away from the target on both sides.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numba.core import types
-from numba.extending import overload, register_jitable
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from sweep.kernels.compile import compiled, once
-from sweep.kernels.simd import load, store, width_of
-from sweep.neuron.activations import ACTIVATIONS
-from sweep.neuron.arithmetic import EXP2_SCALE, exp_ratio
-from sweep.neuron.costs import fused
+from sweep.kernels.profile import (
+    DELTA,
+    FAR,
+    RESIDUAL,
+    SLOPE,
+    STRIDE,
+    evaluate,
+    lower_target,
+    profile,
+)
+from sweep.neuron.arithmetic import EXP2_SCALE
 from sweep.neuron.problem import Problem
 
 __all__ = [
     "BRANCH_TYPE",
     "BROAD",
     "HIGH",
-    "RESIDUAL",
-    "STRIDE",
     "UNIT_ROUNDOFF",
     "Branch",
-    "evaluate",
     "find_branch",
     "log",
-    "lower_target",
     "piece_width",
-    "profile",
-    "residual_delta_slope",
     "step_size",
     "tolerance_rounding",
 ]
@@ -47,11 +45,6 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 UNIT_ROUNDOFF = 2.0**-53
-
-WIDTH = width_of(types.float64)
-
-# δ is evaluated at every STRIDE of z within ±FAR.
-STRIDE, FAR = 2.0**-6, 48.0
 
 # A piece may be as wide as this share of the distance to the activation's poles, and as this share
 # of the distance to the fixed point; a step that is at most half of one is narrow.
@@ -115,77 +108,10 @@ def step_size(problem: Problem, rate: float) -> float:
     return float(rate * (sum(v * v for v in problem.x[0]) + 1.0))
 
 
-def lower_target(problem: Problem) -> float:
-    """Return the target, mirrored into the lower half of the range."""
-    y, act = float(problem.y[0]), problem.act
-    return act.low + act.high - y if act.mirrors(y) else y
-
-
 def tolerance_rounding(problem: Problem) -> float:
     """Return how far rounding can move a − y where it is compared with the tolerance."""
     y = lower_target(problem)
     return 8 * UNIT_ROUNDOFF * (y - problem.act.low + 2 * problem.tolerance)
-
-
-# Rows of what `evaluate` returns: a − y, da/dz, δ, dδ/dz.
-RESIDUAL, SLOPE, DELTA, DDELTA_DZ = range(4)
-
-
-def residual_delta_slope(cost, activation, z, y):
-    """Return (a − y, da/dz, δ, dδ/dz) of lanes; in compiled code only, where names are literals."""
-
-
-@overload(residual_delta_slope, prefer_literal=True)
-def _overload_residual_delta_slope(cost, activation, z, y):
-    if not isinstance(cost, types.StringLiteral):
-        return None
-    act = ACTIVATIONS[activation.literal_value]
-    forward = register_jitable(act.forward)
-    second_derivative = register_jitable(act.second_derivative)
-    formulas = fused(cost.literal_value, activation.literal_value)
-    delta, derivative = register_jitable(formulas.delta), register_jitable(formulas.ddelta_dz)
-
-    def at(cost, activation, z, y):
-        residual, slope = forward(z, y, exp_ratio)
-        ddelta_dz = derivative(residual, slope, second_derivative(residual + y, slope))
-        return residual, slope, delta(residual, slope), ddelta_dz
-
-    return at
-
-
-@once
-def _compile_evaluate(cost: str, activation: str) -> Callable[..., None]:
-    """Compile fill(z (1, N), y, out (4, N)), which sets the rows of `evaluate`."""
-    matrix = types.Array(types.float64, 2, "C")
-
-    @compiled(types.void(matrix, types.float64, matrix))
-    def fill(z, y, out):
-        for c in range(0, z.shape[1], WIDTH):
-            lanes = load(z, 0, c)
-            residual, slope, delta, ddelta_dz = residual_delta_slope(cost, activation, lanes, y)
-            store(out, RESIDUAL, c, residual)
-            store(out, SLOPE, c, slope)
-            store(out, DELTA, c, delta)
-            store(out, DDELTA_DZ, c, ddelta_dz)
-
-    return fill
-
-
-def evaluate(problem: Problem, z: Floats, y: float) -> Floats:
-    """Return the rows RESIDUAL, SLOPE, DELTA and DDELTA_DZ at each z, (4, n).
-
-    They are the same bits on every CPU; the exponentials of NumPy and of the C library differ by an
-    ulp between CPUs.
-    """
-    return _evaluate(problem.cost, problem.activation, z, y)
-
-
-def _evaluate(cost: str, activation: str, z: Floats, y: float) -> Floats:
-    padded = np.zeros((1, -(-len(z) // WIDTH) * WIDTH))
-    padded[0, : len(z)] = z
-    out = np.empty((4, padded.shape[1]))
-    _compile_evaluate(cost, activation)(padded, y, out)
-    return out[:, : len(z)]
 
 
 def log(x: float) -> float:
@@ -197,17 +123,6 @@ def log(x: float) -> float:
         total += power / order
         power *= t * t
     return exponent / EXP2_SCALE + 2.0 * total
-
-
-def profile(problem: Problem) -> tuple[Floats, Floats]:
-    """Return δ and dδ/dz at every STRIDE of z from −FAR to FAR."""
-    return _profile(problem.cost, problem.activation, lower_target(problem))
-
-
-@lru_cache(maxsize=64)
-def _profile(cost: str, activation: str, y: float) -> tuple[Floats, Floats]:
-    out = _evaluate(cost, activation, np.arange(-FAR, FAR, STRIDE), y)
-    return out[DELTA], out[DDELTA_DZ]
 
 
 @register_jitable

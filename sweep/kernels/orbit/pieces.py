@@ -22,7 +22,8 @@ from sweep.kernels.orbit.abel import (
     powers_of_chebyshev,
 )
 from sweep.kernels.orbit.backward import ORBITS, compile_backward_orbit
-from sweep.kernels.orbit.branch import HIGH, RESIDUAL, Branch, evaluate, log
+from sweep.kernels.orbit.branch import HIGH, Branch, log
+from sweep.kernels.profile import RESIDUAL, evaluate
 from sweep.neuron.problem import Problem
 
 __all__ = ["GOAL", "MAX_POINTS", "Built", "build_pieces", "end_accuracy", "fewest_points"]

@@ -16,15 +16,14 @@ from sweep.kernels.orbit.abel import ORDERS
 from sweep.kernels.orbit.backward import ORBITS, compile_backward_orbit
 from sweep.kernels.orbit.branch import (
     HIGH,
-    RESIDUAL,
     UNIT_ROUNDOFF,
     Branch,
-    evaluate,
     find_branch,
     step_size,
     tolerance_rounding,
 )
 from sweep.kernels.orbit.pieces import GOAL, MAX_POINTS, build_pieces, end_accuracy, fewest_points
+from sweep.kernels.profile import RESIDUAL, evaluate
 from sweep.neuron.problem import Problem
 
 __all__ = ["NO_STAIRCASE", "Staircase", "bins_per_height", "build_staircase", "steps"]

@@ -1,0 +1,343 @@
+"""The loops that follow neurons after their training: each epoch's update, and what is noted of it.
+
+As in `loops.py` T is summed, with θ = θ₀ − (η/n) T; the tangent v goes the same way, from the second
+derivative. What is noted, and what an outcome is, `sweep.neuron.following` defines.
+"""
+
+# compiled code: its types are Numba's
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba.core import types
+from numba.extending import overload, register_jitable
+from numpy.typing import NDArray
+
+from sweep.kernels.loops import CHUNK, TILE, formulas, largest
+from sweep.kernels.simd import (
+    binary_exponent,
+    bits_of,
+    load,
+    lowest,
+    select,
+    store,
+    width_of,
+    zero,
+)
+from sweep.neuron.activations import ACTIVATIONS
+from sweep.neuron.arithmetic import fma
+from sweep.neuron.costs import fused
+from sweep.neuron.following import EXACT, LONGEST_PERIOD, NEAR
+
+__all__ = ["CLOSE", "Walk", "at_rest", "empty_walk", "walk"]
+
+# Masks of lanes: whose criterion was above the limit, whose step turned, whose state came close to
+# the first one, and was the same up to rounding after one period, after two.
+ABOVE, TURNED, CLOSE, SAME, SAME_LATER, OPEN = range(6)
+
+# What is noted of each lane over a stretch of epochs.
+EXPONENT, LOWEST, HIGHEST, TOTAL = range(4)
+
+
+class Walk(NamedTuple):
+    """One vector of W lanes on their way, a neuron each.
+
+    Attributes
+    ----------
+    theta, gradient, before : (p, W) arrays
+        θ, the gradient there, and that of the epoch before.
+    tangent, bent : (p, W) arrays
+        v, and H v.
+    first, reach : (p, W) arrays
+        The state that later ones are compared with, and what makes a difference relative.
+    chunk, bent_chunk : (CHUNK, W) arrays
+        z, then δ, of a few samples; and what each adds to H v.
+    noted : (4, W) array
+        Rows EXPONENT (of |v|, a power of 2), LOWEST, HIGHEST and TOTAL (Σ of outputs, less the
+        targets).
+    masks : (6,) uint64 array
+        ABOVE and so on.
+    period : (W,) int64 array
+        Epochs after which the state came close to the first one, 0 if not yet.
+    due : (2 LONGEST_PERIOD + 2,) uint64 array
+        Lanes to be compared once more, by the epoch.
+    signs : (n,) array
+        −1 for samples whose target, and z, is mirrored.
+    """
+
+    theta: NDArray[Any]
+    gradient: NDArray[Any]
+    before: NDArray[Any]
+    tangent: NDArray[Any]
+    bent: NDArray[Any]
+    first: NDArray[Any]
+    reach: NDArray[Any]
+    chunk: NDArray[Any]
+    bent_chunk: NDArray[Any]
+    noted: NDArray[Any]
+    masks: NDArray[np.uint64]
+    period: NDArray[np.int64]
+    due: NDArray[np.uint64]
+    signs: NDArray[Any]
+
+
+def empty_walk(parameters: int, dtype: str, signs: NDArray[Any]) -> Walk:
+    """Return memory for a walk."""
+    width = width_of(getattr(types, dtype))
+    rows, chunks = (
+        iter(np.zeros((count, size, width), dtype)) for count, size in ((7, parameters), (2, CHUNK))
+    )
+    return Walk(
+        theta=next(rows),
+        gradient=next(rows),
+        before=next(rows),
+        tangent=next(rows),
+        bent=next(rows),
+        first=next(rows),
+        reach=next(rows),
+        chunk=next(chunks),
+        bent_chunk=next(chunks),
+        noted=np.zeros((4, width), dtype),
+        masks=np.zeros(6, np.uint64),
+        period=np.zeros(width, np.int64),
+        due=np.zeros(2 * LONGEST_PERIOD + 2, np.uint64),
+        signs=np.ascontiguousarray(signs, dtype),
+    )
+
+
+def walk(cost, activation, kind, rule, state, block, c, limit, inverse_scale, epochs, since):
+    """Walk one vector of lanes some epochs; in compiled code only.
+
+    `since` is the number of epochs since the first state of the comparison; negative before it.
+    """
+
+
+def at_rest(cost, activation, kind, state, block, c, inverse_scale, unit):
+    """Return which lanes have a gradient within its rounding, as bits; in compiled code only."""
+
+
+@register_jitable
+def _compare(state, near, same, since):
+    """Note which lanes are close to the first state, and whether they are the same later on."""
+    masks, due = state.masks, state.due
+    new = near & masks[OPEN]
+    masks[OPEN] ^= new
+    masks[CLOSE] |= new
+    masks[SAME] |= new & same
+    masks[SAME_LATER] |= due[since] & same
+    due[2 * since] |= new
+    while new != 0:
+        state.period[lowest(new)] = since
+        new &= new - np.uint64(1)
+
+
+def _formulas(cost, activation):
+    act = ACTIVATIONS[activation.literal_value]
+    pair = fused(cost.literal_value, act.name)
+    return register_jitable(act.second_derivative), register_jitable(pair.ddelta_dz)
+
+
+def _closeness(number):
+    unit = 2.0**-52 if number is types.float64 else 2.0**-23
+    return NEAR * unit**0.5, EXACT * unit
+
+
+@overload(walk, prefer_literal=True)
+def _overload_walk(
+    cost, activation, kind, rule, state, block, c, limit, inverse_scale, epochs, since
+):
+    if not isinstance(cost, types.StringLiteral):
+        return None
+    forward, delta, ratio = formulas(cost, activation, kind)
+    second, ddelta_dz = _formulas(cost, activation)
+    by_gradient = rule.literal_value == "gradient"
+    close, exact = _closeness(limit)
+    every = np.uint64((1 << width_of(limit)) - 1)
+
+    def one(cost, activation, kind, rule, state, block, c, limit, inverse_scale, epochs, since):
+        noted, masks, target = state.noted, state.masks, block.y[0]
+        start, minus_rate = load(block.start, 0, c), -load(block.rate, 0, c)
+        minus_kappa = minus_rate * inverse_scale
+        t, v = load(block.total, 0, c), load(state.tangent, 0, 0)
+        before, exponent = load(state.before, 0, 0), load(noted, EXPONENT, 0)
+        least, most = load(noted, LOWEST, 0), load(noted, HIGHEST, 0)
+        total, nothing = load(noted, TOTAL, 0), zero(noted)
+        above = turned = np.uint64(0)
+        for epoch in range(since, since + epochs):
+            z = fma(minus_rate, t, start)
+            if epoch == 0:
+                store(state.first, 0, 0, z)
+                store(state.reach, 0, 0, load(state.reach, 0, 0) + abs(z))
+            elif epoch > 0 and masks[OPEN] | state.due[epoch] != 0:
+                apart, reach = abs(z - load(state.first, 0, 0)), load(state.reach, 0, 0)
+                near, same = bits_of(apart > reach * close), bits_of(apart > reach * exact)
+                _compare(state, ~near & every, ~same & every, epoch)
+            residual, slope = forward(z, target, ratio)
+            d = delta(residual, slope)
+            bend = ddelta_dz(residual, slope, second(residual + target, slope))
+            v = v * fma(minus_kappa, bend, 1.0)
+            scale, e = binary_exponent(v)
+            v, exponent = v * scale, exponent + e
+            above |= bits_of(abs(d if by_gradient else residual) > limit)
+            turned |= bits_of(nothing > before * d)
+            least = select(least > residual, residual, least)
+            most = select(residual > most, residual, most)
+            total, before, t = total + residual, d, t + d
+        masks[ABOVE] |= above
+        masks[TURNED] |= turned
+        store(block.total, 0, c, t)
+        store(state.tangent, 0, 0, v)
+        store(state.before, 0, 0, before)
+        store(noted, EXPONENT, 0, exponent)
+        store(noted, LOWEST, 0, least)
+        store(noted, HIGHEST, 0, most)
+        store(noted, TOTAL, 0, total)
+
+    def many(cost, activation, kind, rule, state, block, c, limit, inverse_scale, epochs, since):
+        noted, masks, total = state.noted, state.masks, block.total
+        theta, gradient, before = state.theta, state.gradient, state.before
+        tangent, bent, chunk, bent_chunk = state.tangent, state.bent, state.chunk, state.bent_chunk
+        x, y, signs = block.x, block.y, state.signs
+        n, p = x.shape
+        minus_rate = -load(block.rate, 0, c)
+        minus_kappa = minus_rate * inverse_scale
+        for epoch in range(since, since + epochs):
+            for j in range(p):
+                store(theta, j, 0, fma(minus_rate, load(total, j, c), load(block.start, j, c)))
+                store(gradient, j, 0, zero(total))
+                store(bent, j, 0, zero(total))
+            if epoch == 0:
+                for j in range(p):
+                    store(state.first, j, 0, load(theta, j, 0))
+                    store(state.reach, j, 0, load(state.reach, j, 0) + abs(load(theta, j, 0)))
+            elif epoch > 0 and masks[OPEN] | state.due[epoch] != 0:
+                near = same = np.uint64(0)
+                for j in range(p):
+                    apart = abs(load(theta, j, 0) - load(state.first, j, 0))
+                    reach = load(state.reach, j, 0)
+                    near |= bits_of(apart > reach * close)
+                    same |= bits_of(apart > reach * exact)
+                _compare(state, ~near & every, ~same & every, epoch)
+            error = output = zero(total)
+            tiled = n - n % TILE
+            for low in range(0, tiled, CHUNK):
+                high = low + CHUNK if low + CHUNK < tiled else tiled
+                for i in range(low, high, TILE):
+                    z0 = z1 = z2 = z3 = u0 = u1 = u2 = u3 = zero(total)
+                    for j in range(p):
+                        t, v = load(theta, j, 0), load(tangent, j, 0)
+                        z0, u0 = fma(t, x[i, j], z0), fma(v, x[i, j], u0)
+                        z1, u1 = fma(t, x[i + 1, j], z1), fma(v, x[i + 1, j], u1)
+                        z2, u2 = fma(t, x[i + 2, j], z2), fma(v, x[i + 2, j], u2)
+                        z3, u3 = fma(t, x[i + 3, j], z3), fma(v, x[i + 3, j], u3)
+                    s = i - low
+                    store(chunk, s, 0, z0)
+                    store(chunk, s + 1, 0, z1)
+                    store(chunk, s + 2, 0, z2)
+                    store(chunk, s + 3, 0, z3)
+                    store(bent_chunk, s, 0, u0)
+                    store(bent_chunk, s + 1, 0, u1)
+                    store(bent_chunk, s + 2, 0, u2)
+                    store(bent_chunk, s + 3, 0, u3)
+                for i in range(low, high):
+                    s = i - low
+                    residual, slope = forward(load(chunk, s, 0), y[i], ratio)
+                    error, output = error + abs(residual), fma(residual, signs[i], output)
+                    bend = ddelta_dz(residual, slope, second(residual + y[i], slope))
+                    store(chunk, s, 0, delta(residual, slope))
+                    store(bent_chunk, s, 0, bend * load(bent_chunk, s, 0))
+                for i in range(low, high, TILE):
+                    s = i - low
+                    d0, d1 = load(chunk, s, 0), load(chunk, s + 1, 0)
+                    d2, d3 = load(chunk, s + 2, 0), load(chunk, s + 3, 0)
+                    for j in range(p):
+                        g = fma(d0, x[i, j], load(gradient, j, 0))
+                        g = fma(d1, x[i + 1, j], g)
+                        g = fma(d2, x[i + 2, j], g)
+                        store(gradient, j, 0, fma(d3, x[i + 3, j], g))
+                    d0, d1 = load(bent_chunk, s, 0), load(bent_chunk, s + 1, 0)
+                    d2, d3 = load(bent_chunk, s + 2, 0), load(bent_chunk, s + 3, 0)
+                    for j in range(p):
+                        g = fma(d0, x[i, j], load(bent, j, 0))
+                        g = fma(d1, x[i + 1, j], g)
+                        g = fma(d2, x[i + 2, j], g)
+                        store(bent, j, 0, fma(d3, x[i + 3, j], g))
+            for i in range(tiled, n):
+                z = u = zero(total)
+                for j in range(p):
+                    z = fma(load(theta, j, 0), x[i, j], z)
+                    u = fma(load(tangent, j, 0), x[i, j], u)
+                residual, slope = forward(z, y[i], ratio)
+                d = delta(residual, slope)
+                error, output = error + abs(residual), fma(residual, signs[i], output)
+                bend = u * ddelta_dz(residual, slope, second(residual + y[i], slope))
+                for j in range(p):
+                    store(gradient, j, 0, fma(d, x[i, j], load(gradient, j, 0)))
+                    store(bent, j, 0, fma(bend, x[i, j], load(bent, j, 0)))
+            criterion = largest(gradient) if by_gradient else error
+            masks[ABOVE] |= bits_of(criterion > limit)
+            turn = size = zero(total)
+            for j in range(p):
+                g = load(gradient, j, 0)
+                turn = fma(g, load(before, j, 0), turn)
+                store(before, j, 0, g)
+                store(total, j, c, load(total, j, c) + g)
+                v = fma(minus_kappa, load(bent, j, 0), load(tangent, j, 0))
+                store(tangent, j, 0, v)
+                size = select(abs(v) > size, abs(v), size)
+            masks[TURNED] |= bits_of(zero(total) > turn)
+            scale, e = binary_exponent(size)
+            for j in range(p):
+                store(tangent, j, 0, load(tangent, j, 0) * scale)
+            store(noted, EXPONENT, 0, load(noted, EXPONENT, 0) + e)
+            least, most = load(noted, LOWEST, 0), load(noted, HIGHEST, 0)
+            store(noted, LOWEST, 0, select(least > output, output, least))
+            store(noted, HIGHEST, 0, select(output > most, output, most))
+            store(noted, TOTAL, 0, load(noted, TOTAL, 0) + output)
+
+    return many if kind.literal_value in ("many", "two") else one
+
+
+@overload(at_rest, prefer_literal=True)
+def _overload_at_rest(cost, activation, kind, state, block, c, inverse_scale, unit):
+    if not isinstance(cost, types.StringLiteral):
+        return None
+    forward, delta, ratio = formulas(cost, activation, kind)
+    second, ddelta_dz = _formulas(cost, activation)
+    low = ACTIVATIONS[activation.literal_value].low
+    every = np.uint64((1 << width_of(block.types[0].dtype)) - 1)
+
+    def rests(cost, activation, kind, state, block, c, inverse_scale, unit):
+        theta, gradient, rounding = state.theta, state.gradient, state.bent
+        total, start, x = block.total, block.start, block.x
+        n, p = x.shape
+        minus_rate = -load(block.rate, 0, c)
+        for j in range(p):
+            store(theta, j, 0, fma(minus_rate, load(total, j, c), load(start, j, c)))
+            store(gradient, j, 0, zero(total))
+            store(rounding, j, 0, zero(total))
+        for i in range(n):
+            z = size = zero(total)
+            for j in range(p):
+                t = load(theta, j, 0)
+                z = fma(t, x[i, j], z)
+                size = fma(abs(t) + abs(load(start, j, c)), abs(x[i, j]), size)
+            target = block.y[i]
+            residual, slope = forward(z, target, ratio)
+            d = delta(residual, slope)
+            bend = ddelta_dz(residual, slope, second(residual + target, slope))
+            of_output = delta((residual + 2.0 * (target - low)) * unit, slope)
+            rounded = abs(of_output) + abs(bend * size) * (unit * inverse_scale)
+            for j in range(p):
+                store(gradient, j, 0, fma(d, x[i, j], load(gradient, j, 0)))
+                store(rounding, j, 0, fma(rounded, abs(x[i, j]), load(rounding, j, 0)))
+        moves, most = np.uint64(0), 16.0 + np.sqrt(np.float64(n))
+        for j in range(p):
+            room = load(rounding, j, 0) * most + abs(load(total, j, c)) * unit
+            moves |= bits_of(abs(load(gradient, j, 0)) > room)
+        return ~moves & every
+
+    return rests
