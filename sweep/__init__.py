@@ -5,7 +5,7 @@
     sweep.trace(w, b, …)      learning curves of few neurons: a Trace
     sweep.Spec, sweep.run     a sweep over a grid, into a folder of Parquet: a RunResult
     sweep.open                a result: tables, figures; in pandas, pyarrow, xarray: a Result
-    sweep.Span, Task, Stop, Start   what a spec is made of
+    sweep.Span, Task, Stop, Start, Follow   what a spec is made of
     sweep.load, sweep.scan    a result in pandas, or as a pyarrow dataset
     sweep.load_grid           a result over its axes, in xarray
     sweep.check               what is missing or damaged in a folder
@@ -33,7 +33,7 @@ from sweep.errors import SpecError, SweepError
 
 if TYPE_CHECKING:
     from sweep.experiment.spec import Spec
-    from sweep.experiment.tables import Span, Start, Stop, Task
+    from sweep.experiment.tables import Follow, Span, Start, Stop, Task
     from sweep.explorer.widget import explore
     from sweep.kernels.results import FollowResult, TrainResult
     from sweep.kernels.tracing import Trace, trace
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Follow",
     "FollowResult",
     "Outcome",
     "Result",
@@ -76,6 +77,7 @@ __all__ = [
 
 # Numba, pandas and seaborn take seconds to import; each name brings in only what it needs.
 _MODULES = {
+    "Follow": "sweep.experiment.tables",
     "FollowResult": "sweep.kernels.results",
     "Outcome": "sweep.neuron.following",
     "Result": "sweep.result",

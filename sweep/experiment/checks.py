@@ -112,6 +112,7 @@ def check_values(spec: Spec) -> None:
             tolerance=float(tolerances.min()),
             max_epochs=spec.stop.max_epochs,
             rule=spec.stop.rule,
+            follow=spec.follow.epochs if spec.follow else None,
         )
     if "y" in spec.axes:
         check_targets(spec.values("y"), spec.task.activation)

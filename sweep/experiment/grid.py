@@ -250,6 +250,7 @@ class Grid:
             tolerance=float(values.get("tolerance", spec.stop.tolerance)),
             max_epochs=spec.stop.max_epochs,
             rule=spec.stop.rule,
+            follow=spec.follow.epochs if spec.follow else None,
         )
         return problem, float(values["learning_rate"])
 

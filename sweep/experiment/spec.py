@@ -32,7 +32,18 @@ from sweep.experiment.checks import (
     start_names,
 )
 from sweep.experiment.start_file import file_starts
-from sweep.experiment.tables import MAX_DEPTH, STORED, Axis, Span, Start, Stop, Table, Task, plain
+from sweep.experiment.tables import (
+    MAX_DEPTH,
+    STORED,
+    Axis,
+    Follow,
+    Span,
+    Start,
+    Stop,
+    Table,
+    Task,
+    plain,
+)
 from sweep.neuron.costs import default_costs
 from sweep.neuron.problem import DTYPES, METHODS, check_choice
 
@@ -67,6 +78,8 @@ class Spec(Table):
     start : dict, optional
         Starts drawn at random: random ("normal", "uniform", "sobol"), count, scale, seed. Or those
         of a Parquet file: file.
+    follow : dict, optional
+        epochs: how many to walk each neuron after its training, to see what becomes of it.
     name : str
         Of the result's folder and of titles; changes no number.
     method : {"auto", "train", "orbit"}
@@ -115,6 +128,7 @@ class Spec(Table):
     task: Task = Task()
     stop: Stop = Stop()
     start: Start | None = None
+    follow: Follow | None = None
 
     if TYPE_CHECKING:  # what editors show; at run time pydantic derives the signature
 
@@ -125,6 +139,7 @@ class Spec(Table):
             task: Task | Mapping[str, object] = ...,
             stop: Stop | Mapping[str, object] = ...,
             start: Start | Mapping[str, object] | None = ...,
+            follow: Follow | Mapping[str, object] | None = ...,
             name: str = ...,
             method: str = ...,
             dtype: str = ...,

@@ -25,12 +25,23 @@ from pydantic_core import ErrorDetails
 from sweep.errors import SpecError, printable, short
 from sweep.experiment.checks import MAX_CELLS, MAX_VALUES, known_names
 from sweep.neuron.activations import ACTIVATIONS
-from sweep.neuron.problem import check_choice
+from sweep.neuron.problem import MAX_EPOCHS, check_choice
 
 if TYPE_CHECKING:
     from sweep.experiment.samples import Samples
 
-__all__ = ["MAX_DEPTH", "STORED", "Axis", "Span", "Start", "Stop", "Table", "Task", "plain"]
+__all__ = [
+    "MAX_DEPTH",
+    "STORED",
+    "Axis",
+    "Follow",
+    "Span",
+    "Start",
+    "Stop",
+    "Table",
+    "Task",
+    "plain",
+]
 
 MAX_DEPTH = 32  # tables in tables, lists in lists
 
@@ -266,6 +277,23 @@ class Stop(Table):
     )
 
 
+class Follow(Table):
+    """How long each neuron is followed after its training, converged or not.
+
+    A result then has the columns of a `FollowResult` too: outcome, period, lyapunov and so on.
+
+    Examples
+    --------
+    >>> import sweep
+    >>> sweep.Follow(epochs=2000).epochs
+    2000
+    """
+
+    epochs: int = Field(
+        ge=1, le=MAX_EPOCHS, description="epochs that each neuron is followed after its training"
+    )
+
+
 class Start(Table):
     """Starts (w1 … wd, b) drawn at random or read from a file, in place of the w and b axes.
 
@@ -372,5 +400,7 @@ def _one_line(model: type[BaseModel], errors: list[ErrorDetails]) -> str:
 
 def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
     """Return the keys of the table at a path of a model: itself, a table of it, or an axis."""
-    tables: dict[str, type[BaseModel]] = {"task": Task, "stop": Stop, "start": Start}
+    tables: dict[str, type[BaseModel]] = {
+        "task": Task, "stop": Stop, "start": Start, "follow": Follow
+    }  # fmt: skip
     return list((tables.get(path[0], Span) if path else model).model_fields)

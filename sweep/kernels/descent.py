@@ -42,7 +42,7 @@ class LaneState(NamedTuple):
     rate : (1, L) array
         As in `Block`.
     previous : (1, L) array
-        With the rule "rise", the cost before the last update, or −1 once it rose.
+        With the rule "rise", the cost before the last update, or −∞ once it rose.
     theta, gradient : (p, W) array
         Of one vector of lanes.
     chunk : (CHUNK, W) array
@@ -170,7 +170,9 @@ def compile_training(
                         i = neuron[lane]
                         for j in range(p):
                             block.total[j, i] = lanes.total[j, lane]
-                        block.epochs[i] = -counted if lanes.previous[0, lane] < 0 else counted
+                        block.epochs[i] = (
+                            -counted if lanes.previous[0, lane] == -np.inf else counted
+                        )
                         updates += counted
                         finished += 1
                         work ^= ONE << bit

@@ -1,4 +1,4 @@
-"""Following a block of neurons after its training: what `sweep.neuron.following` defines, in lanes."""
+"""A block of neurons followed after its training, as `sweep.neuron.following` defines it."""
 
 # compiled code: its types are Numba's
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
@@ -130,7 +130,7 @@ def compile_following(
             for k in range(len(masks)):
                 masks[k] = 0
             masks[OPEN] = every
-            done, turned_early = 0, every
+            done, turned_early = 0, np.uint64(0)
             while done < epochs:
                 if stop[0] != 0:
                     return
@@ -153,7 +153,7 @@ def compile_following(
                     outputs[i] += noted[TOTAL, i]
                     noted[EXPONENT, i] = noted[TOTAL, i] = 0.0
                 done = end
-            turned_late = masks[TURNED]
+            turned_late = masks[TURNED] if late < epochs else np.uint64(0)
             _size(state, p, growth, growth)
             rests = at_rest(cost, activation, kind, state, block, c, inverse_scale, unit)
             same, later = masks[SAME], masks[SAME_LATER]
@@ -165,6 +165,7 @@ def compile_following(
                     settled = rests & bit != 0 or (stalled and turned_late & bit != 0)
                 else:
                     settled = masks[CLOSE] & bit != 0 and (same & bit != 0 or stalled)
+                    settled = settled and not grown > GROWTH
                 irregular = grown > GROWTH and turned_early & turned_late & bit != 0
                 if settled:
                     path.outcome[k] = RESTS if period == 1 else CYCLE

@@ -162,7 +162,8 @@ class TrainResult:
             if column.names:
                 table[name] = pd.Categorical.from_codes(table[name], list(column.names))
             elif column.none is not None:
-                table[name] = table[name].astype("Int32").mask(table[name] == column.none)
+                values = getattr(self, name)
+                table[name] = pd.arrays.IntegerArray(values, values == column.none)
         weights = self.w.reshape(len(self), -1)
         for j in range(weights.shape[1]):
             table["w" if self.w.ndim == 1 else f"w_{j + 1}"] = weights[:, j]

@@ -1,7 +1,7 @@
-"""The loops that follow neurons after their training: each epoch's update, and what is noted of it.
+"""The loops that follow neurons after their training: each epoch's update, and what is noted.
 
-As in `loops.py` T is summed, with θ = θ₀ − (η/n) T; the tangent v goes the same way, from the second
-derivative. What is noted, and what an outcome is, `sweep.neuron.following` defines.
+As in `loops.py` T is summed, with θ = θ₀ − (η/n) T; beside it goes a tangent vector v. What is
+noted, and what an outcome is, `sweep.neuron.following` defines.
 """
 
 # compiled code: its types are Numba's
@@ -16,7 +16,7 @@ from numba.core import types
 from numba.extending import overload, register_jitable
 from numpy.typing import NDArray
 
-from sweep.kernels.loops import CHUNK, TILE, formulas, largest
+from sweep.kernels.loops import CHUNK, TILE, add_products, formulas, largest, products
 from sweep.kernels.simd import (
     binary_exponent,
     bits_of,
@@ -30,9 +30,9 @@ from sweep.kernels.simd import (
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.costs import fused
-from sweep.neuron.following import EXACT, LONGEST_PERIOD, NEAR
+from sweep.neuron.following import EXACT, LONGEST_PERIOD
 
-__all__ = ["CLOSE", "Walk", "at_rest", "empty_walk", "walk"]
+__all__ = ["Walk", "at_rest", "empty_walk", "walk"]
 
 # Masks of lanes: whose criterion was above the limit, whose step turned, whose state came close to
 # the first one, and was the same up to rounding after one period, after two.
@@ -142,7 +142,7 @@ def _formulas(cost, activation):
 
 def _closeness(number):
     unit = 2.0**-52 if number is types.float64 else 2.0**-23
-    return NEAR * unit**0.5, EXACT * unit
+    return unit**0.5, EXACT * unit
 
 
 @overload(walk, prefer_literal=True)
@@ -204,6 +204,7 @@ def _overload_walk(
         n, p = x.shape
         minus_rate = -load(block.rate, 0, c)
         minus_kappa = minus_rate * inverse_scale
+        scale, e = zero(total) + 1.0, zero(total)
         for epoch in range(since, since + epochs):
             for j in range(p):
                 store(theta, j, 0, fma(minus_rate, load(total, j, c), load(block.start, j, c)))
@@ -226,22 +227,8 @@ def _overload_walk(
             for low in range(0, tiled, CHUNK):
                 high = low + CHUNK if low + CHUNK < tiled else tiled
                 for i in range(low, high, TILE):
-                    z0 = z1 = z2 = z3 = u0 = u1 = u2 = u3 = zero(total)
-                    for j in range(p):
-                        t, v = load(theta, j, 0), load(tangent, j, 0)
-                        z0, u0 = fma(t, x[i, j], z0), fma(v, x[i, j], u0)
-                        z1, u1 = fma(t, x[i + 1, j], z1), fma(v, x[i + 1, j], u1)
-                        z2, u2 = fma(t, x[i + 2, j], z2), fma(v, x[i + 2, j], u2)
-                        z3, u3 = fma(t, x[i + 3, j], z3), fma(v, x[i + 3, j], u3)
-                    s = i - low
-                    store(chunk, s, 0, z0)
-                    store(chunk, s + 1, 0, z1)
-                    store(chunk, s + 2, 0, z2)
-                    store(chunk, s + 3, 0, z3)
-                    store(bent_chunk, s, 0, u0)
-                    store(bent_chunk, s + 1, 0, u1)
-                    store(bent_chunk, s + 2, 0, u2)
-                    store(bent_chunk, s + 3, 0, u3)
+                    products(theta, x, i, chunk, i - low)
+                    products(tangent, x, i, bent_chunk, i - low)
                 for i in range(low, high):
                     s = i - low
                     residual, slope = forward(load(chunk, s, 0), y[i], ratio)
@@ -251,20 +238,8 @@ def _overload_walk(
                     store(bent_chunk, s, 0, bend * load(bent_chunk, s, 0))
                 for i in range(low, high, TILE):
                     s = i - low
-                    d0, d1 = load(chunk, s, 0), load(chunk, s + 1, 0)
-                    d2, d3 = load(chunk, s + 2, 0), load(chunk, s + 3, 0)
-                    for j in range(p):
-                        g = fma(d0, x[i, j], load(gradient, j, 0))
-                        g = fma(d1, x[i + 1, j], g)
-                        g = fma(d2, x[i + 2, j], g)
-                        store(gradient, j, 0, fma(d3, x[i + 3, j], g))
-                    d0, d1 = load(bent_chunk, s, 0), load(bent_chunk, s + 1, 0)
-                    d2, d3 = load(bent_chunk, s + 2, 0), load(bent_chunk, s + 3, 0)
-                    for j in range(p):
-                        g = fma(d0, x[i, j], load(bent, j, 0))
-                        g = fma(d1, x[i + 1, j], g)
-                        g = fma(d2, x[i + 2, j], g)
-                        store(bent, j, 0, fma(d3, x[i + 3, j], g))
+                    add_products(chunk, s, x, i, gradient)
+                    add_products(bent_chunk, s, x, i, bent)
             for i in range(tiled, n):
                 z = u = zero(total)
                 for j in range(p):
@@ -279,20 +254,20 @@ def _overload_walk(
                     store(bent, j, 0, fma(bend, x[i, j], load(bent, j, 0)))
             criterion = largest(gradient) if by_gradient else error
             masks[ABOVE] |= bits_of(criterion > limit)
+            # |v| is brought back to about 1 in the next epoch, with no pass of its own.
             turn = size = zero(total)
+            minus_bent = minus_kappa * scale
             for j in range(p):
                 g = load(gradient, j, 0)
                 turn = fma(g, load(before, j, 0), turn)
                 store(before, j, 0, g)
                 store(total, j, c, load(total, j, c) + g)
-                v = fma(minus_kappa, load(bent, j, 0), load(tangent, j, 0))
+                v = fma(minus_bent, load(bent, j, 0), load(tangent, j, 0) * scale)
                 store(tangent, j, 0, v)
                 size = select(abs(v) > size, abs(v), size)
             masks[TURNED] |= bits_of(zero(total) > turn)
-            scale, e = binary_exponent(size)
-            for j in range(p):
-                store(tangent, j, 0, load(tangent, j, 0) * scale)
             store(noted, EXPONENT, 0, load(noted, EXPONENT, 0) + e)
+            scale, e = binary_exponent(size)
             least, most = load(noted, LOWEST, 0), load(noted, HIGHEST, 0)
             store(noted, LOWEST, 0, select(least > output, output, least))
             store(noted, HIGHEST, 0, select(output > most, output, most))

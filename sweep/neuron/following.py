@@ -2,55 +2,52 @@
 
 A neuron is followed for E more epochs, whether it converged or not. The E states from which the
 updates are made, the first of them that at the end of the training, are the followed states. With
-them a tangent vector v is carried, v ← v − ηHv, H the second derivative of C in (w, b), from
-v = (1, …, 1).
+them goes a tangent vector v, v ← v − ηHv, H the second derivative of C in (w, b), from (1, …, 1).
 
 With one sample the state is z = w·x + b, for no update moves it otherwise; with several it is
-θ = (w, b). The two ends of a comparison are *the same* if each number differs by at most
-NEAR √u (r + |θ₀| + |θ|), and the same *up to rounding* if by at most EXACT u (r + |θ₀| + |θ|); u
-is the rounding unit of the arithmetic, θ₀ the start of the training and r the change that moves z by
-about one: 1/max|x_j|, 1 for z and b. The last half are the last ⌊E/2⌋ followed states.
+θ = (w, b). Two states are *near* if each number differs by at most √u (r + |θ₀| + |θ|), and *the
+same* if by at most EXACT u (r + |θ₀| + |θ|), where u is the rounding unit of the arithmetic, θ₀ the
+start of the training, and r the change that moves z by about one: 1/max|x_j|, and 1 for z and b.
 
-`period`
-    Of the last half, and the last 1,025 followed states, the first is compared with those after
-    it: the least p after which the state is the same, if it then is so up to rounding, after p or
-    2p epochs (the latter where v shrinks: so near a flip that rounding keeps the state apart). For
-    p = 1 that does not do, for a plateau moves as little: `rests` is needed.
-`outcome`
-    - rests: the state is the same after one epoch, and either no component of the gradient
-      is larger than the rounding of its terms, or the state is the same up to rounding after two
-      epochs, v shrank, and steps changed their direction. A rest that is not stable is one, too,
-      where a start hits it exactly; its Lyapunov exponent is above 0.
-    - cycle: period is 2 or more.
-    - irregular: neither; v grew by more than GROWTH in the last half, and in both halves of that
-      half a step turned against the one before it.
-    - creeps: all else, what is still on its way.
-`lyapunov`
-    ln(|v| at the end ÷ |v| at the start) / E.
+`outcome` and `period` come from the last half of the followed states, at most 1,025 of them for the
+period p: the least number of epochs after which the state is near the first of them.
 
-The tangent is Benettin's (Meccanica 15, 1980), with one vector.
+- rests: p is 1, and the gradient is zero up to the rounding of its terms; or, so near a flip that
+  rounding keeps the state from it, the state is the same after two epochs, v shrank, and steps
+  turn. A rest that is not stable is one, too, if a start hits it exactly; its Lyapunov exponent is
+  then above 0.
+- cycle: p is 2 or more, the state is the same after p epochs, or after 2p where v shrank, and in
+  the last half ln |v| did not grow by more than GROWTH.
+- irregular: neither; it grew by more than that, and in both halves of the last half some step
+  turned against the one before it.
+- creeps: all else. It is still on its way: on a plateau, towards a target at the end of the range,
+  or to a rest or cycle that more epochs would show.
+
+`first_rise` is the first epoch of the training after which the cost C was larger than before, by
+more than its rounding, (8 + n) u (|C| + mean |z|) for n samples.
+
+The tangent is that of Benettin et al. (Meccanica 15, 1980).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from itertools import islice, pairwise
 from math import inf, isfinite, log, nan, sqrt
 
-from sweep.neuron.problem import Problem
+from sweep.neuron.problem import Code, Problem
 from sweep.neuron.reference import descend
 
-__all__ = ["EXACT", "GROWTH", "LONGEST_PERIOD", "NEAR", "Followed", "Outcome", "follow_one"]
+__all__ = ["EXACT", "GROWTH", "LONGEST_PERIOD", "Followed", "Outcome", "follow_one"]
 
 LONGEST_PERIOD = 1024
-NEAR, EXACT, GROWTH = 1.0, 64.0, 0.01
+EXACT, GROWTH = 64.0, 0.01
 
 UNIT = 2.0**-52
 
 
-class Outcome(IntEnum):
+class Outcome(Code):
     """What becomes of a neuron that is followed after its training.
 
     A number in `train` and `load_grid`, a name in the tables of `load`; −1 (none) for a start that
@@ -80,19 +77,16 @@ class Followed:
 def follow_one(
     w0: Sequence[float], b0: float, learning_rate: float, problem: Problem, trained: int
 ) -> Followed:
-    """Follow a neuron from its start (w0, b0) that took `trained` epochs, for problem.follow more."""
+    """Train a neuron for `trained` epochs from (w0, b0), and follow it for problem.follow more."""
     count, xs, n = problem.follow, problem.x.tolist(), len(problem.x)
     act, pair = problem.act, problem.fused
     states = list(islice(descend(w0, b0, learning_rate, problem), trained + count + 1))
-    margin = 1.0 + (8 + n) * UNIT
-    first_rise = next(
-        (
-            k
-            for k, (a, b) in enumerate(pairwise(states[: trained + 1]), 1)
-            if b.cost > a.cost * margin
-        ),
-        0,
-    )
+    first_rise = 0
+    for k, (before, after) in enumerate(pairwise(states[: trained + 1]), 1):
+        rounding = (8 + n) * UNIT * (abs(after.cost) + sum(map(abs, after.z)) / n)
+        if after.cost - before.cost > rounding:
+            first_rise = k
+            break
     features = [[*x, 1.0] for x in xs]
     scale = [1 / max(1e-300, max(abs(x[j]) for x in features)) for j in range(len(features[0]))]
     thetas = [[*state.w, state.b] for state in states]
@@ -126,30 +120,32 @@ def follow_one(
         numbers = zip(thetas[k], thetas[other], origin, scale, strict=True)
         return all(abs(a - b) <= share * (r + abs(o) + abs(a)) for a, b, o, r in numbers)
 
-    near, exact = NEAR * sqrt(UNIT), EXACT * UNIT
+    near, exact = sqrt(UNIT), EXACT * UNIT
     period = next((k - first for k in range(first + 1, count) if same(first, k, near)), 0)
     again = first + 2 * period
     shrank = growth[-1] < growth[half]
-    settled = period > 0 and (
-        same(first, first + period, exact)
-        or (shrank and again < count and same(first, again, exact))
+    grew = growth[-1] - growth[half] > GROWTH
+    settled = (
+        period > 0
+        and not grew
+        and (
+            same(first, first + period, exact)
+            or (shrank and again < count and same(first, again, exact))
+        )
     )
     steps = [[b - a for a, b in zip(*pair, strict=True)] for pair in pairwise(thetas)]
     turned = [sum(map(float.__mul__, a, b)) < 0 for a, b in pairwise(steps)]
     late = count - count // 4
-    turned_early, turned_late = (
-        any(turned[half : late - 1]),
-        any(turned[max(late - 1, half) : count - 1]),
-    )
+    # turned[k - 1]: the step from state k, against the one before.
+    turned_early = any(turned[max(half, 1) - 1 : late - 1])
+    turned_late = any(turned[max(late, 1) - 1 : count - 1])
     if period == 1:
         stalled = again < count and same(first, again, exact) and shrank and turned_late
-        settled = stalled or _at_rest(
-            features, states[-1].z, thetas[-1], origin, learning_rate, problem
-        )
+        settled = stalled or _at_rest(features, thetas[-1], origin, learning_rate, problem)
     finite = all(map(isfinite, states[-1].z))
     if settled:
         outcome = Outcome.rests if period == 1 else Outcome.cycle
-    elif growth[-1] - growth[half] > GROWTH and turned_early and turned_late:
+    elif grew and turned_early and turned_late:
         outcome = Outcome.irregular
     else:
         outcome = Outcome.creeps
@@ -167,26 +163,31 @@ def follow_one(
 
 def _at_rest(
     features: list[list[float]],
-    zs: list[float],
     theta: list[float],
     origin: list[float],
     rate: float,
     problem: Problem,
 ) -> bool:
-    """Whether no component of the gradient is larger than the rounding of its terms."""
+    """Whether each component of the gradient, times n, is within the rounding of its terms.
+
+    A term δ x rounds with the output, by u (|a| + |y|) counted from the end of the range that is
+    nearer to y, and with z, by u Σ |x_j| (|θ_j| + |θ₀_j|); the sum of all gradients so far, which
+    the kernels keep, by u times itself.
+    """
     n, act, pair = len(features), problem.act, problem.fused
     for j in range(len(theta)):
         total = rounding = 0.0
-        for x, z, y in zip(features, zs, problem.y.tolist(), strict=True):
+        for x, y in zip(features, problem.y.tolist(), strict=True):
+            z = sum(map(float.__mul__, theta, x))
+            size = sum(abs(v) * (abs(t) + abs(o)) for v, t, o in zip(x, theta, origin, strict=True))
             residual, slope = act.residual_and_slope(z, y)
-            a = residual + y
-            bend = act.second_derivative(act.value(z), slope)
-            ends = min(abs(a - act.low) + abs(y - act.low), abs(act.high - a) + abs(act.high - y))
-            of_output = pair.delta(UNIT * ends, slope)
-            of_z = UNIT * abs(z * pair.ddelta_dz(residual, slope, bend))
+            low, side = (act.high, -1.0) if act.mirrors(y) else (act.low, 1.0)
+            bend = act.second_derivative(residual + y, slope)
+            of_output = pair.delta(UNIT * (side * residual + 2.0 * side * (y - low)), slope)
+            of_z = UNIT * size * pair.ddelta_dz(residual, slope, bend)
             total += pair.delta(residual, slope) * x[j]
-            rounding += abs(x[j]) * (abs(of_output) + of_z)
-        moved = n * (origin[j] - theta[j]) / rate  # the sum of all gradients
-        if not abs(total) <= (16 + sqrt(n)) * rounding + UNIT * abs(moved):
+            rounding += abs(x[j]) * (abs(of_output) + abs(of_z))
+        moved = n * (origin[j] - theta[j]) / rate
+        if not abs(total) <= (16.0 + sqrt(n)) * rounding + UNIT * abs(moved):
             return False
     return True

@@ -22,6 +22,7 @@ __all__ = [
     "MAX_EPOCHS",
     "METHODS",
     "RULES",
+    "Code",
     "Problem",
     "Status",
     "check_choice",
@@ -46,7 +47,24 @@ MAX_EPOCHS = int(np.iinfo(np.int32).max)
 LARGEST_STEP = {"float64": 1e290, "float32": 1e28}
 
 
-class Status(IntEnum):
+class Code(IntEnum):
+    """Named codes of a column: equal to the number in an array and to the name in pandas."""
+
+    __pandas_priority__ = 10_000  # comparisons with pandas' columns come here
+
+    def __eq__(self, other: object) -> Any:
+        if type(other).__module__.partition(".")[0] == "pandas":
+            coded = getattr(other.dtype, "kind", "O") in "iuf"  # type: ignore[attr-defined]
+            return other == (int(self) if coded else self.name)
+        return int.__eq__(self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return ~(self == other) if hasattr(other, "dtype") else int.__ne__(self, other)
+
+    __hash__ = int.__hash__
+
+
+class Status(Code):
     """How a neuron's training ended.
 
     A number in `train` and `load_grid`, a name in the tables of `load`; it equals both there.
@@ -67,19 +85,6 @@ class Status(IntEnum):
     converged = 0
     max_epochs = 1
     non_finite = 2
-
-    __pandas_priority__ = 10_000  # comparisons with pandas' columns come here
-
-    def __eq__(self, other: object) -> Any:
-        if type(other).__module__.partition(".")[0] == "pandas":
-            coded = getattr(other.dtype, "kind", "O") in "iuf"  # type: ignore[attr-defined]
-            return other == (int(self) if coded else self.name)
-        return int.__eq__(self, other)
-
-    def __ne__(self, other: object) -> Any:
-        return ~(self == other) if hasattr(other, "dtype") else int.__ne__(self, other)
-
-    __hash__ = int.__hash__
 
 
 @dataclass(frozen=True)

@@ -299,7 +299,12 @@ def _sample(grid: Grid, panel: int, stop: NDArray[np.uint8], panels: int) -> _Sa
 
 
 def _empty(grid: Grid, count: int) -> TrainResult:
-    return empty_results(count, grid.spec.inputs, grid.spec.dtype, weights=grid.spec.weights)
+    spec = grid.spec
+    follow = spec.follow is not None
+    out = empty_results(count, spec.inputs, spec.dtype, weights=spec.weights, follow=follow)
+    for values in vars(out).values():
+        values.fill(0)  # a code that no name has would be written as one
+    return out
 
 
 def _encoded(grid: Grid, cells: range, out: TrainResult) -> memoryview:

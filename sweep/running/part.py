@@ -19,7 +19,7 @@ from sweep.kernels.block import trainer
 from sweep.kernels.orbit import build_staircases, choose_orbit, lookup_into
 from sweep.kernels.orbit.staircase import Staircase
 from sweep.kernels.pool import ORBIT_BLOCK, block_sizes
-from sweep.kernels.results import TrainResult, empty_results, rows
+from sweep.kernels.results import FollowResult, TrainResult, empty_results, rows
 from sweep.neuron.problem import Problem
 from sweep.store.encoding import encoded
 from sweep.store.folder import Folder, write_whole
@@ -126,9 +126,11 @@ def _buffer(count: int, spec: Spec) -> TrainResult:
         used = _buffers.pop()
         kept = count if spec.weights else 0
         fits = len(used) >= count and len(used.w) >= kept and used.w.shape[1] == spec.inputs
+        fits = fits and isinstance(used, FollowResult) == (spec.follow is not None)
         if fits and used.b.dtype == spec.dtype:
             return used
-    return empty_results(count, spec.inputs, spec.dtype, weights=spec.weights)
+    follow = spec.follow is not None
+    return empty_results(count, spec.inputs, spec.dtype, weights=spec.weights, follow=follow)
 
 
 def part_table(

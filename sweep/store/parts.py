@@ -162,6 +162,8 @@ def _physical_type(stored: pa.DataType) -> str:
         return "BYTE_ARRAY"
     if pa.types.is_floating(stored):
         return "DOUBLE" if stored.bit_width == 64 else "FLOAT"
+    if pa.types.is_boolean(stored):
+        return "BOOLEAN"
     return "INT64" if stored.bit_width == 64 else "INT32"
 
 

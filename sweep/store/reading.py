@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from sweep.errors import SpecError, SweepError, short
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import stored_value
-from sweep.neuron.problem import Status, check_choice
+from sweep.neuron.problem import Code, check_choice
 from sweep.resources import free_memory
 from sweep.store.folder import Folder, open_file, open_folder, retried, unreachable
 from sweep.store.parts import part_name, usable_parts
-from sweep.store.schema import axis_column, names_of, schema
+from sweep.store.schema import axis_column, names_of, nulls_of, schema
 from sweep.store.spec_file import read_spec
 
 __all__ = [
@@ -120,6 +120,9 @@ def load_rows(
     for name, texts in names_of(grid).items():
         if name in arrays:
             arrays[name] = pd.Categorical.from_codes(arrays[name], texts)
+    for name, none in nulls_of(grid).items():
+        if name in arrays and not isinstance(arrays[name], pd.Categorical):
+            arrays[name] = pd.arrays.IntegerArray(arrays[name], arrays[name] == none)
     return pd.DataFrame(arrays, copy=False)
 
 
@@ -245,14 +248,17 @@ def _resolved(condition: Any, grid: Grid) -> Condition:
     if names and operator in ORDERED:
         raise SpecError(f"{field} {short(value)}: names have no order; use == or in")
     listed: list[Any] = (
-        [item.name if isinstance(item, Status) else item for item in value]
+        [item.name if isinstance(item, Code) else item for item in value]
         if several
-        else [value.name if isinstance(value, Status) else value]
+        else [value.name if isinstance(value, Code) else value]
     )
     for item in listed:
         if names:
             check_choice(f"where: {column}", item, names)
-        elif isinstance(item, (bool, Status)) or not isinstance(
+        elif pa.types.is_boolean(schema(grid).field(column).type):
+            if not isinstance(item, (bool, np.bool_)) or operator not in ("==", "!="):
+                raise SpecError(f"{field} {short(item)}: must be == or != and true or false")
+        elif isinstance(item, (bool, Code)) or not isinstance(
             item, (int, float, np.integer, np.floating)
         ):
             raise SpecError(f"{field} {short(item)}: must be a number")
@@ -304,12 +310,12 @@ def _fill(
     arrays: dict[str, NDArray[Any]], grid: Grid, dataset: pads.Dataset, condition: pads.Expression
 ) -> None:
     row = 0
-    names = names_of(grid)
+    names, nulls = names_of(grid), nulls_of(grid)
     for batch in dataset.to_batches(
         columns=list(arrays), filter=condition, batch_readahead=1, fragment_readahead=1
     ):
         for name, column in arrays.items():
-            column[row : row + len(batch)] = decode(batch[name], names.get(name))
+            column[row : row + len(batch)] = decode(batch[name], names.get(name), nulls.get(name))
         row += len(batch)
 
 
@@ -317,7 +323,7 @@ def read_rows(
     folder: Folder, grid: Grid, part: int, rows: range, columns: Sequence[str]
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield columns of some rows of a part, by row group; names as their codes."""
-    names = names_of(grid)
+    names, nulls = names_of(grid), nulls_of(grid)
     with open_file(folder, part_name(grid, part)) as source:
         file = pq.ParquetFile(source, page_checksum_verification=True)
         start = 0
@@ -327,7 +333,10 @@ def read_rows(
                 here = slice(max(rows.start - start, 0), min(rows.stop, stop) - start)
                 table = file.read_row_group(group, columns=list(columns), use_threads=False)
                 chunks = {name: table[name].combine_chunks() for name in columns}
-                yield {name: decode(chunks[name], names.get(name))[here] for name in columns}
+                yield {
+                    name: decode(chunks[name], names.get(name), nulls.get(name))[here]
+                    for name in columns
+                }
             start = stop
 
 
@@ -342,13 +351,16 @@ def _refuse_too_large(folder: Folder, rows: int, types: dict[str, Any]) -> None:
         )
 
 
-def decode(column: pa.Array | pa.ChunkedArray, names: list[str] | None) -> NDArray[Any]:
-    """Return a column as an array; where it holds names, as their codes in `names`."""
+def decode(
+    column: pa.Array | pa.ChunkedArray, names: list[str] | None, none: int | None = None
+) -> NDArray[Any]:
+    """Return a column as an array, of names their codes in `names`, `none` in place of nulls."""
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0)
     if names is None:
-        return np.asarray(column)
+        return np.asarray(column if none is None else column.fill_null(none))
     # Parquet's dictionary has the names in whatever order it met them.
-    known = np.array([names.index(name) for name in column.dictionary.to_pylist()], np.int8)
-    codes: NDArray[Any] = known[np.asarray(column.indices)]
+    listed = [names.index(name) for name in column.dictionary.to_pylist()]
+    known = np.array([*listed, -1 if none is None else none], np.int8)
+    codes: NDArray[Any] = known[np.asarray(column.indices.fill_null(len(listed)))]
     return codes

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sweep import __version__
 from sweep.experiment.grid import Grid
-from sweep.kernels.results import COLUMNS, Column, TrainResult
+from sweep.kernels.results import COLUMNS, FOLLOWED, Column, TrainResult
 from sweep.store.checksum import BLANK, CHECKSUM_KEY, FOOTER_KEY
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "methods_of",
     "methods_text",
     "names_of",
+    "nulls_of",
     "packages",
     "schema",
     "table",
@@ -69,9 +70,10 @@ def axis_description(axis: str) -> str:
 
 
 def columns_of(grid: Grid) -> dict[str, Column]:
-    """Return what a result holds of each neuron: `COLUMNS`, and w and b if the spec asks."""
+    """Return what a result holds of each neuron: `COLUMNS`, and what else the spec has it hold."""
+    columns = {**COLUMNS, **(FOLLOWED if grid.spec.follow else {})}
     if not grid.spec.weights:
-        return dict(COLUMNS)
+        return columns
     *weights, _ = grid.start_names
     inputs = {
         f"w_{name[1:]}".rstrip("_"): f"weight{name[1:] and ' of input '}{name[1:]}"
@@ -81,14 +83,16 @@ def columns_of(grid: Grid) -> dict[str, Column]:
         name: Column("1", f"{text} at the stop", split="always")
         for name, text in (inputs | {"b": "bias"}).items()
     }
-    return {**COLUMNS, **last}
+    return {**columns, **last}
 
 
 def _results(grid: Grid, out: TrainResult) -> Iterator[tuple[str, NDArray[Any]]]:
-    for name in COLUMNS:
+    columns = columns_of(grid)
+    ours = [name for name in columns if name in COLUMNS or name in FOLLOWED]
+    for name in ours:
         yield name, getattr(out, name)
     if grid.spec.weights:
-        names = [name for name in columns_of(grid) if name not in COLUMNS]
+        names = [name for name in columns if name not in ours]
         yield from zip(names, [*map(np.ascontiguousarray, out.w.T), out.b], strict=True)
 
 
@@ -101,19 +105,29 @@ def schema(grid: Grid) -> pa.Schema:
     ]
     for name, column in columns_of(grid).items():
         stored = NAMES if column.names else pa.from_numpy_dtype(column.dtype or np.float64)
-        fields.append(_field(name, stored, column.description, column.unit))
+        nullable = column.none is not None
+        fields.append(_field(name, stored, column.description, column.unit, nullable))
     return pa.schema(fields)
 
 
-def _field(name: str, stored: pa.DataType, description: str, unit: str = "1") -> pa.Field:
+def _field(
+    name: str, stored: pa.DataType, description: str, unit: str = "1", nullable: bool = False
+) -> pa.Field:
     about = {"description": description, "unit": unit}
-    return pa.field(name, stored, nullable=False, metadata=about)
+    return pa.field(name, stored, nullable=nullable, metadata=about)
 
 
 def names_of(grid: Grid) -> dict[str, list[str]]:
     """Return the columns that hold names, and the names in the order of their codes."""
-    coded = {name: list(column.names) for name, column in COLUMNS.items() if column.names}
+    columns = columns_of(grid).items()
+    coded = {name: list(column.names) for name, column in columns if column.names}
     return {"cost": grid.values["cost"].tolist(), **coded}
+
+
+def nulls_of(grid: Grid) -> dict[str, int]:
+    """Return the columns that may hold nulls, and the number that stands for one in arrays."""
+    columns = columns_of(grid).items()
+    return {name: column.none for name, column in columns if column.none is not None}
 
 
 ROW_GROUP = 2**20
@@ -171,9 +185,9 @@ def table(
     grid: Grid, part: int, axes: Mapping[str, NDArray[Any]], out: TrainResult, methods: set[str]
 ) -> pa.Table:
     """Return a part's axes and results as the table that is written."""
-    names, arrays = names_of(grid), []
+    names, nulls, arrays = names_of(grid), nulls_of(grid), []
     for name, values in (*axes.items(), *_results(grid, out)):
-        array = _array(values)
+        array = _array(values, nulls.get(name))
         if name in names:  # our own codes: Arrow need not check that each is in range
             array = pa.DictionaryArray.from_arrays(array, _strings(names[name]), safe=False)
         arrays.append(array)
@@ -185,9 +199,14 @@ def table(
 # As pa.array() makes them; but that imports pandas, 0.25 s that a run has no other need of.
 
 
-def _array(values: NDArray[Any]) -> pa.Array:
-    buffers = [None, pa.py_buffer(values)]
+def _array(values: NDArray[Any], none: int | None = None) -> pa.Array:
+    valid = None if none is None else _bits(values != none)
+    buffers = [valid, _bits(values) if values.dtype == bool else pa.py_buffer(values)]
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
+
+
+def _bits(flags: NDArray[np.bool_]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(flags, bitorder="little"))
 
 
 def _strings(names: list[str]) -> pa.StringArray:

@@ -125,6 +125,8 @@ def grid_rows(
             variable.attrs = {"long_name": about[b"description"].decode()}
             variable.attrs["units"] = about[b"unit"].decode()
     for name in names:
+        if declared[name].none is not None:
+            result[name].attrs["missing_value"] = declared[name].none
         if declared[name].names:
             result[name].attrs["flag_values"] = list(range(len(declared[name].names)))
             result[name].attrs["flag_meanings"] = " ".join(declared[name].names)
