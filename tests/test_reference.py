@@ -20,7 +20,7 @@ EXPERIMENT = Path(sweep.__file__).parent / "experiment"
 EXAMPLES = sorted((EXPERIMENT / "examples").glob("*.toml"))
 PAGE = (EXPERIMENT / "SPEC.md").read_text(encoding="utf-8")
 SCHEMA = json_schema()
-TABLES = ("axes", "task", "stop", "start")
+TABLES = ("axes", "task", "stop", "follow", "start")
 VALID = jsonschema.Draft202012Validator(SCHEMA)
 
 

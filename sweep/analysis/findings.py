@@ -16,6 +16,7 @@ from sweep.analysis.by_error import (
     pool,
 )
 from sweep.analysis.cell_index import evenly_spaced, panels_of
+from sweep.analysis.outcomes import advice, format_advice
 from sweep.analysis.row_groups import ResultRows
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import cost_name, labels, order_costs, percent
@@ -52,6 +53,7 @@ def findings(result: ResultRows) -> dict[str, Any]:
         steps overshoot, so that no float64 counts exactly; their `kappa` = η(|x|² + 1), and `flip`,
         above which the fixed point is unstable: 2/s with cross-entropy, 2/s² with the quadratic
         cost and a sigmoid, s = y(1 − y); in general 2 over ∂δ/∂z at a = y. For one sample.
+        `outcomes`, where neurons were followed: what became of them, see `analysis/outcomes.py`.
 
     Raises
     ------
@@ -71,6 +73,7 @@ def findings(result: ResultRows) -> dict[str, Any]:
         "non_finite": int(counted.non_finite.sum()),
         "precision": counted.tally.precision,
         "beyond_flip": _beyond_flip(grid),
+        **({"outcomes": advice(result, _flip_rates(grid))} if grid.spec.follow else {}),
     }
 
 
@@ -141,7 +144,10 @@ def format_findings(findings: dict[str, Any], grid: Grid) -> str:
         for cost in findings["costs"]
         if cost["slowdown_from"]
     ]
-    return "\n".join(lines + _compared(findings["comparison"], grid) + _caveats(findings))
+    lines += _compared(findings["comparison"], grid) + _caveats(findings)
+    if grid.spec.follow:
+        lines += format_advice(findings["outcomes"], grid.spec.follow.epochs)
+    return "\n".join(lines)
 
 
 def _labelled(grid: Grid, name: str) -> tuple[list[float], list[str]]:
@@ -236,6 +242,20 @@ def _beyond_flip(grid: Grid) -> list[dict[str, Any]]:
                     panel |= {name: outer[name] for name in names}
                     panels.append(panel | {"kappa": kappa, "flip": 2.0 / slope})
     return panels
+
+
+def _flip_rates(grid: Grid) -> dict[str, float]:
+    """Return, of one sample, the learning rate above which each cost's fixed point is unstable."""
+    task = grid.spec.task
+    x, y = (np.atleast_1d(values) for values in task.numbers)
+    if {"x", "y"} & grid.values.keys() or len(y) > 1:
+        return {}
+    size = float((x**2).sum()) + 1.0
+    slopes = {
+        cost: _slope_at_target(cost, task.activation, float(y[0]))
+        for cost in grid.values["cost"].tolist()
+    }
+    return {cost: 2.0 / (slope * size) for cost, slope in slopes.items() if slope > 0}
 
 
 def _slope_at_target(cost: str, activation: str, y: float) -> float:

@@ -98,7 +98,7 @@ def compile_following(
         [*flags, numbers, types.Array(types.boolean, 1, "C"), *[numbers] * 3], Path
     )
     block_type = numba_types(dtype, dtype).start[0]
-    width, many = width_of(number), kind in ("many", "two")
+    width, many = width_of(number), kind == "many"
     unit = float(np.finfo(dtype).eps)
     every, one_bit = np.uint64((1 << width) - 1), np.uint64(1)
 
@@ -211,6 +211,7 @@ def follower(
     target, idle = float(problem.y.mean()), list[Walk]()
 
     def follow(out: FollowResult, block: Block, kind: str, stop: NDArray[np.uint8]) -> None:
+        kind = "many" if kind == "two" else kind
         compiled_follow = compile_following(
             problem.cost, problem.activation, kind, dtype, problem.rule
         )

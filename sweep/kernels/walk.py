@@ -273,7 +273,7 @@ def _overload_walk(
             store(noted, HIGHEST, 0, select(output > most, output, most))
             store(noted, TOTAL, 0, load(noted, TOTAL, 0) + output)
 
-    return many if kind.literal_value in ("many", "two") else one
+    return many if kind.literal_value == "many" else one
 
 
 @overload(at_rest, prefer_literal=True)
