@@ -37,7 +37,7 @@ def outcomes(result: ResultRows) -> pd.DataFrame:
     -------
     DataFrame
         A row for each combination of the axes other than the starts and each outcome that occurs
-        there: the axes, `outcome`, `count`, of which `stays`, `unconverged`, and of these `settled`,
+        there: the axes, `outcome`, `count`, of which `stays`, `unconverged`; of these `settled`,
         whose output did not move any more when the training ended, with their mean `error`.
 
     Raises
