@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sweep.analysis import by_error, by_start
 from sweep.analysis.contents import axis_lines
+from sweep.analysis.outcomes import outcomes
 from sweep.analysis.row_groups import ResultRows, open_result
 from sweep.analysis.selection import combine, select
 from sweep.analysis.summary import summary
@@ -191,6 +192,28 @@ class Result:
         """
         return summary(self._selected(where), by)
 
+    def outcomes(self, *, where: Where | None = None) -> pd.DataFrame:
+        """Tabulate what became of the neurons after their training, if the spec has [follow].
+
+        Parameters
+        ----------
+        where : mapping, optional
+
+        Returns
+        -------
+        DataFrame
+            A row for each combination of the axes other than the starts and each outcome that
+            occurs there: the axes, `outcome`, `count`, of which `unconverged`, `stays`, and
+            `settled`: unconverged ones that had come to rest by the end of the training, with their
+            mean `error`.
+
+        Raises
+        ------
+        SpecError
+            The neurons were not followed.
+        """
+        return outcomes(self._selected(where))
+
     def epochs_by_error(
         self,
         *,
@@ -313,7 +336,7 @@ class Result:
         ----------
         figure : str
             One of those that `sweep plot --help` describes: heatmap, error, slowdown, ratio,
-            distribution, curves, theory.
+            distribution, curves, theory; of followed neurons outcome, lyapunov, bifurcation.
         where : mapping, optional
         starts : sequence of (w1 … wd, b), optional
             Of the learning curves that the figure curves shows.

@@ -80,7 +80,7 @@ def epochs_by_start(
         size = max(min(512, isqrt(MAX_CELLS // panels)), 1)
     drawn = grid.spec.start is not None
     (rows, row_of), (columns, column_of) = (
-        (_even if drawn else _blocks)(result, name, size) for name in names
+        (even if drawn else blocks)(result, name, size) for name in names
     )
 
     def chunk(cells: range, read: Columns) -> tuple[int, list[npt.NDArray[Any]]]:
@@ -132,23 +132,24 @@ def epochs_by_start(
         "shown": {} if every else shown_counts(grid),
         "by": list(panels_of(grid).axes),
         **axes_attrs(grid, fixed_values(grid)),
-        "pooled": [axis_column(name) for name in _varied(grid) if name not in names],
+        "pooled": [axis_column(name) for name in varied_starts(grid) if name not in names],
         "max_epochs": grid.spec.stop.max_epochs,
     }
     return table
 
 
-def _varied(grid: Grid) -> list[str]:
+def varied_starts(grid: Grid) -> list[str]:
+    """Return the start axes that vary."""
     return [name for name in grid.start_names if len(grid.values.get(name, (0, 1))) > 1]
 
 
 def _plane(grid: Grid) -> list[str]:
-    if len(_varied(grid)) < 2:
+    if len(varied_starts(grid)) < 2:
         raise SpecError("a picture over the starts needs two start axes (w, b) that vary")
-    return _varied(grid)[:2]
+    return varied_starts(grid)[:2]
 
 
-def _even(result: ResultRows, name: str, size: int) -> tuple[Floats, Locate]:
+def even(result: ResultRows, name: str, size: int) -> tuple[Floats, Locate]:
     """Cut the range of a drawn coordinate evenly: the middles, and where rows lie among them."""
     size = min(size, max(2, int(np.sqrt(result.grid.starts_count / 4))))
     low, high = column_range(result, axis_column(name))
@@ -160,7 +161,7 @@ def _even(result: ResultRows, name: str, size: int) -> tuple[Floats, Locate]:
     return (edges[1:] + edges[:-1]) / 2, locate
 
 
-def _blocks(result: ResultRows, name: str, size: int) -> tuple[Floats, Locate]:
+def blocks(result: ResultRows, name: str, size: int) -> tuple[Floats, Locate]:
     """Cut the values of a start axis into blocks: the middles, and where rows lie among them."""
     values = result.grid.values[name]
     each = -(-len(values) // size)

@@ -73,7 +73,7 @@ def findings(result: ResultRows) -> dict[str, Any]:
         "non_finite": int(counted.non_finite.sum()),
         "precision": counted.tally.precision,
         "beyond_flip": _beyond_flip(grid),
-        **({"outcomes": advice(result, _flip_rates(grid))} if grid.spec.follow else {}),
+        **({"outcomes": advice(result, flip_rates(grid))} if grid.spec.follow else {}),
     }
 
 
@@ -244,7 +244,7 @@ def _beyond_flip(grid: Grid) -> list[dict[str, Any]]:
     return panels
 
 
-def _flip_rates(grid: Grid) -> dict[str, float]:
+def flip_rates(grid: Grid) -> dict[str, float]:
     """Return, of one sample, the learning rate above which each cost's fixed point is unstable."""
     task = grid.spec.task
     x, y = (np.atleast_1d(values) for values in task.numbers)

@@ -20,10 +20,13 @@ class Declaration(NamedTuple):
     table : str or None
         The property of `sweep.figures.draw.Tables` that the figure is drawn from; None for a table
         of its own, which its module's function `table_of(result)` makes.
+    follow : bool
+        Whether the neurons must have been followed; if not, it is drawn only where it is named.
     """
 
     description: str
     table: str | None = None
+    follow: bool = False
 
 
 FIGURES = {
@@ -38,4 +41,7 @@ FIGURES = {
     ),
     "curves": Declaration("learning curves of a few starts"),
     "theory": Declaration("measured epochs over the closed form of the gradient flow"),
+    "outcome": Declaration("what became of neurons that were followed, over starts", follow=True),
+    "lyapunov": Declaration("the Lyapunov exponent of followed neurons by rate", follow=True),
+    "bifurcation": Declaration("outputs that followed neurons visit, by rate", follow=True),
 }

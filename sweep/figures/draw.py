@@ -140,7 +140,9 @@ def draw(
     tables = Tables(result)
     drawn, reasons = [], []
     try:
-        for name in dict.fromkeys(names or FIGURES):
+        followed = result.grid.spec.follow is not None
+        possible = [name for name, figure in FIGURES.items() if followed or not figure.follow]
+        for name in dict.fromkeys(names or possible):
             try:
                 figure = plot(name, tables, look, starts if name == "curves" else None)
             except SpecError as error:

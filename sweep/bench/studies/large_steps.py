@@ -109,6 +109,25 @@ def uncertain_shares(pairs: int, seed: int = 0) -> dict[float, float]:
     }
 
 
+def _escape(starts: int = 2_000_000) -> tuple[float, float]:
+    """Return the Lyapunov exponent of those that stay out at κ = 17, and the rate of leaving.
+
+    Those that have not met the tolerance after k epochs become fewer as e^(−rate k). The exponent
+    is that of starts that stay out for 400 more epochs.
+    """
+    b = np.linspace(-5, 5, starts)
+    kwargs: dict[str, Any] = {"cost": "cross_entropy", "x": 1.0, "y": 0.75, "tolerance": 0.01}
+    trained = sweep.train(np.zeros_like(b), b, learning_rate=8.5, max_epochs=5000, **kwargs).epochs
+    left = [float((trained > k).mean()) for k in (50, 250)]
+    rate = float(np.log(left[0] / left[1]) / 200)
+    late = b[trained > 500]
+    exponents = sweep.train(
+        np.zeros_like(late), late, learning_rate=8.5, max_epochs=100, follow=400, **kwargs
+    )
+    assert isinstance(exponents, sweep.FollowResult)
+    return float(exponents.lyapunov.mean()), rate
+
+
 def two_basins(rate: float) -> sweep.FollowResult:
     """Train and follow 1,001 starts in the case of Meng et al."""
     w = np.linspace(-5, 5, 1001)
@@ -119,3 +138,49 @@ def two_basins(rate: float) -> sweep.FollowResult:
     )  # fmt: skip
     assert isinstance(result, sweep.FollowResult)
     return result
+
+
+def main() -> int:
+    """Print each number beside the known one; return 1 if one is another."""
+    wrong = 0
+
+    def line(text: str, found: float, known: float, room: float) -> None:
+        nonlocal wrong
+        off = abs(found - known) > room
+        wrong += off
+        print(f"  {text:<34} {found:>12.7g}  known {known:.7g}{'  WRONG' if off else ''}")
+
+    print("κ = η(|x|² + 1) from which on the period is 2, 4, 8, 16, and from which it is chaos")
+    for (cost, y), (known, limit) in FLIPS.items():
+        ends = [(a + b) / 2 for a, b in zip(known, [*known[1:], limit], strict=True)]
+        brackets = [(0.9 * a, b) for a, b in zip(known, ends, strict=True)]
+        for k, found in enumerate(flips(cost, y, brackets).tolist()):
+            line(f"{cost}, y = {y}, period {2 << k}", found, known[k], 1e-6 * known[k])
+        line(f"{cost}, y = {y}, chaos", chaos_from(cost, y, known[-1], 1.01 * limit), limit,
+             5e-6 * limit)  # fmt: skip
+    print("\npercent of 20,001 starts that meet the tolerance within 5,000 epochs, and that stay")
+    for kappa, percent in PASSAGE.items():
+        result = first_passage(kappa)
+        met = 100 * float((result.status == sweep.Status.converged).mean())
+        line(f"κ = {kappa:g}: {100 * result.stays.mean():.0f} % stay, met", met, percent, 5e-5)
+    print("\nshare of pairs of starts at κ = 17 whose epochs differ, by their distance")
+    shares = uncertain_shares(200_000)
+    for apart, known_share in UNCERTAIN.items():
+        line(f"{apart:g}", shares[apart], known_share, 0.005)
+    exponent = np.polyfit(np.log(list(shares)), np.log(list(shares.values())), 1)[0]
+    line("uncertainty exponent", float(exponent), 0.062, 0.004)
+    line("dimension of the boundary", 1.0 - float(exponent), 0.938, 0.004)
+    exponent_, rate = _escape()
+    line("and by escape rate ÷ exponent", 1.0 - rate / exponent_, 0.937, 0.004)
+    print("\nof 1,001 starts with eight samples, how many rest and how many end on a 2-cycle")
+    for eta, (rest, cycle) in MENG.items():
+        result = two_basins(eta)
+        line(f"η = {eta:g}, rest", int((result.outcome == sweep.Outcome.rests).sum()), rest, 0)
+        line(f"η = {eta:g}, 2-cycle", int((result.period == 2).sum()), cycle, 0)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())

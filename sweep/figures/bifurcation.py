@@ -1,0 +1,136 @@
+"""bifurcation.png: the outputs that neurons visit after their training, by learning rate."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sweep.analysis.by_error import axes_attrs
+from sweep.analysis.cell_index import evenly_spaced
+from sweep.analysis.findings import flip_rates
+from sweep.analysis.outcomes import need_follow
+from sweep.analysis.row_groups import ResultRows
+from sweep.errors import SpecError
+from sweep.experiment.labels import cost_name, order_costs
+from sweep.figures import cells, scales
+from sweep.figures.style import INK, Look, axis_name, cost_colour, page, styled, title
+from sweep.kernels.tracing import trace
+
+# Rates, starts and last epochs that are shown; compiled, 15 million updates a second on a CPU.
+RATES, STARTS, VISITED, MOST = 600, 3, 128, 200_000_000
+
+
+def table_of(result: ResultRows) -> pd.DataFrame:
+    """Trace a few starts through training and following, at up to 600 learning rates.
+
+    Returns
+    -------
+    DataFrame
+        `cost`, `learning_rate` and `output`, the mean output over the samples in the last 128
+        epochs. `attrs`: `flips`, for each cost the learning rate above which the fixed point is
+        unstable; `epochs`, the first and the last that are shown. Of other axes the middle value.
+
+    Raises
+    ------
+    SpecError
+        Neurons were not followed, there is one learning rate alone, or no start is finite.
+    """
+    need_follow(result)
+    grid = result.grid
+    if len(grid.values["learning_rate"]) < 2:
+        raise SpecError("needs several learning rates; this result has one")
+    starts = grid.spread_starts(STARTS)
+    starts = starts[np.isfinite(starts).all(axis=1)]
+    if not len(starts):
+        raise SpecError("no start is finite")
+    middle = {name: len(grid.values[name]) // 2 for name in grid.outer_names}
+    index = evenly_spaced(np.argsort(grid.values["learning_rate"]).tolist(), RATES)
+    rates = np.repeat(grid.values["learning_rate"][index], len(starts))
+    w, b = np.tile(starts[:, :-1], (len(index), 1)), np.tile(starts[:, -1], len(index))
+    pieces, first = [], 0
+    for k, cost in enumerate(grid.values["cost"].tolist()):
+        problem, _ = grid.problem(middle | {"cost": k})
+        work = len(rates) * len(problem.x) * len(middle)
+        last = max(min(problem.max_epochs + problem.follow, MOST // work), VISITED) - 1
+        first = max(last - VISITED + 1, 0)
+        seen = trace(
+            w, b, learning_rate=rates, cost=cost, x=problem.x, y=problem.y,
+            activation=problem.activation, epochs=np.arange(first, last + 1),
+        )  # fmt: skip
+        output = seen.output.reshape(len(rates), last + 1 - first, -1).mean(axis=-1)
+        pieces.append(
+            pd.DataFrame(
+                {
+                    "cost": cost,
+                    "learning_rate": np.repeat(rates, output.shape[1]),
+                    "output": output.ravel(),
+                }
+            )
+        )
+    table = pd.concat(pieces, ignore_index=True)
+    fixed = {
+        name: float(grid.values[name][k])
+        for name, k in middle.items()
+        if name not in ("cost", "learning_rate") and len(grid.values[name]) > 1
+    }
+    table.attrs = {
+        "by": ["cost", "learning_rate"],
+        "shown": {"learning_rate": len(index)},
+        "flips": flip_rates(grid),
+        "epochs": (first, last),
+        **axes_attrs(grid, fixed),
+    }
+    return table
+
+
+def bifurcation(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
+    """Draw the outputs visited against the learning rate, a panel for each cost.
+
+    Parameters
+    ----------
+    table
+        From `table_of`.
+    style
+        "paper", "talk" or a `Look`.
+
+    Returns
+    -------
+    Figure
+        A dashed line marks where the fixed point turns unstable, 2 over κ's slope of δ, where there
+        is one sample with a soft target.
+    """
+    costs = order_costs(list(table["cost"].unique()))
+    rates, (first, last) = table["learning_rate"], table.attrs["epochs"]
+    size = float(np.clip(150 / rates.nunique(), 0.7, 3.0))
+    with styled(style):
+        figure = page(6.4, 2.6 * len(costs) + 1.2)
+        panels = figure.subplots(len(costs), 1, squeeze=False, sharex=True)
+        marked = False
+        for ax, cost in zip(panels[:, 0], costs, strict=True):
+            part = table[table["cost"] == cost]
+            ax.plot(
+                part["learning_rate"],
+                part["output"],
+                "o",
+                color=cost_colour(cost),
+                markersize=size,
+                markeredgewidth=0,
+                alpha=0.5,
+                rasterized=True,
+            )
+            flip = table.attrs["flips"].get(cost, np.inf)
+            if rates.min() <= flip <= rates.max():
+                ax.axvline(flip, color=INK, linewidth=0.9, linestyle="--")
+                marked = True
+            ax.set_title(cost_name(cost))
+            ax.set_ylabel("outputs visited")
+            if rates.min() > 0 and rates.max() > 30 * rates.min():
+                ax.set_xscale("log")
+                scales.log_ticks(ax.xaxis, rates.min(), rates.max())
+            ax.set_xlim(rates.min(), rates.max())
+        panels[-1, 0].set_xlabel(axis_name("learning_rate"))
+        text = "the fixed point turns unstable"
+        mark = Line2D([], [], color=INK, linewidth=0.9, linestyle="--", label=text)
+        cells.legend(figure, [mark] if marked else [])
+        figure.suptitle(title(f"Outputs in epochs {first:,} to {last:,}", table))
+    return figure
