@@ -1,12 +1,16 @@
 """What becomes of neurons after their training: against the loop, and against known numbers."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sweep
+from sweep.analysis.outcomes import lyapunov_by_rate, outcome_map
 from sweep.bench.studies import large_steps
+from sweep.cli import main
 from sweep.kernels.following import may_rise
 from sweep.neuron.costs import COSTS
 from sweep.neuron.following import follow_one
@@ -245,3 +249,80 @@ def test_a_followed_sweep_has_the_columns_and_only_then(tmp_path):
     assert (grid.period.sel(learning_rate=8.5) == 0).all()
     with pytest.raises(sweep.SpecError, match="stays"):
         result.load(where=[("stays", "==", "yes")])
+
+
+@pytest.fixture(scope="module")
+def cascade(tmp_path_factory):
+    """Return a result over learning rates and starts, from rest to chaos."""
+    axes = {"w": np.linspace(-3, 3, 12), "b": [0.0], "learning_rate": np.linspace(4, 9, 21),
+            "cost": ["cross_entropy"]}  # fmt: skip
+    folder = tmp_path_factory.mktemp("cascade")
+    sweep.run(sweep.Spec(**FOLLOWED | {"axes": axes}), folder, quiet=True)
+    return sweep.open(folder)
+
+
+def test_tables_of_outcomes_are_those_of_the_rows(cascade):
+    rows = cascade.load()
+    table = cascade.outcomes().set_index(["learning_rate", "outcome"])["count"]
+    counted = rows.groupby(["learning_rate", "outcome"], observed=True).size()
+    assert counted.to_dict() == table.to_dict()
+    found = lyapunov_by_rate(cascade._rows).set_index("learning_rate")
+    by_rate = rows.groupby("learning_rate")["lyapunov"]
+    assert found["mean"].to_numpy() == pytest.approx(by_rate.mean().to_numpy(), rel=1e-12)
+    assert found["least"].tolist() == by_rate.min().tolist()
+    assert found["largest"].tolist() == by_rate.max().tolist()
+    pixels = outcome_map(cascade._rows)
+    merged = pixels.merge(rows, on=["learning_rate", "w0"], suffixes=("_map", ""))
+    assert len(merged) == len(rows)
+    assert (merged["outcome_map"] == merged["outcome"].cat.codes).all()
+
+
+def test_figures_of_outcomes_show_them(cascade):
+    (image,) = cascade.plot("outcome").axes[0].get_images()
+    codes = cascade.grid(["outcome"]).outcome.squeeze().to_numpy().T
+    assert np.array_equal(np.ma.filled(image.get_array(), -1), codes)
+    legend = cascade.plot("outcome").legends[0]
+    assert "on a cycle" in [text.get_text() for text in legend.get_texts()]
+    lines = cascade.plot("bifurcation").axes[0].get_lines()
+    assert lines[1].get_xdata()[0] == pytest.approx(16 / 3)  # κ = 2/(y(1 − y))
+    x, y = lines[0].get_data()
+    assert y[x == 4.0] == pytest.approx(0.75)
+    assert set(y[x == 6.0].round(4)) == {0.5976, 0.9024}
+    mean = lyapunov_by_rate(cascade._rows)["mean"]
+    assert cascade.plot("lyapunov").axes[0].get_lines()[0].get_ydata().tolist() == mean.tolist()
+
+
+def test_figures_over_the_plane_have_a_panel_each(tmp_path):
+    sweep.run(sweep.Spec(**FOLLOWED), tmp_path, quiet=True)
+    figure = sweep.open(tmp_path).plot("outcome")
+    images = [ax.get_images()[0].get_array() for ax in figure.axes]
+    assert [set(np.unique(np.ma.filled(image, -1)).tolist()) for image in images] == [{0}, {1}, {2}]
+
+
+def test_a_figure_of_outcomes_says_which_line_the_spec_lacks(tmp_path, capsys):
+    spec = {name: table for name, table in FOLLOWED.items() if name != "follow"}
+    sweep.run(sweep.Spec(**spec), tmp_path / "plain", quiet=True)
+    for figure in ("outcome", "lyapunov", "bifurcation"):
+        assert main(["plot", str(tmp_path / "plain"), "--figure", figure]) == 2
+        error = capsys.readouterr().err
+        assert "add to the spec: [follow] epochs = 2000" in error
+        assert error.count("\n") == 1
+
+
+def test_info_says_what_became_of_neurons_and_what_to_do(cascade, tmp_path, capsys):
+    assert main(["info", str(cascade.folders[0])]) == 0
+    text = capsys.readouterr().out
+    assert "cross-entropy, followed for 600 more epochs:" in text
+    assert "met the tolerance and left it again" in text
+    assert "unstable from a learning rate of 5.333 on" in text
+    overlapping = {"x": [1.0, 1.0, -1.0, 0.5], "y": [1.0, 0.0, 0.0, 1.0]}
+    axes = {"w": [0.0, 1.0], "b": [0.0], "learning_rate": [1.0]}
+    sweep.run(sweep.Spec(axes=axes, task=overlapping, follow={"epochs": 100}), tmp_path, quiet=True)
+    assert main(["info", str(tmp_path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["outcomes"]
+    rest = sweep.open(tmp_path).load()["final_error"].mean()
+    for cost in said:
+        assert cost["outcomes"]["rests"]["settled"] == 1.0
+    assert np.mean([c["outcomes"]["rests"]["error"] for c in said]) == pytest.approx(rest)
+    assert main(["info", str(tmp_path)]) == 0
+    assert "rest above the tolerance, at a mean error of" in capsys.readouterr().out

@@ -48,7 +48,7 @@ def rows():
     top = {name: field for name, field in SCHEMA["properties"].items() if name not in TABLES}
     axes = SCHEMA["properties"]["axes"]["properties"]
     groups = {"": top, "axes.": axes, "axes.NAME.": tables["Span"], "task.": tables["Task"]}
-    groups |= {"stop.": tables["Stop"], "start.": tables["Start"]}
+    groups |= {f"{name}.": tables[name.capitalize()] for name in ("stop", "follow", "start")}
     for prefix, fields in groups.items():
         yield from (row(f"{prefix}{name}", field) for name, field in fields.items())
 

@@ -1,4 +1,6 @@
-"""The exponentials of SIMD lanes against correctly rounded arithmetic."""
+"""The exponentials and logarithms of SIMD lanes against correctly rounded arithmetic."""
+
+import math
 
 import numpy as np
 import pytest
@@ -6,7 +8,15 @@ from mpmath import mp
 from numba import njit
 from numba.np.numpy_support import from_dtype
 
-from sweep.kernels.simd import exp2_ratio, exp2_ratio_near, load, store, width_of
+from sweep.kernels.lane_math import log
+from sweep.kernels.simd import (
+    binary_exponent,
+    exp2_ratio,
+    exp2_ratio_near,
+    load,
+    store,
+    width_of,
+)
 from sweep.neuron.arithmetic import exp_ratio
 
 
@@ -100,3 +110,43 @@ def test_near_has_the_same_bits():
     t = np.random.default_rng(2).uniform(-1000, 1000, 10_000)
     for full, near in zip(ratio(_powers, t), ratio(_near, t), strict=True):
         assert full.tobytes() == near.tobytes()
+
+
+@njit(error_model="numpy")
+def _functions(x, out, width):
+    for c in range(0, x.shape[1], width):
+        v = load(x, 0, c)
+        store(out, 0, c, log(v))
+        store(out, 1, c, math.log1p(v))
+        store(out, 2, c, math.exp(-v))
+        inverse, exponent = binary_exponent(v)
+        store(out, 3, c, inverse)
+        store(out, 4, c, exponent)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_logarithms_of_lanes_are_right_to_three_ulp(dtype):
+    width = width_of(from_dtype(np.dtype(dtype)))
+    rng = np.random.default_rng(0)
+    far = 80.0 if dtype == "float32" else 600.0
+    x = np.exp(np.concatenate([rng.uniform(-far, far, 400), rng.uniform(-0.1, 0.1, 560)]))
+    x = np.resize(x, (1, 960 // width * width)).astype(dtype)
+    out = np.empty((5, x.shape[1]), dtype)
+    _functions(x, out, width)
+    smallest = float(np.finfo(dtype).tiny)
+    with mp.workdps(50):
+        for got, exact in zip(out[:3], (mp.log, mp.log1p, lambda v: mp.exp(-v)), strict=True):
+            for v, value in zip(x[0].tolist(), got.tolist(), strict=True):
+                right = exact(mp.mpf(v))
+                if abs(right) > 4 * smallest:
+                    assert abs(value - right) <= 3 * float(
+                        np.spacing(np.dtype(dtype).type(abs(right)))
+                    )
+    mantissa = x[0] * out[3]
+    assert mantissa.min() >= 1
+    assert mantissa.max() < 2
+    assert np.array_equal(np.ldexp(mantissa, out[4].astype(int)), x[0])
+    x[:] = 0
+    _functions(x, out, width)
+    assert np.isneginf(out[0]).all()
+    assert (out[1] == 0).all()

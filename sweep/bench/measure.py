@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
@@ -189,6 +190,39 @@ def block_times(rounds: int) -> list[dict[str, Any]]:
     return times
 
 
+def following_ratios(works: Sequence[Workload], rounds: int) -> list[dict[str, Any]]:
+    """Time following against training for the same epochs, in turns on one thread.
+
+    Both walk all epochs of the workloads in which no neuron converges, in one block of 8,192
+    neurons at most; what a block costs without any epoch is taken off both.
+
+    Returns
+    -------
+    list of dicts
+        workload; ratio, the median over the rounds, least and largest.
+    """
+    found = []
+    for work in works:
+        if work.kind == "sweep":
+            continue
+        w, b = (array[:8192].astype(np.float64) for array in starts(work))
+        rate, stop = np.array([work.learning_rate]), np.zeros(1, np.uint8)
+        none = replace(_problem(work), max_epochs=0)
+        problems = none, _problem(work), replace(none, follow=work.max_epochs)
+        runs = []
+        for problem in problems:
+            out = empty_results(len(b), w.shape[1], work.dtype, follow=problem.follow > 0)
+            runs.append(partial(trainer(problem, work.dtype), out, w, b, rate, stop))
+            runs[-1]()
+        ratios = []
+        for _ in range(rounds):
+            nothing, trained, followed = (min(_time_runs(run)) for run in runs)
+            ratios.append((followed - nothing) / (trained - nothing))
+        found.append({"workload": work.name, "ratio": median(ratios)})
+        found[-1] |= {"least": min(ratios), "largest": max(ratios)}
+    return found
+
+
 def scaling(work: Workload, threads: int, rounds: int) -> list[dict[str, float]]:
     """Time the kernel on 1, 2, 4, … threads, interleaved."""
     w, b = starts(work)
@@ -265,6 +299,7 @@ def bench(
         "rows": lines,
         "scaling": scaling(sweep_works[0], threads, rounds),
         "blocks": block_times(rounds),
+        "following": following_ratios(works, rounds),
         "startup": startup(rounds),
         "goals": _goals(summaries, lines),
     }

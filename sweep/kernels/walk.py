@@ -204,7 +204,10 @@ def _overload_walk(
         n, p = x.shape
         minus_rate = -load(block.rate, 0, c)
         minus_kappa = minus_rate * inverse_scale
-        scale, e = zero(total) + 1.0, zero(total)
+        scale, e, nothing = zero(total) + 1.0, zero(total), zero(total)
+        least, most = load(noted, LOWEST, 0), load(noted, HIGHEST, 0)
+        outputs, exponent = load(noted, TOTAL, 0), load(noted, EXPONENT, 0)
+        above = turned = np.uint64(0)
         for epoch in range(since, since + epochs):
             for j in range(p):
                 store(theta, j, 0, fma(minus_rate, load(total, j, c), load(block.start, j, c)))
@@ -253,7 +256,7 @@ def _overload_walk(
                     store(gradient, j, 0, fma(d, x[i, j], load(gradient, j, 0)))
                     store(bent, j, 0, fma(bend, x[i, j], load(bent, j, 0)))
             criterion = largest(gradient) if by_gradient else error
-            masks[ABOVE] |= bits_of(criterion > limit)
+            above |= bits_of(criterion > limit)
             # |v| is brought back to about 1 in the next epoch, with no pass of its own.
             turn = size = zero(total)
             minus_bent = minus_kappa * scale
@@ -265,13 +268,18 @@ def _overload_walk(
                 v = fma(minus_bent, load(bent, j, 0), load(tangent, j, 0) * scale)
                 store(tangent, j, 0, v)
                 size = select(abs(v) > size, abs(v), size)
-            masks[TURNED] |= bits_of(zero(total) > turn)
-            store(noted, EXPONENT, 0, load(noted, EXPONENT, 0) + e)
+            turned |= bits_of(nothing > turn)
+            exponent = exponent + e
             scale, e = binary_exponent(size)
-            least, most = load(noted, LOWEST, 0), load(noted, HIGHEST, 0)
-            store(noted, LOWEST, 0, select(least > output, output, least))
-            store(noted, HIGHEST, 0, select(output > most, output, most))
-            store(noted, TOTAL, 0, load(noted, TOTAL, 0) + output)
+            least = select(least > output, output, least)
+            most = select(output > most, output, most)
+            outputs = outputs + output
+        masks[ABOVE] |= above
+        masks[TURNED] |= turned
+        store(noted, EXPONENT, 0, exponent)
+        store(noted, LOWEST, 0, least)
+        store(noted, HIGHEST, 0, most)
+        store(noted, TOTAL, 0, outputs)
 
     return many if kind.literal_value == "many" else one
 

@@ -52,6 +52,16 @@ class Outcome(Code):
 
     A number in `train` and `load_grid`, a name in the tables of `load`; −1 (none) for a start that
     is not finite.
+
+    Examples
+    --------
+    >>> import sweep
+    >>> result = sweep.train(
+    ...     [0.0, 0.5], [1.0, 1.0], learning_rate=6.0, cost="cross_entropy", x=1.0, y=0.75,
+    ...     tolerance=0.01, max_epochs=1000, follow=100,
+    ... )
+    >>> (result.outcome == sweep.Outcome.cycle).tolist()
+    [True, True]
     """
 
     rests = 0
