@@ -67,7 +67,7 @@ def test_the_reference_says_what_goes_with_what():
 
 
 def test_the_reference_names_every_example():
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
     for path in EXAMPLES:
         assert f"](examples/{path.name})" in PAGE
 

@@ -142,12 +142,12 @@ def two_basins(rate: float) -> sweep.FollowResult:
 
 def main() -> int:
     """Print each number beside the known one; return 1 if one is another."""
-    wrong = 0
+    differing = 0
 
     def line(text: str, found: float, known: float, room: float) -> None:
-        nonlocal wrong
+        nonlocal differing
         off = abs(found - known) > room
-        wrong += off
+        differing += off
         print(f"  {text:<34} {found:>12.7g}  known {known:.7g}{'  WRONG' if off else ''}")
 
     print("κ = η(|x|² + 1) from which on the period is 2, 4, 8, 16, and from which it is chaos")
@@ -177,7 +177,7 @@ def main() -> int:
         result = two_basins(eta)
         line(f"η = {eta:g}, rest", int((result.outcome == sweep.Outcome.rests).sum()), rest, 0)
         line(f"η = {eta:g}, 2-cycle", int((result.period == 2).sum()), cycle, 0)
-    return 1 if wrong else 0
+    return 1 if differing else 0
 
 
 if __name__ == "__main__":
