@@ -705,7 +705,7 @@ def test_draw_leaves_out_what_the_result_cannot_give(make, tmp_path):
     [
         (
             {"names": ["error", "slowdwn"]},
-            r"figure = 'slowdwn': .* theory \(did you mean 'slowdown'",
+            r"figure = 'slowdwn': .* bifurcation \(did you mean 'slowdown'",
         ),
         ({"names": ["xyz"]}, "figure = 'xyz': must be one of heatmap, error, slowdown, ratio"),
         ({"format": "gif"}, "format = 'gif': must be one of png, svg, pdf"),

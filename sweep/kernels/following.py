@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -208,7 +209,8 @@ def follower(
     else:
         largest = np.maximum(abs(features).max(axis=0), np.finfo(dtype).tiny)
         reach = (exp2_scale / largest).astype(dtype)
-    target, idle = float(problem.y.mean()), list[Walk]()
+    # By fsum: the order of NumPy's sums depends on the CPU.
+    target, idle = math.fsum(problem.y) / n, list[Walk]()
 
     def follow(out: FollowResult, block: Block, kind: str, stop: NDArray[np.uint8]) -> None:
         kind = "many" if kind == "two" else kind
