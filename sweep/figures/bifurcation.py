@@ -16,8 +16,9 @@ from sweep.figures import cells, scales
 from sweep.figures.style import INK, Look, axis_name, cost_colour, page, styled, title
 from sweep.kernels.tracing import trace
 
-# Rates, starts and last epochs that are shown; compiled, 15 million updates a second on a CPU.
-RATES, STARTS, VISITED, MOST = 600, 3, 128, 200_000_000
+# Rates, starts and last epochs that are shown, fewer rates with many samples: so many outputs at
+# most. Compiled, 15 million updates a second on a CPU.
+RATES, STARTS, VISITED, MOST_OUTPUTS, MOST_UPDATES = 600, 3, 128, 20_000_000, 200_000_000
 
 
 def table_of(result: ResultRows) -> pd.DataFrame:
@@ -44,14 +45,16 @@ def table_of(result: ResultRows) -> pd.DataFrame:
     if not len(starts):
         raise SpecError("no start is finite")
     middle = {name: len(grid.values[name]) // 2 for name in grid.outer_names}
-    index = evenly_spaced(np.argsort(grid.values["learning_rate"]).tolist(), RATES)
+    samples = len(np.atleast_1d(grid.spec.task.numbers[1]))
+    most = max(min(RATES, MOST_OUTPUTS // (STARTS * VISITED * samples)), 2)
+    index = evenly_spaced(np.argsort(grid.values["learning_rate"]).tolist(), most)
     rates = np.repeat(grid.values["learning_rate"][index], len(starts))
     w, b = np.tile(starts[:, :-1], (len(index), 1)), np.tile(starts[:, -1], len(index))
     pieces, first = [], 0
     for k, cost in enumerate(grid.values["cost"].tolist()):
         problem, _ = grid.problem(middle | {"cost": k})
-        work = len(rates) * len(problem.x) * len(middle)
-        last = max(min(problem.max_epochs + problem.follow, MOST // work), VISITED) - 1
+        updates = len(rates) * samples * len(grid.values["cost"])
+        last = max(min(problem.max_epochs + problem.follow, MOST_UPDATES // updates), VISITED) - 1
         first = max(last - VISITED + 1, 0)
         seen = trace(
             w, b, learning_rate=rates, cost=cost, x=problem.x, y=problem.y,
