@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.kernels.descent import LaneState, compile_training, empty_lanes
-from sweep.kernels.following import follower, may_rise
+from sweep.kernels.following import follower, never_rises_up_to
 from sweep.kernels.passes import (
     Results,
     Scales,
@@ -101,7 +101,8 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
     )
     prepare, idle = compile_prepare(dtype, given), list[LaneState]()
     near_z, near_rate = NEAR[dtype]
-    follow = follower(problem, features, sign, limit) if problem.follow else None
+    follow = follower(problem, features, sign, limit)
+    proven = never_rises_up_to(problem) if problem.follow else 0.0
 
     def train(
         out: TrainResult, w: Floats, b: Floats, learning_rate: Floats, stop: NDArray[np.uint8]
@@ -119,25 +120,23 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
         lanes, queue = idle.pop() if idle else empty_lanes(p, dtype), empty_queue(len(b))
         widest = number.type(farthest if one_sample else n * span)
         walked = train(*start, results, lanes, queue, limit, widest, problem.max_epochs, stop)
-        if follow is not None and isinstance(out, FollowResult):
+        if isinstance(out, FollowResult):
             follow(out, block, kind, stop)
             out.first_rise.fill(0)
-            if may_rise(problem, float(learning_rate.max())):
-                # As trained, but up to the first rise; by the gradient, for all epochs.
-                block.total.fill(0)
-                again = empty_results(len(b), 0, dtype, weights=False)
-                again.status[:] = out.status
-                met = number.type(-1) if by_gradient else limit
-                block = block._replace(epochs=again.epochs, criterion=block.error)
-                longest = min(int(out.epochs.max(initial=0)) + 1, MAX_EPOCHS)
-                start, scratch = (
-                    (block, *start[1:]),
-                    Results(*(getattr(again, name) for name in Results._fields)),
-                )
+            if learning_rate.max() > proven:
+                # Trained anew, up to the first rise; by the gradient, for all epochs.
                 train = compile_training(
                     problem.cost, problem.activation, kind, dtype, "rise", given
                 )
-                walked += train(*start, scratch, lanes, queue, met, widest, longest, stop)
+                block.total.fill(0)
+                again = empty_results(len(b), 0, dtype, weights=False)
+                again.status[:] = out.status
+                block = block._replace(epochs=again.epochs, criterion=block.error)
+                results = Results(*(getattr(again, name) for name in Results._fields))
+                met = number.type(-1) if by_gradient else limit
+                longest = min(int(out.epochs.max(initial=0)) + 1, MAX_EPOCHS)
+                start = block, w, b, learning_rate, scales
+                walked += train(*start, results, lanes, queue, met, widest, longest, stop)
                 rose = (again.epochs < 0) & (-again.epochs <= out.epochs)
                 out.first_rise[rose] = -again.epochs[rose]
         idle.append(lanes)

@@ -170,9 +170,8 @@ def compile_training(
                         i = neuron[lane]
                         for j in range(p):
                             block.total[j, i] = lanes.total[j, lane]
-                        block.epochs[i] = (
-                            -counted if lanes.previous[0, lane] == -np.inf else counted
-                        )
+                        rose = lanes.previous[0, lane] == -np.inf
+                        block.epochs[i] = -counted if rose else counted
                         updates += counted
                         finished += 1
                         work ^= ONE << bit

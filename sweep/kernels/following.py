@@ -24,7 +24,6 @@ from sweep.kernels.results import FollowResult
 from sweep.kernels.simd import load, store, width_of, zero
 from sweep.kernels.walk import (
     ABOVE,
-    CLOSE,
     EXPONENT,
     HIGHEST,
     LOWEST,
@@ -42,7 +41,7 @@ from sweep.neuron.arithmetic import EXP2_SCALE, fma
 from sweep.neuron.following import GROWTH, LONGEST_PERIOD, Outcome
 from sweep.neuron.problem import Problem, Status
 
-__all__ = ["Path", "compile_following", "follower", "may_rise"]
+__all__ = ["Path", "compile_following", "follower", "never_rises_up_to"]
 
 RESTS, CYCLE, IRREGULAR, CREEPS = (np.int8(int(outcome)) for outcome in Outcome)
 NON_FINITE, NONE = np.int8(int(Status.non_finite)), np.int8(-1)
@@ -50,8 +49,7 @@ NON_FINITE, NONE = np.int8(int(Status.non_finite)), np.int8(-1)
 # Epochs after which what is noted goes from lanes, which may be float32, to float64.
 STRETCH = 256
 
-
-# Targets of which each is looked at whether the cost may rise.
+# Targets of which each is looked at whether the cost can rise.
 MOST_TARGETS = 16
 
 
@@ -165,7 +163,7 @@ def compile_following(
                 if period == 1:
                     settled = rests & bit != 0 or (stalled and turned_late & bit != 0)
                 else:
-                    settled = masks[CLOSE] & bit != 0 and (same & bit != 0 or stalled)
+                    settled = period > 0 and (same & bit != 0 or stalled)
                     settled = settled and not grown > GROWTH
                 irregular = grown > GROWTH and turned_early & turned_late & bit != 0
                 if settled:
@@ -228,16 +226,16 @@ def follower(
     return follow
 
 
-def may_rise(problem: Problem, rate: float) -> bool:
-    """Return whether the cost may rise in an epoch: not if η times its curvature is at most 2.
+def never_rises_up_to(problem: Problem) -> float:
+    """Return a learning rate up to which the cost cannot rise in any epoch.
 
     C(θ − ηg) ≤ C(θ) − η(1 − ηL/2)|g|², with L no less than the curvature of C anywhere (Nesterov,
-    *Introductory Lectures on Convex Optimization*, 2004, section 1.2.3); L is at most the mean of
-    (|x|² + 1) sup δ' over the samples.
+    *Introductory Lectures on Convex Optimization*, 2004, section 1.2.3): not if ηL ≤ 2. L is at
+    most the mean of (|x|² + 1) sup δ' over the samples. 0 with many different targets.
     """
     targets, which = np.unique(problem.y, return_inverse=True)
     if len(targets) > MOST_TARGETS:
-        return True
+        return 0.0
     slopes = [steepest(replace(problem, y=targets[k : k + 1])) for k in range(len(targets))]
     lengths = (problem.x**2).sum(axis=1) + 1.0
-    return not rate * float(np.mean(lengths * np.array(slopes)[which])) <= 2.0
+    return 2.0 / float(np.mean(lengths * np.array(slopes)[which]))

@@ -33,6 +33,7 @@ __all__ = [
     "residual_delta_slope",
     "second_derivative_bound",
     "steepest",
+    "with_slope",
 ]
 
 Floats = NDArray[np.float64]
@@ -65,14 +66,21 @@ def residual_delta_slope(cost, activation, z, y):
 def _overload_residual_delta_slope(cost, activation, z, y):
     if not isinstance(cost, types.StringLiteral):
         return None
+    at = with_slope(cost, activation)
+    return lambda cost, activation, z, y: at(z, y, exp_ratio)
+
+
+def with_slope(cost, activation):
+    """Return what lanes compile: (a − y, da/dz, δ, dδ/dz) of z, y and the exponential."""
     act = ACTIVATIONS[activation.literal_value]
     forward = register_jitable(act.forward)
     second_derivative = register_jitable(act.second_derivative)
-    formulas = fused(cost.literal_value, activation.literal_value)
-    delta, derivative = register_jitable(formulas.delta), register_jitable(formulas.ddelta_dz)
+    pair = fused(cost.literal_value, act.name)
+    delta, derivative = register_jitable(pair.delta), register_jitable(pair.ddelta_dz)
 
-    def at(cost, activation, z, y):
-        residual, slope = forward(z, y, exp_ratio)
+    @register_jitable
+    def at(z, y, ratio):
+        residual, slope = forward(z, y, ratio)
         ddelta_dz = derivative(residual, slope, second_derivative(residual + y, slope))
         return residual, slope, delta(residual, slope), ddelta_dz
 

@@ -17,6 +17,7 @@ from numba.extending import overload, register_jitable
 from numpy.typing import NDArray
 
 from sweep.kernels.loops import CHUNK, TILE, add_products, formulas, largest, products
+from sweep.kernels.profile import with_slope
 from sweep.kernels.simd import (
     binary_exponent,
     bits_of,
@@ -29,14 +30,13 @@ from sweep.kernels.simd import (
 )
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
-from sweep.neuron.costs import fused
 from sweep.neuron.following import EXACT, LONGEST_PERIOD
 
 __all__ = ["Walk", "at_rest", "empty_walk", "walk"]
 
-# Masks of lanes: whose criterion was above the limit, whose step turned, whose state came close to
-# the first one, and was the same up to rounding after one period, after two.
-ABOVE, TURNED, CLOSE, SAME, SAME_LATER, OPEN = range(6)
+# Masks of lanes: whose criterion was above the limit, whose step turned, whose state was the same
+# as the first one, up to rounding, after one period, after two; whose period is not known yet.
+ABOVE, TURNED, SAME, SAME_LATER, OPEN = range(5)
 
 # What is noted of each lane over a stretch of epochs.
 EXPONENT, LOWEST, HIGHEST, TOTAL = range(4)
@@ -58,7 +58,7 @@ class Walk(NamedTuple):
     noted : (4, W) array
         Rows EXPONENT (of |v|, a power of 2), LOWEST, HIGHEST and TOTAL (Σ of outputs, less the
         targets).
-    masks : (6,) uint64 array
+    masks : (5,) uint64 array
         ABOVE and so on.
     period : (W,) int64 array
         Epochs after which the state came close to the first one, 0 if not yet.
@@ -101,7 +101,7 @@ def empty_walk(parameters: int, dtype: str, signs: NDArray[Any]) -> Walk:
         chunk=next(chunks),
         bent_chunk=next(chunks),
         noted=np.zeros((4, width), dtype),
-        masks=np.zeros(6, np.uint64),
+        masks=np.zeros(5, np.uint64),
         period=np.zeros(width, np.int64),
         due=np.zeros(2 * LONGEST_PERIOD + 2, np.uint64),
         signs=np.ascontiguousarray(signs, dtype),
@@ -125,19 +125,12 @@ def _compare(state, near, same, since):
     masks, due = state.masks, state.due
     new = near & masks[OPEN]
     masks[OPEN] ^= new
-    masks[CLOSE] |= new
     masks[SAME] |= new & same
     masks[SAME_LATER] |= due[since] & same
     due[2 * since] |= new
     while new != 0:
         state.period[lowest(new)] = since
         new &= new - np.uint64(1)
-
-
-def _formulas(cost, activation):
-    act = ACTIVATIONS[activation.literal_value]
-    pair = fused(cost.literal_value, act.name)
-    return register_jitable(act.second_derivative), register_jitable(pair.ddelta_dz)
 
 
 def _closeness(number):
@@ -151,8 +144,7 @@ def _overload_walk(
 ):
     if not isinstance(cost, types.StringLiteral):
         return None
-    forward, delta, ratio = formulas(cost, activation, kind)
-    second, ddelta_dz = _formulas(cost, activation)
+    at, (*_, ratio) = with_slope(cost, activation), formulas(cost, activation, kind)
     by_gradient = rule.literal_value == "gradient"
     close, exact = _closeness(limit)
     every = np.uint64((1 << width_of(limit)) - 1)
@@ -175,9 +167,7 @@ def _overload_walk(
                 apart, reach = abs(z - load(state.first, 0, 0)), load(state.reach, 0, 0)
                 near, same = bits_of(apart > reach * close), bits_of(apart > reach * exact)
                 _compare(state, ~near & every, ~same & every, epoch)
-            residual, slope = forward(z, target, ratio)
-            d = delta(residual, slope)
-            bend = ddelta_dz(residual, slope, second(residual + target, slope))
+            residual, _, d, bend = at(z, target, ratio)
             v = v * fma(minus_kappa, bend, 1.0)
             scale, e = binary_exponent(v)
             v, exponent = v * scale, exponent + e
@@ -234,10 +224,9 @@ def _overload_walk(
                     products(tangent, x, i, bent_chunk, i - low)
                 for i in range(low, high):
                     s = i - low
-                    residual, slope = forward(load(chunk, s, 0), y[i], ratio)
+                    residual, _, d, bend = at(load(chunk, s, 0), y[i], ratio)
                     error, output = error + abs(residual), fma(residual, signs[i], output)
-                    bend = ddelta_dz(residual, slope, second(residual + y[i], slope))
-                    store(chunk, s, 0, delta(residual, slope))
+                    store(chunk, s, 0, d)
                     store(bent_chunk, s, 0, bend * load(bent_chunk, s, 0))
                 for i in range(low, high, TILE):
                     s = i - low
@@ -248,10 +237,9 @@ def _overload_walk(
                 for j in range(p):
                     z = fma(load(theta, j, 0), x[i, j], z)
                     u = fma(load(tangent, j, 0), x[i, j], u)
-                residual, slope = forward(z, y[i], ratio)
-                d = delta(residual, slope)
+                residual, _, d, bend = at(z, y[i], ratio)
                 error, output = error + abs(residual), fma(residual, signs[i], output)
-                bend = u * ddelta_dz(residual, slope, second(residual + y[i], slope))
+                bend = u * bend
                 for j in range(p):
                     store(gradient, j, 0, fma(d, x[i, j], load(gradient, j, 0)))
                     store(bent, j, 0, fma(bend, x[i, j], load(bent, j, 0)))
@@ -288,8 +276,7 @@ def _overload_walk(
 def _overload_at_rest(cost, activation, kind, state, block, c, inverse_scale, unit):
     if not isinstance(cost, types.StringLiteral):
         return None
-    forward, delta, ratio = formulas(cost, activation, kind)
-    second, ddelta_dz = _formulas(cost, activation)
+    at, (_, delta, ratio) = with_slope(cost, activation), formulas(cost, activation, kind)
     low = ACTIVATIONS[activation.literal_value].low
     every = np.uint64((1 << width_of(block.types[0].dtype)) - 1)
 
@@ -309,9 +296,7 @@ def _overload_at_rest(cost, activation, kind, state, block, c, inverse_scale, un
                 z = fma(t, x[i, j], z)
                 size = fma(abs(t) + abs(load(start, j, c)), abs(x[i, j]), size)
             target = block.y[i]
-            residual, slope = forward(z, target, ratio)
-            d = delta(residual, slope)
-            bend = ddelta_dz(residual, slope, second(residual + target, slope))
+            residual, slope, d, bend = at(z, target, ratio)
             of_output = delta((residual + 2.0 * (target - low)) * unit, slope)
             rounded = abs(of_output) + abs(bend * size) * (unit * inverse_scale)
             for j in range(p):
