@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
 
 Value = TypeVar("Value")
@@ -82,6 +83,32 @@ def pictured(grid: Grid) -> dict[str, list[int]]:
     for name, count in most.items():
         shown[name] = evenly_spaced(np.argsort(grid.values[name]).tolist(), count)
     return shown
+
+
+def along_rates(grid: Grid, most: int) -> dict[str, list[int]]:
+    """Return all costs, at most so many learning rates, rising, and the middle of other axes.
+
+    Raises
+    ------
+    SpecError
+        There is one learning rate alone.
+    """
+    rates = grid.values["learning_rate"]
+    if len(rates) < 2:
+        raise SpecError("needs several learning rates; this result has one")
+    shown = {name: [len(grid.values[name]) // 2] for name in grid.outer_names}
+    shown["cost"] = list(range(len(grid.values["cost"])))
+    shown["learning_rate"] = evenly_spaced(np.argsort(rates).tolist(), most)
+    return shown
+
+
+def held_values(grid: Grid, shown: dict[str, list[int]]) -> dict[str, float]:
+    """Return the axes of which one value of several is shown, and that value."""
+    return {
+        name: float(grid.values[name][index[0]])
+        for name, index in shown.items()
+        if name != "cost" and len(index) == 1 < len(grid.values[name])
+    }
 
 
 def shown_counts(grid: Grid) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sweep.analysis.advice import advice, format_advice
 from sweep.analysis.by_error import (
     Counted,
     compare_costs,
@@ -16,7 +17,6 @@ from sweep.analysis.by_error import (
     pool,
 )
 from sweep.analysis.cell_index import evenly_spaced, panels_of
-from sweep.analysis.outcomes import advice, format_advice
 from sweep.analysis.row_groups import ResultRows
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import cost_name, labels, order_costs, percent
@@ -53,7 +53,7 @@ def findings(result: ResultRows) -> dict[str, Any]:
         steps overshoot, so that no float64 counts exactly; their `kappa` = η(|x|² + 1), and `flip`,
         above which the fixed point is unstable: 2/s with cross-entropy, 2/s² with the quadratic
         cost and a sigmoid, s = y(1 − y); in general 2 over ∂δ/∂z at a = y. For one sample.
-        `outcomes`, where neurons were followed: what became of them, see `analysis/outcomes.py`.
+        `outcomes`, where neurons were followed: what became of them, see `analysis/advice.py`.
 
     Raises
     ------

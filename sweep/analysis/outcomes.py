@@ -1,4 +1,4 @@
-"""What became of followed neurons: shares by outcome, and what to do about the unconverged."""
+"""What became of followed neurons: counts by outcome, and the tables of their figures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pandas as pd
 from sweep.analysis.by_error import axes_attrs, axis_columns, fixed_values
 from sweep.analysis.by_start import blocks, even, varied_starts
 from sweep.analysis.cell_index import (
+    along_rates,
     by_row,
-    evenly_spaced,
     groups,
+    held_values,
     lengths,
     panel_of,
     panels_of,
@@ -22,7 +23,6 @@ from sweep.analysis.cell_index import (
 )
 from sweep.analysis.row_groups import Columns, ResultRows, reduced
 from sweep.errors import SpecError
-from sweep.experiment.labels import cost_name, percent
 from sweep.neuron.following import Outcome
 from sweep.store.schema import axis_column
 
@@ -30,8 +30,6 @@ from sweep.store.schema import axis_column
 MOVES = 1e-6
 
 __all__ = [
-    "advice",
-    "format_advice",
     "lyapunov_by_rate",
     "need_follow",
     "outcome_map",
@@ -115,16 +113,11 @@ def outcome_map(result: ResultRows) -> pd.DataFrame:
     """
     need_follow(result)
     grid = result.grid
-    names, rates = varied_starts(grid)[:2], grid.values["learning_rate"]
-    by_rate = len(names) == 1 and len(rates) > 1
+    names = varied_starts(grid)[:2]
+    by_rate = len(names) == 1 and len(grid.values["learning_rate"]) > 1
     if len(names) < 2 and not by_rate:
         raise SpecError("needs two start axes (w, b) that vary, or one and the learning rate")
-    if by_rate:
-        shown = {name: [len(grid.values[name]) // 2] for name in grid.outer_names}
-        shown["cost"] = list(range(len(grid.values["cost"])))
-        shown["learning_rate"] = evenly_spaced(np.argsort(rates).tolist(), 2 * FINE)
-    else:
-        shown = pictured(grid)
+    shown = along_rates(grid, 2 * FINE) if by_rate else pictured(grid)
     panel = panel_of(grid, shown)
     cut = blocks if grid.spec.start is None else even
     located = [cut(result, name, FINE) for name in names]
@@ -154,7 +147,7 @@ def outcome_map(result: ResultRows) -> pd.DataFrame:
     table.attrs = {
         "shown": {"learning_rate": len(shown["learning_rate"])} if by_rate else shown_counts(grid),
         "by": ["cost", "learning_rate"] if by_rate else list(panels.axes),
-        **axes_attrs(grid, fixed_values(grid)),
+        **axes_attrs(grid, held_values(grid, shown) if by_rate else fixed_values(grid)),
         "rates": by_rate,
     }
     return table
@@ -176,11 +169,7 @@ def lyapunov_by_rate(result: ResultRows) -> pd.DataFrame:
     """
     need_follow(result)
     grid = result.grid
-    if len(grid.values["learning_rate"]) < 2:
-        raise SpecError("needs several learning rates; this result has one")
-    shown = {name: [len(grid.values[name]) // 2] for name in grid.outer_names}
-    for name in ("cost", "learning_rate"):
-        shown[name] = list(range(len(grid.values[name])))
+    shown = along_rates(grid, len(grid.values["learning_rate"]))
     panel, size = panel_of(grid, shown), len(shown["cost"]) * len(shown["learning_rate"])
     count, total, least = np.zeros(size), np.zeros(size), np.full(size, np.inf)
     largest = -least
@@ -200,107 +189,8 @@ def lyapunov_by_rate(result: ResultRows) -> pd.DataFrame:
     index = [np.array(each)[k] for each, k in zip(shown.values(), places, strict=True)]
     columns = axis_columns(grid, list(shown), index)
     table = pd.DataFrame({name: columns[name] for name in ("cost", "learning_rate")})
-    table["mean"], table["least"], table["largest"] = (
-        total[met] / count[met],
-        least[met],
-        largest[met],
-    )
-    fixed = {
-        name: float(grid.values[name][shown[name][0]])
-        for name in grid.outer_names
-        if name not in ("cost", "learning_rate") and len(grid.values[name]) > 1
-    }
+    for name, values in (("mean", total / count.clip(1)), ("least", least), ("largest", largest)):
+        table[name] = values[met]
+    fixed = held_values(grid, shown)
     table.attrs = {"by": ["cost", "learning_rate"], **axes_attrs(grid, fixed)}
     return table.sort_values(["cost", "learning_rate"], ignore_index=True)
-
-
-def advice(result: ResultRows, flips: dict[str, float]) -> list[dict[str, Any]]:
-    """Return, for each cost, what became of the neurons, ready for JSON.
-
-    Parameters
-    ----------
-    flips : dict
-        For each cost, the learning rate above which the fixed point is unstable, where it is known.
-
-    Returns
-    -------
-    list of dict
-        `cost`; `followed`, its neurons that are finite; `outcomes`, for each outcome that occurs
-        its share of all, `unconverged`, the share that did not converge, `settled`, the share of
-        those that had come to rest by the end of the training, and their mean `error`;
-        `left`, the share that converged and did not stay within the tolerance; `flip`.
-    """
-    table = outcomes(result)
-    found = []
-    for cost, rows in table.groupby("cost", observed=True):
-        count = int(rows["count"].sum())
-        converged = rows["count"] - rows["unconverged"]
-        kinds = {}
-        for outcome, part in rows.groupby("outcome", observed=True):
-            settled = int(part["settled"].sum())
-            error = float((part["error"] * part["settled"]).sum() / settled) if settled else None
-            kinds[str(outcome)] = {
-                "share": float(part["count"].sum() / count),
-                "unconverged": int(part["unconverged"].sum()) / count,
-                "settled": settled / count,
-                "error": error,
-            }
-        left = float((converged - rows["stays"]).clip(lower=0).sum() / count)
-        found.append(
-            {
-                "cost": str(cost),
-                "followed": count,
-                "outcomes": kinds,
-                "left": left,
-                "flip": flips.get(str(cost)),
-            }
-        )
-    return found
-
-
-def format_advice(found: list[dict[str, Any]], epochs: int) -> list[str]:
-    """Return what became of the neurons as lines of text, and what to do in plain words."""
-    lines = []
-    for each in found:
-        cost, kinds = cost_name(each["cost"]), each["outcomes"]
-        shares = ", ".join(
-            f"{percent(kind['share'])} {WORDS[name]}" for name, kind in kinds.items()
-        )
-        lines.append(f"{cost}, followed for {epochs:,} more epochs: {shares}")
-        if each["left"]:
-            lines.append(
-                f"  {percent(each['left'])} met the tolerance and left it again: "
-                "they only passed through"
-            )
-        for name, kind in kinds.items():
-            late = kind["unconverged"] - (kind["settled"] if name == "rests" else 0.0)
-            if name == "rests" and kind["settled"]:
-                lines.append(
-                    f"  {percent(kind['settled'])} rest above the tolerance, at a mean error of "
-                    f"{kind['error']:.3g}: this data does not allow a smaller one there"
-                )
-            if late:
-                lines.append(f"  {percent(late)} {TEXTS[name]}")
-        moving = kinds.keys() & {"cycle", "irregular"}
-        if moving and each["flip"] is not None:
-            lines.append(
-                f"  the fixed point is unstable from a learning rate of {each['flip']:.4g} on: "
-                "smaller ones rest"
-            )
-    return lines
-
-
-WORDS = {
-    "rests": "at rest",
-    "cycle": "on a cycle",
-    "irregular": "irregular",
-    "creeps": "still on the way",
-}
-
-TEXTS = {
-    "rests": "came to rest after the training had ended: more epochs (stop.max_epochs)",
-    "cycle": "did not converge and are on a cycle: a smaller learning rate would rest",
-    "irregular": "did not converge and are irregular: a smaller learning rate would rest",
-    "creeps": "did not converge and are still on the way: more epochs (stop.max_epochs), or "
-    "another cost",
-}

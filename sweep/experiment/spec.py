@@ -32,18 +32,8 @@ from sweep.experiment.checks import (
     start_names,
 )
 from sweep.experiment.start_file import file_starts
-from sweep.experiment.tables import (
-    MAX_DEPTH,
-    STORED,
-    Axis,
-    Follow,
-    Span,
-    Start,
-    Stop,
-    Table,
-    Task,
-    plain,
-)
+from sweep.experiment.table import MAX_DEPTH, Table, plain
+from sweep.experiment.tables import STORED, Axis, Follow, Span, Start, Stop, Task
 from sweep.neuron.costs import default_costs
 from sweep.neuron.problem import DTYPES, METHODS, check_choice
 

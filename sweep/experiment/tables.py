@@ -1,29 +1,24 @@
-"""The tables of a spec: an axis, the samples, when to stop, starts; the text of their errors."""
+"""The tables of a spec: an axis, the samples, when to stop, how long to follow, starts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
-from decimal import Decimal
-from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PrivateAttr,
     Tag,
-    ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
-from sweep.errors import SpecError, printable, short
-from sweep.experiment.checks import MAX_CELLS, MAX_VALUES, known_names
+from sweep.errors import SpecError
+from sweep.experiment.checks import MAX_CELLS, MAX_VALUES
+from sweep.experiment.table import Table, is_table
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.problem import MAX_EPOCHS, check_choice
 
@@ -31,63 +26,14 @@ if TYPE_CHECKING:
     from sweep.experiment.samples import Samples
 
 __all__ = [
-    "MAX_DEPTH",
     "STORED",
     "Axis",
     "Follow",
     "Span",
     "Start",
     "Stop",
-    "Table",
     "Task",
-    "plain",
 ]
-
-MAX_DEPTH = 32  # tables in tables, lists in lists
-
-INLINE = 1000  # numbers of an array up to which the samples are in the text of a spec
-
-
-def _is_table(value: object) -> bool:
-    """Return whether x is a table, or an array that is too large for the text of a spec."""
-    return hasattr(value, "columns") or getattr(value, "size", 0) > INLINE
-
-
-def plain(value: Any, levels: int, in_task: bool = False) -> Any:
-    """Return what NumPy, pandas or a tuple holds as Python's own numbers and lists.
-
-    Samples in a table or in a large array are left as they are.
-    """
-    if levels < 0:
-        raise SpecError(f"a spec: has tables or lists nested more than {MAX_DEPTH} deep")
-    if isinstance(value, Mapping) and in_task and _is_table(value.get("x")):
-        return {k: v if k in ("x", "y") else plain(v, levels - 1) for k, v in value.items()}
-    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
-        value = np.asarray(value).tolist()
-    if isinstance(value, Mapping):
-        return {key: plain(each, levels - 1, key == "task") for key, each in value.items()}
-    if isinstance(value, (list, tuple, range)):
-        if len(value) > MAX_VALUES:
-            raise SpecError(f"a spec: has a list of {len(value):,} values; at most {MAX_VALUES:,}")
-        return [plain(v, levels - 1) for v in value]
-    return float(value) if isinstance(value, (Decimal, Fraction)) else value
-
-
-class Table(BaseModel):
-    """A table of the TOML file, whose faults are one line."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    if not TYPE_CHECKING:  # editors see the fields
-
-        def __init__(self, /, **fields: Any) -> None:
-            try:
-                super().__init__(**plain(fields, MAX_DEPTH, type(self).__name__ == "Task"))
-            except ValidationError as error:
-                raise SpecError(_one_line(type(self), error.errors(include_url=False))) from None
-
-        # For a table in a table pydantic's own is called, which knows the path to the fault.
-        __init__.__pydantic_base_init__ = True
 
 
 class Span(Table):
@@ -226,7 +172,7 @@ def _samples_of(fields: dict[str, Any]) -> Samples | None:
     standardize, positive = fields.get("standardize", False), fields.get("positive")
     activation, digest = fields.get("activation", "sigmoid"), fields.get("sha256")
     given = x is not None and not isinstance(x, str) and not _has_names(x)
-    needed = data is not None or _is_table(x) or standardize is True or positive is not None
+    needed = data is not None or is_table(x) or standardize is True or positive is not None
     types = ((data, str), (positive, str), (digest, str), (activation, str))
     if not isinstance(standardize, bool) or not all(
         value is None or isinstance(value, kind) for value, kind in types
@@ -342,65 +288,3 @@ class Start(Table):
         if self.random is not None and self.count is None:
             raise SpecError("start.count: missing; it has no default")
         return self
-
-
-# --- errors ---------------------------------------------------------------------------------
-
-# What is allowed, by the type of pydantic's error.
-_ALLOWED = {
-    "float_type": "must be a number",
-    "int_type": "must be a whole number",
-    "bool_type": "must be true or false",
-    "string_type": "must be a string",
-    "list_type": "must be a list",
-    "dict_type": "must be a table",
-    "model_type": "must be a table",
-    "finite_number": "must be a finite number",
-    "literal_error": "must be {expected}",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "string_pattern_mismatch": "must match {pattern}",
-    "string_too_long": "must have at most {max_length} characters",
-    "too_long": "must have at most {max_length} values",
-    "too_short": "must not be empty",
-    "value_error": "{error}",
-}
-
-
-def _one_line(model: type[BaseModel], errors: list[ErrorDetails]) -> str:
-    """Return the first of pydantic's errors as «field = value: what is allowed»."""
-    # A misspelt key is also a missing one: the former says more.
-    error = min(errors, key=lambda e: e["type"] != "extra_forbidden")
-    context = error.get("ctx", {})
-    if isinstance(context.get("error"), SpecError):  # a check of ours, which names its field
-        return str(context["error"])
-    # The third of an axis' path, and of that of x and y, is which of several types was tried.
-    whole = error["loc"]
-    path = whole[:2] + whole[3:] if whole[0] in ("axes", "task") else whole
-    keys = [printable(key)[:60] for key in path]
-    field = ".".join(keys)
-    if error["type"] == "extra_forbidden":
-        return f"{field}: unknown key; {known_names(keys[-1], _keys(model, keys[:-1]))}"
-    if error["type"] == "missing":
-        return f"{field}: missing; it has no default"
-    numbers = {
-        key: f"{value:,}" if isinstance(value, int) else f"{value:g}"
-        for key, value in context.items()
-        if isinstance(value, (int, float))
-    }
-    template = _ALLOWED.get(error["type"])
-    allowed = template.format(**context | numbers) if template else error["msg"]
-    if path[-1] == "num" and isinstance(error["input"], int) and error["input"] > MAX_VALUES:
-        rows = Decimal(error["input"])  # of any number of digits
-        allowed = f"{allowed} (so many rows take {8 * rows / 10**9:.3g} GB for this axis alone)"
-    return f"{field} = {short(error['input'])}: {allowed}"
-
-
-def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the keys of the table at a path of a model: itself, a table of it, or an axis."""
-    tables: dict[str, type[BaseModel]] = {
-        "task": Task, "stop": Stop, "start": Start, "follow": Follow
-    }  # fmt: skip
-    return list((tables.get(path[0], Span) if path else model).model_fields)

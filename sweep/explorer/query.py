@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from sweep.errors import SpecError, short
 from sweep.experiment.spec import Spec
-from sweep.experiment.tables import Table
+from sweep.experiment.table import Table
 from sweep.neuron.problem import Problem, check_step, make_problem
 
 __all__ = ["Cells", "Parameters", "Point", "View", "parsed"]

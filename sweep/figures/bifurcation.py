@@ -6,14 +6,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sweep.analysis.by_error import axes_attrs
-from sweep.analysis.cell_index import evenly_spaced
+from sweep.analysis.cell_index import along_rates, held_values
 from sweep.analysis.findings import flip_rates
 from sweep.analysis.outcomes import need_follow
 from sweep.analysis.row_groups import ResultRows
 from sweep.errors import SpecError
 from sweep.experiment.labels import cost_name, order_costs
 from sweep.figures import cells, scales
-from sweep.figures.style import INK, Look, axis_name, cost_colour, page, styled, title
+from sweep.figures.style import INK, Look, cost_colour, page, styled, title
 from sweep.kernels.tracing import trace
 
 # Rates, starts and last epochs that are shown, fewer rates with many samples: so many outputs at
@@ -38,21 +38,19 @@ def table_of(result: ResultRows) -> pd.DataFrame:
     """
     need_follow(result)
     grid = result.grid
-    if len(grid.values["learning_rate"]) < 2:
-        raise SpecError("needs several learning rates; this result has one")
+    samples = len(np.atleast_1d(grid.spec.task.numbers[1]))
+    shown = along_rates(grid, max(min(RATES, MOST_OUTPUTS // (STARTS * VISITED * samples)), 2))
     starts = grid.spread_starts(STARTS)
     starts = starts[np.isfinite(starts).all(axis=1)]
     if not len(starts):
         raise SpecError("no start is finite")
-    middle = {name: len(grid.values[name]) // 2 for name in grid.outer_names}
-    samples = len(np.atleast_1d(grid.spec.task.numbers[1]))
-    most = max(min(RATES, MOST_OUTPUTS // (STARTS * VISITED * samples)), 2)
-    index = evenly_spaced(np.argsort(grid.values["learning_rate"]).tolist(), most)
+    index = shown["learning_rate"]
+    first_of = {name: each[0] for name, each in shown.items()}
     rates = np.repeat(grid.values["learning_rate"][index], len(starts))
     w, b = np.tile(starts[:, :-1], (len(index), 1)), np.tile(starts[:, -1], len(index))
     pieces, first = [], 0
     for k, cost in enumerate(grid.values["cost"].tolist()):
-        problem, _ = grid.problem(middle | {"cost": k})
+        problem, _ = grid.problem(first_of | {"cost": k})
         updates = len(rates) * samples * len(grid.values["cost"])
         last = max(min(problem.max_epochs + problem.follow, MOST_UPDATES // updates), VISITED) - 1
         first = max(last - VISITED + 1, 0)
@@ -71,17 +69,12 @@ def table_of(result: ResultRows) -> pd.DataFrame:
             )
         )
     table = pd.concat(pieces, ignore_index=True)
-    fixed = {
-        name: float(grid.values[name][k])
-        for name, k in middle.items()
-        if name not in ("cost", "learning_rate") and len(grid.values[name]) > 1
-    }
     table.attrs = {
         "by": ["cost", "learning_rate"],
         "shown": {"learning_rate": len(index)},
         "flips": flip_rates(grid),
         "epochs": (first, last),
-        **axes_attrs(grid, fixed),
+        **axes_attrs(grid, held_values(grid, shown)),
     }
     return table
 
@@ -127,11 +120,8 @@ def bifurcation(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
                 marked = True
             ax.set_title(cost_name(cost))
             ax.set_ylabel("outputs visited")
-            if rates.min() > 0 and rates.max() > 30 * rates.min():
-                ax.set_xscale("log")
-                scales.log_ticks(ax.xaxis, rates.min(), rates.max())
-            ax.set_xlim(rates.min(), rates.max())
-        panels[-1, 0].set_xlabel(axis_name("learning_rate"))
+            scales.rate_axis(ax, rates.to_numpy())
+            ax.label_outer()
         text = "the fixed point turns unstable"
         mark = Line2D([], [], color=INK, linewidth=0.9, linestyle="--", label=text)
         cells.legend(figure, [mark] if marked else [])

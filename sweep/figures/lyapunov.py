@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from sweep.analysis.outcomes import lyapunov_by_rate as table_of
 from sweep.experiment.labels import cost_name, order_costs
 from sweep.figures import cells, scales
-from sweep.figures.style import INK, Look, axis_name, cost_line, page, styled, title
+from sweep.figures.style import INK, Look, cost_line, page, styled, title
 
 __all__ = ["lyapunov", "table_of"]
 
@@ -29,7 +29,6 @@ def lyapunov(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
         irregular; at 0 a cycle begins or doubles. Exponents below −5 are cut.
     """
     costs = order_costs(list(table["cost"].cat.categories))
-    rates = table["learning_rate"]
     with styled(style):
         figure = page(6.0, 3.8)
         ax = figure.subplots(1, 1, squeeze=False)[0, 0]
@@ -44,11 +43,7 @@ def lyapunov(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
         ax.axhline(0.0, color=INK, linewidth=0.7)
         lowest, highest = table["least"].min(), table["largest"].max()
         ax.set_ylim(max(lowest, -5.0) - 0.05, max(highest, 0.0) + 0.05)
-        if rates.min() > 0 and rates.max() > 30 * rates.min():
-            ax.set_xscale("log")
-            scales.log_ticks(ax.xaxis, rates.min(), rates.max())
-        ax.set_xlim(rates.min(), rates.max())
-        ax.set_xlabel(axis_name("learning_rate"))
+        scales.rate_axis(ax, table["learning_rate"].to_numpy())
         ax.set_ylabel("Lyapunov exponent, per epoch")
         ax.grid(color="#e4e4e4", linewidth=0.5)
         handles = [

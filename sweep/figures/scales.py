@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
@@ -18,7 +19,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from sweep.errors import SpecError
 from sweep.experiment.labels import labels
-from sweep.figures.style import INK, RATIO_MAP, crowding, letters, tick
+from sweep.figures.style import INK, RATIO_MAP, axis_name, crowding, letters, tick
 
 Floats = npt.NDArray[np.float64]
 
@@ -65,6 +66,16 @@ def log_ticks(axis: Axis, low: float, high: float) -> None:
     axis.set_major_locator(FixedLocator(ticks[:: -(-len(ticks) // (20 if crowding() == 1 else 4))]))
     axis.set_major_formatter(FuncFormatter(lambda number, _: plain(number)))
     axis.set_minor_locator(NullLocator())
+
+
+def rate_axis(ax: Axes, rates: Floats) -> None:
+    """Scale and label an axis of learning rates across, logarithmic where they span decades."""
+    low, high = float(rates.min()), float(rates.max())
+    if high > 30 * low:
+        ax.set_xscale("log")
+        log_ticks(ax.xaxis, low, high)
+    ax.set_xlim(low, high)
+    ax.set_xlabel(axis_name("learning_rate"))
 
 
 def colour_bar(
