@@ -17,7 +17,7 @@ from sweep.cli import main
 from sweep.errors import SweepError
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
-from sweep.running.part import staircase_lookup
+from sweep.running.part import orbit_lookup
 from sweep.store.encoding import settings
 
 SMALL = [
@@ -186,7 +186,7 @@ def test_pyarrow_writes_the_same_tables_and_every_encoding_is_measured():
     ((run_took, writing),) = storing.time_run_and_pyarrow(spec, 1)
     assert min(*run_took, *writing) > 0
     grid = Grid(spec)
-    table = storing.part_as_table(grid, 3, staircase_lookup(grid))
+    table = storing.part_as_table(grid, 3, orbit_lookup(grid))
     measured = {
         name: storing.time_encodings(table[name], settings(grid), 1) for name in table.schema.names
     }

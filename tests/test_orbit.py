@@ -7,6 +7,7 @@ import sweep
 from sweep.bench.studies.hunt import compare, random_settings, random_starts
 from sweep.kernels import block, orbit, profile
 from sweep.kernels.orbit import staircase
+from sweep.kernels.orbit.applicability import obstacle
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, fused
@@ -30,6 +31,36 @@ def test_the_hunt_finds_no_difference(seed):
             met += 1
 
 
+def test_followed_neurons_are_looked_up_as_they_are_walked(monkeypatch):
+    walked = count_trained(monkeypatch)
+    rng = np.random.default_rng(18)
+    outcomes, starts = set(), 0
+    while starts < 60_000:
+        kwargs = random_settings(rng, 2e3)
+        if kwargs is None:
+            continue
+        # Steps up to those at which the map folds, for only then a neuron comes to rest.
+        kwargs["learning_rate"] = 10 ** rng.uniform(-2, 1) / ((kwargs["x"] ** 2).sum() + 1)
+        problem = make_problem(**{k: v for k, v in kwargs.items() if k != "learning_rate"})
+        if obstacle(problem, kwargs["learning_rate"], "float64"):
+            continue
+        kwargs["follow"] = int(10 ** rng.uniform(0, 3.5))
+        z = np.append(random_starts(rng, kwargs, 1000), rng.normal(0, 4, 1000))
+        w = rng.normal(0, 1, (len(z), kwargs["x"].shape[1]))
+        z = z - w @ kwargs["x"][0]
+        trained, by_orbit = (sweep.train(w, z, **kwargs, method=m) for m in ("train", "orbit"))
+        for name in ("epochs", "status", "outcome", "period", "stays", "first_rise"):
+            assert (getattr(trained, name) == getattr(by_orbit, name)).all(), (name, kwargs)
+        for name in ("lyapunov", "lowest", "highest", "mean_output"):
+            assert getattr(by_orbit, name) == pytest.approx(
+                getattr(trained, name), rel=1e-9, abs=1e-12
+            ), (name, kwargs)
+        outcomes |= set(by_orbit.outcome.tolist())
+        starts += len(z)
+    assert outcomes == {sweep.Outcome.rests, sweep.Outcome.creeps}
+    assert sum(walked) < 0.2 * starts  # a quarter lies within ulps of a step
+
+
 @pytest.mark.parametrize("cost", ["quadratic", "cross_entropy"])
 def test_a_grid_has_the_same_columns(cost):
     w, b = (a.ravel() for a in np.meshgrid(*[np.linspace(-5, 5, 201)] * 2))
@@ -47,8 +78,8 @@ def test_a_grid_has_the_same_columns(cost):
     assert (by_orbit.final_error[~converged] > 0.1).all()
 
 
-def test_nearly_all_starts_are_told_and_not_trained(monkeypatch):
-    # The guarantee would hold too if everything were trained; it must not come to that.
+def count_trained(monkeypatch):
+    """Return a list to which the orbit adds how many starts it trains."""
     trained = []
 
     def trainer(*kwargs):
@@ -59,22 +90,30 @@ def test_nearly_all_starts_are_told_and_not_trained(monkeypatch):
         return train
 
     monkeypatch.setattr(orbit, "trainer", trainer)
+    return trained
+
+
+@pytest.mark.parametrize("follow", [None, 2000])
+def test_nearly_all_starts_are_looked_up_and_not_trained(monkeypatch, follow):
+    # The guarantee would hold too if everything were trained; it must not come to that.
+    trained = count_trained(monkeypatch)
     kwargs = {"x": 1.3, "y": 0.0, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 20_000}
     on_steps = staircase.steps(make_problem(**kwargs), 0.15, 1.0, 20_000)[100::100]
     b = np.append(np.linspace(-2, 11.5, 65536), on_steps)
-    by_orbit = sweep.train(np.zeros_like(b), b, **kwargs, learning_rate=0.15, method="orbit")
+    by_orbit = sweep.train(
+        np.zeros_like(b), b, **kwargs, learning_rate=0.15, method="orbit", follow=follow
+    )
     assert set(by_orbit.status.tolist()) == {sweep.Status.converged, sweep.Status.max_epochs}
     assert len(on_steps) <= sum(trained) < len(on_steps) + 0.001 * len(b)
 
 
-def test_a_start_s_result_does_not_depend_on_its_company():
+@pytest.mark.parametrize("follow", [None, 300])
+def test_a_start_s_result_does_not_depend_on_its_company(follow):
     w = np.linspace(-3, 9, 4001)
-    kwargs = {**ARTICLE, "cost": "quadratic", "method": "orbit"}
+    kwargs = {**ARTICLE, "y": 0.1, "cost": "quadratic", "method": "orbit", "follow": follow}
     all_, some = sweep.train(w, w, **kwargs), sweep.train(w[:3000:7], w[:3000:7], **kwargs)
-    for name in ("epochs", "final_error", "w", "b"):
-        assert (getattr(all_, name)[:3000:7] == getattr(some, name)).all()
-    again = sweep.train(w[::-1], w[::-1], **kwargs, threads=3)
-    assert (again.final_error[::-1] == all_.final_error).all()
+    assert all_[:3000:7] == some
+    assert sweep.train(w[::-1], w[::-1], **kwargs, threads=3)[::-1] == all_
 
 
 @pytest.mark.parametrize(("cost", "activation"), SMOOTH)
@@ -120,6 +159,8 @@ def test_auto_takes_the_orbit_only_where_it_pays_and_holds():
 
     assert chosen()
     assert not chosen(starts=10_000)
+    assert not chosen(follow=9)
+    assert chosen(follow=9, starts=70_000)
     assert not chosen(dtype="float32")
     assert not chosen(rates=(0.1, 0.2))
     assert not chosen(rates=(50.0,))
@@ -175,7 +216,7 @@ def test_ten_million_epochs_take_no_more_memory_than_ten():
     assert (trained.epochs == by_orbit.epochs).all()
     assert by_orbit.final_error == pytest.approx(trained.final_error, rel=1e-9)
     problem = make_problem(x=1.0, y=0.0, cost="quadratic", tolerance=0.1, max_epochs=10_000_000)
-    (stairs,) = orbit.build_staircases(problem, 0.01, -20.0, 20.0)
+    stairs = orbit.build_orbit(problem, 0.01, -20.0, 20.0).above
     assert sum(getattr(stairs, name).nbytes for name in ("edges", "pieces", "inverses")) < 2**17
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sweep.errors import SpecError
 from sweep.kernels.block import trainer
-from sweep.kernels.orbit import build_staircases, choose_orbit, lookup_into
+from sweep.kernels.orbit import build_orbit, choose_orbit, lookup_into
 from sweep.kernels.pool import ORBIT_BLOCK, block_sizes, blocks, check_threads, run_blocks
 from sweep.kernels.results import TrainResult, empty_results, rows
 from sweep.neuron.problem import (
@@ -73,8 +73,9 @@ def train(
     method : "auto", "train" or "orbit"
         "train" walks every epoch. "orbit" gives the same epochs from one backward orbit, and the
         rest to a relative 1e-9; where training takes more than 10⁵ epochs, to 1e-8, most of which
-        is training's own rounding. It needs one sample, one learning rate, float64, no `follow` and
-        a map that does not fold. "auto" takes the orbit where that holds, from 16,384 neurons on.
+        is training's own rounding. It needs one sample, one learning rate, float64 and a map that
+        does not fold. "auto" takes the orbit where that holds, from 16,384 neurons on, and from
+        65,536 on if they are followed.
     rule : "error" or "gradient"
         What is compared with the tolerance: the mean of |y − a|, or the largest of |∂C/∂w_j| and
         |∂C/∂b|. Where classes overlap no error is small, but a gradient is. It is small on a
@@ -149,10 +150,10 @@ def train_starts(
         The work is abandoned soon after it becomes 1.
     """
     out, abandoned = empty_results(len(b), w.shape[1], dtype, weights, problem.follow > 0), stop
-    staircases = None
+    orbit = None
     if choose_orbit(method, problem, rates, len(b), dtype):
         lowest, highest = _z_range(w, b, problem.x[0])
-        staircases = build_staircases(problem, float(rates[0]), lowest, highest)
+        orbit = build_orbit(problem, float(rates[0]), lowest, highest)
     # A copy as float64 would cost a tenth of a short training.
     single = {w.dtype, b.dtype, np.dtype(dtype)} == {np.dtype("float32")}
     given = "float32" if single else "float64"
@@ -161,15 +162,15 @@ def train_starts(
     def block(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         here, stop = slice(first, last), stop if abandoned is None else abandoned
         starts = _floats(w[here], given), _floats(b[here], given)
-        if staircases is None:
+        if orbit is None:
             part_rates = rates[here] if len(rates) > 1 else rates
             train_block(rows(out, here), *starts, part_rates, stop)
         else:
             rate = float(rates[0])
-            lookup_into(rows(out, here), *starts, rate, problem, stop, staircases)
+            lookup_into(rows(out, here), *starts, rate, problem, stop, orbit)
 
     n, d = problem.x.shape
-    sizes = block_sizes(n, d + 1) if staircases is None else (ORBIT_BLOCK, ORBIT_BLOCK)
+    sizes = block_sizes(n, d + 1) if orbit is None else (ORBIT_BLOCK, ORBIT_BLOCK)
     run_blocks(block, blocks(len(b), threads, *sizes), threads)
     return out
 

@@ -39,7 +39,7 @@ from math import inf, isfinite, log, nan, sqrt
 from sweep.neuron.problem import Code, Problem
 from sweep.neuron.reference import descend
 
-__all__ = ["EXACT", "GROWTH", "LONGEST_PERIOD", "Followed", "Outcome", "follow_one"]
+__all__ = ["EXACT", "GROWTH", "LONGEST_PERIOD", "UNIT", "Followed", "Outcome", "follow_one"]
 
 LONGEST_PERIOD = 1024
 EXACT, GROWTH = 64.0, 0.01

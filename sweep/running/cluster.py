@@ -32,7 +32,7 @@ from sweep.experiment.spec import Spec, differences
 from sweep.kernels.pool import check_threads
 from sweep.running import dask_tasks
 from sweep.running.dask_tasks import Parts, run_on_cluster
-from sweep.running.part import Job, Progress, make_part, staircase_lookup
+from sweep.running.part import Job, Progress, make_part, orbit_lookup
 from sweep.store.folder import Folder, files, remove_unfinished
 from sweep.store.parts import part_name
 from sweep.store.schema import packages
@@ -254,7 +254,7 @@ def _job(serialized: bytes, worker: str) -> Job:
         _check_version(worker, name, module.__version__, versions[name])
     if folder.local and not os.access(folder.path, os.W_OK):
         raise SpecError(f"{folder}: cannot be written by worker {worker}; {_SHARED}")
-    return Job(folder, grid, staircase_lookup(grid))
+    return Job(folder, grid, orbit_lookup(grid))
 
 
 _SHARED = "the workers and the run must share one folder, or a bucket"

@@ -19,7 +19,7 @@ from sweep.experiment.grid import GOLDEN, Grid
 from sweep.experiment.labels import cost_name, labels
 from sweep.experiment.spec import Spec
 from sweep.kernels.block import trainer
-from sweep.kernels.orbit import build_staircases, lookup_into, why_trained
+from sweep.kernels.orbit import build_orbit, lookup_into, why_trained
 from sweep.kernels.pool import check_threads, run_blocks
 from sweep.kernels.results import TrainResult, empty_results
 from sweep.kernels.results import rows as rows_of
@@ -253,16 +253,16 @@ def _sample(grid: Grid, panel: int, stop: NDArray[np.uint8], panels: int) -> _Sa
     def computed(starts: NDArray[np.float64], problem: Problem) -> tuple[TrainResult, float, int]:
         w, b = (np.ascontiguousarray(values) for values in (starts[:, :-1], starts[:, -1]))
         out, began, walked = _empty(grid, len(b)), time.perf_counter(), 0
-        if stairs is None:
+        if orbit is None:
             rates = np.array([rate])
             walked = trainer(problem, grid.spec.dtype)(out, w, b, rates, stop)
         else:
-            lookup_into(out, w, b, rate, problem, stop, stairs)
+            lookup_into(out, w, b, rate, problem, stop, orbit)
         return out, time.perf_counter() - began, max(walked, 1)
 
-    began, stairs = time.perf_counter(), None
+    began, orbit = time.perf_counter(), None
     if _why_trained(grid, outer) is None:
-        stairs = build_staircases(problem, rate, *grid.z_range(problem.x[0]))
+        orbit = build_orbit(problem, rate, *grid.z_range(problem.x[0]))
         built = time.perf_counter() - began
         rows = min(ENCODED, every)
         out, seconds, _ = computed(grid.spread_starts(rows), problem)

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from sweep.experiment.grid import Grid, Segment
 from sweep.experiment.spec import Spec
 from sweep.kernels.block import trainer
-from sweep.kernels.orbit import build_staircases, choose_orbit, lookup_into
-from sweep.kernels.orbit.staircase import Staircase
+from sweep.kernels.orbit import Orbit, build_orbit, choose_orbit, lookup_into
 from sweep.kernels.pool import ORBIT_BLOCK, block_sizes
 from sweep.kernels.results import FollowResult, TrainResult, empty_results, rows
 from sweep.neuron.problem import Problem
@@ -26,9 +25,9 @@ from sweep.store.folder import Folder, write_whole
 from sweep.store.parts import part_name
 from sweep.store.schema import table
 
-__all__ = ["Job", "Progress", "StaircaseLookup", "make_part", "part_table", "staircase_lookup"]
+__all__ = ["Job", "OrbitLookup", "Progress", "make_part", "orbit_lookup", "part_table"]
 
-StaircaseLookup: TypeAlias = Callable[[Segment], list[Staircase] | None]
+OrbitLookup: TypeAlias = Callable[[Segment], Orbit | None]
 Progress: TypeAlias = Callable[[int, int], None]
 
 
@@ -37,13 +36,13 @@ class Job(NamedTuple):
 
     folder: Folder
     grid: Grid
-    staircases: StaircaseLookup
+    orbits: OrbitLookup
 
 
-def staircase_lookup(grid: Grid) -> StaircaseLookup:
-    """Return a function that gives the staircases of a segment, None where it is to be trained.
+def orbit_lookup(grid: Grid) -> OrbitLookup:
+    """Return a function that gives the orbit of a segment, None where it is to be trained.
 
-    Those of a combination of outer axes are built once, by the first thread that needs them.
+    That of a combination of outer axes is built once, by the first thread that needs it.
 
     Raises
     ------
@@ -62,16 +61,16 @@ def staircase_lookup(grid: Grid) -> StaircaseLookup:
         )
 
     @lru_cache(maxsize=64)
-    def build(outer: tuple[tuple[str, int], ...]) -> list[Staircase] | None:
+    def build(outer: tuple[tuple[str, int], ...]) -> Orbit | None:
         problem, rate, applies = choose(outer)
-        return build_staircases(problem, rate, *grid.z_range(problem.x[0])) if applies else None
+        return build_orbit(problem, rate, *grid.z_range(problem.x[0])) if applies else None
 
     if spec.method == "orbit":
         sizes = [range(len(grid.values[name])) for name in grid.outer_names]
         for index in product(*sizes):
             choose(tuple(zip(grid.outer_names, index, strict=True)))
 
-    def lookup(segment: Segment) -> list[Staircase] | None:
+    def lookup(segment: Segment) -> Orbit | None:
         with lock:
             return build(tuple(segment.outer.items()))
 
@@ -106,7 +105,7 @@ def make_part(
     grid = job.grid
     with semaphore or nullcontext():
         buffer = _buffer(len(grid.part(part)), grid.spec)
-        computed = part_table(grid, part, job.staircases, stop, progress, buffer)
+        computed = part_table(grid, part, job.orbits, stop, progress, buffer)
         if computed is None:
             return set()
         methods, columns = computed
@@ -136,7 +135,7 @@ def _buffer(count: int, spec: Spec) -> TrainResult:
 def part_table(
     grid: Grid,
     part: int,
-    staircases: StaircaseLookup,
+    orbits: OrbitLookup,
     stop: NDArray[np.uint8],
     progress: Progress,
     buffer: TrainResult | None = None,
@@ -153,19 +152,19 @@ def part_table(
     methods, row = set[str](), 0
     for segment in grid.segments(cells):
         problem, learning_rate = grid.problem(segment.outer)
-        stairs = staircases(segment)
-        methods.add("train" if stairs is None else "orbit")
+        orbit = orbits(segment)
+        methods.add("train" if orbit is None else "orbit")
         n, d = problem.x.shape
-        size = block_sizes(n, d + 1)[0] if stairs is None else ORBIT_BLOCK
+        size = block_sizes(n, d + 1)[0] if orbit is None else ORBIT_BLOCK
         end = row + segment.last - segment.first
         while row < end:
             block = slice(row, min(row + size, end))
             results = rows(out, block)
-            if stairs is None:
+            if orbit is None:
                 rates = np.array([learning_rate])
                 trainer(problem, grid.spec.dtype)(results, w[block], b[block], rates, stop)
             else:
-                lookup_into(results, w[block], b[block], learning_rate, problem, stop, stairs)
+                lookup_into(results, w[block], b[block], learning_rate, problem, stop, orbit)
             row = block.stop
             if stop[0]:
                 return None

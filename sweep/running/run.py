@@ -17,7 +17,7 @@ from sweep.errors import SpecError
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.kernels.pool import check_threads, run_blocks
-from sweep.running.part import Job, make_part, staircase_lookup
+from sweep.running.part import Job, make_part, orbit_lookup
 from sweep.running.progress import shown_progress
 from sweep.store.folder import Folder, open_folder
 from sweep.store.parts import refuse_older, valid_parts
@@ -150,7 +150,7 @@ def run(
     began = time.perf_counter()
     spec = as_spec(spec)
     folder, grid = open_folder(Path("results") / spec.name if out is None else out), Grid(spec)
-    job = Job(folder, grid, staircase_lookup(grid))
+    job = Job(folder, grid, orbit_lookup(grid))
     prepare(folder, spec)
     shard_parts = range(number - 1, grid.parts, of)
     valid = valid_parts(folder, grid, shard_parts)

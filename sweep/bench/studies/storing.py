@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.resources import usable_cpus
-from sweep.running.part import StaircaseLookup, part_table, staircase_lookup
+from sweep.running.part import OrbitLookup, orbit_lookup, part_table
 from sweep.running.run import run
 from sweep.store.encoding import encoded, settings
 from sweep.store.parts import part_name
@@ -35,7 +35,7 @@ NUMBERS = {"plain": "PLAIN", "split": "BYTE_STREAM_SPLIT", "delta": "DELTA_BINAR
 TEXT = {"plain": "PLAIN", "delta": "DELTA_BYTE_ARRAY"}
 
 
-def part_as_table(grid: Grid, part: int, lookup: StaircaseLookup) -> pa.Table:
+def part_as_table(grid: Grid, part: int, lookup: OrbitLookup) -> pa.Table:
     """Return the table of a part, as a run hands it to pyarrow."""
     result = part_table(grid, part, lookup, np.zeros(1, np.uint8), lambda *_: None)
     assert result is not None
@@ -96,7 +96,7 @@ def print_encodings(spec: Spec) -> None:
     for label, one, names in sweeps_to_measure(spec):
         grid = Grid(one)
         in_use = settings(grid)
-        table = part_as_table(grid, grid.parts // 4, staircase_lookup(grid))
+        table = part_as_table(grid, grid.parts // 4, orbit_lookup(grid))
         sizes[label or "x = 1"] = len(encoded(grid, table)) / len(table)
         for name in names:
             used = "split" if name in in_use["column_encoding"] else "plain"
@@ -121,7 +121,7 @@ def clock() -> Seconds:
 
 def time_pyarrow(grid: Grid, folder: Path, threads: int) -> Seconds:
     """Return how long pyarrow takes to write the tables of all parts, without computing them."""
-    lookup, took = staircase_lookup(grid), np.zeros(2)
+    lookup, took = orbit_lookup(grid), np.zeros(2)
 
     with ThreadPoolExecutor(threads) as pool:
         for first in range(0, grid.parts, TABLES_IN_MEMORY):

@@ -18,8 +18,9 @@ a piece is a row: one step, from T_{k−1} to T_k, through the points of a few b
 (`backward`). From where steps are narrow, thousands of them lie on a piece that solves Abel's
 equation (`abel`).
 `pieces` puts rows and Abel's pieces together, from T₀ upwards; `staircase` makes tables of them
-and bounds how far rounding moves each step; `lookup` answers starts from the tables. Below is what
-the rest of the package calls.
+and bounds how far rounding moves each step; `lookup` answers starts from the tables; `following`
+says what becomes of those that are followed after their training. Below is what the rest of the
+package calls.
 
 **Which starts are certain.** A start is looked up if A(z₀) is farther from every whole number than
 the sum of (the names are variables of `staircase._build`; u = 2⁻⁵³ is the unit roundoff; ζ_j is z
@@ -48,6 +49,8 @@ greatest of each row or piece. `./scripts/hunt` looks for a start where the two 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,18 +58,24 @@ from sweep.errors import SpecError
 from sweep.kernels.block import trainer
 from sweep.kernels.orbit.applicability import obstacle
 from sweep.kernels.orbit.branch import tolerance_rounding
+from sweep.kernels.orbit.following import FollowTable, build_follow_table, follow_into
 from sweep.kernels.orbit.lookup import HIGHEST, Outputs, Target, compile_lookup
 from sweep.kernels.orbit.staircase import NO_STAIRCASE, Staircase, build_staircase
 from sweep.kernels.profile import lower_target
-from sweep.kernels.results import COLUMNS, TrainResult, empty_results
+from sweep.kernels.results import COLUMNS, FollowResult, TrainResult, empty_results
 from sweep.neuron.problem import Problem
 
-__all__ = ["build_staircases", "choose_orbit", "lookup_into", "why_trained"]
+__all__ = ["Orbit", "build_orbit", "choose_orbit", "lookup_into", "why_trained"]
 
 # An orbit takes 0.5 to 15 ms to build. Time of training over that of the orbit, the median of six
 # learning rates and costs: 1.0 with 4,000 neurons (0.2 to 5), 2.2 with 16,000 (0.3 to 14), 3.4 with
 # 32,000 (1.1 to 38).
 MIN_STARTS = 16_384
+
+# What is followed takes a table, too: 6 to 11 ms for 200 or 2,000 epochs, and up to 160 ms where
+# hundreds of pieces are halved to the last, as for soft targets and wide steps. Following 65,536
+# neurons for 2,000 epochs takes 95 ms on a core.
+MIN_FOLLOWED = 65_536
 
 
 def why_trained(
@@ -75,8 +84,9 @@ def why_trained(
     """Return why `starts` neurons of one problem are trained; None if they are looked up."""
     if method == "train":
         return "the method asked for"
-    if method == "auto" and starts < MIN_STARTS:
-        return f"{starts:,} starts; the orbit pays from {MIN_STARTS:,} on"
+    least = MIN_FOLLOWED if problem.follow else MIN_STARTS
+    if method == "auto" and starts < least:
+        return f"{starts:,} starts; the orbit pays from {least:,} on"
     if rates.min(initial=np.inf) < rates.max(initial=-np.inf):
         return "it needs one learning rate for all neurons"
     return obstacle(problem, float(rates[0]), dtype)
@@ -98,17 +108,31 @@ def choose_orbit(
     return reason is None
 
 
-def build_staircases(
-    problem: Problem, rate: float, lowest: float, highest: float
-) -> list[Staircase]:
-    """Return the staircases above and below the target, for starts z from lowest to highest."""
+class Orbit(NamedTuple):
+    """What starts of one problem and learning rate are looked up in.
+
+    Attributes
+    ----------
+    above, below : Staircase
+        The two sides of the target.
+    following : FollowTable or None
+        What becomes of neurons after their training, if they are followed.
+    """
+
+    above: Staircase
+    below: Staircase
+    following: FollowTable | None
+
+
+def build_orbit(problem: Problem, rate: float, lowest: float, highest: float) -> Orbit:
+    """Return the orbit for starts z from lowest to highest."""
     mirrored = problem.act.mirrors(float(problem.y[0]))
     tops = (-lowest, highest) if mirrored else (highest, -lowest)
-    staircases = (
-        build_staircase(problem, rate, side, min(top, HIGHEST))
+    above, below = (
+        build_staircase(problem, rate, side, min(top, HIGHEST)) or NO_STAIRCASE
         for side, top in zip((1.0, -1.0), tops, strict=True)
     )
-    return [staircase for staircase in staircases if staircase is not None]
+    return Orbit(above, below, build_follow_table(problem, rate, lowest, highest))
 
 
 def lookup_into(
@@ -118,13 +142,12 @@ def lookup_into(
     rate: float,
     problem: Problem,
     stop: NDArray[np.uint8],
-    staircases: list[Staircase],
+    orbit: Orbit,
 ) -> None:
     """Write the results of a block of starts into `out`; uncertain ones are trained for it.
 
-    As the function that `trainer` returns, for the one learning rate of the staircases.
+    As the function that `trainer` returns, for the one learning rate of the orbit.
     """
-    by_side = {staircase.side: staircase for staircase in staircases}
     target = Target(
         sign=-1.0 if problem.act.mirrors(float(problem.y[0])) else 1.0,
         y=lower_target(problem),
@@ -136,16 +159,26 @@ def lookup_into(
         **{name: getattr(out, name) for name in COLUMNS},
         w=np.ascontiguousarray(out.w.T),
         b=out.b,
+        z_end=np.empty(len(b) if orbit.following else 0),
         uncertain=np.empty(len(b), np.int64),
     )
     lookup = compile_lookup(problem.activation)
-    above, below = (by_side.get(side, NO_STAIRCASE) for side in (1.0, -1.0))
-    count = lookup(np.ascontiguousarray(w.T), b, problem.x[0], target, above, below, outputs)
+    inputs = np.ascontiguousarray(w.T)
+    count = lookup(inputs, b, problem.x[0], target, orbit.above, orbit.below, outputs)
     if not np.shares_memory(outputs.w, out.w):
         out.w[:] = outputs.w.T
-    if count:
-        uncertain = outputs.uncertain[:count]
-        trained = empty_results(count, w.shape[1], weights=len(out.b) > 0)
+    uncertain = outputs.uncertain[:count]
+    if orbit.following and isinstance(out, FollowResult):
+        with np.errstate(over="ignore", invalid="ignore"):  # those are uncertain
+            start = b.copy()
+            for weights, x in zip(inputs, problem.x[0], strict=True):
+                start += weights * x
+            walked = follow_into(out, start, outputs.z_end, rate, problem, orbit.following)
+        walked[uncertain] = True
+        uncertain = np.flatnonzero(walked)
+    if len(uncertain):
+        follow = problem.follow > 0
+        trained = empty_results(len(uncertain), w.shape[1], weights=len(out.b) > 0, follow=follow)
         rates = np.array([rate])
         trainer(problem, "float64")(trained, w[uncertain], b[uncertain], rates, stop)
         for name, values in vars(trained).items():

@@ -21,8 +21,6 @@ def obstacle(problem: Problem, rate: float, dtype: str) -> str | None:
     """
     if problem.rule != "error":
         return f"it looks up when an error is met; the rule is {problem.rule}"
-    if problem.follow:
-        return "neurons that are followed are walked"
     if len(problem.x) != 1:
         return f"it needs one sample; there are {len(problem.x)}"
     if dtype != "float64":

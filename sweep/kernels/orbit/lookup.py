@@ -82,9 +82,9 @@ class Target(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """Where a lookup writes, (N,) each but w, which is (d, N); w and b may be empty.
+    """Where a lookup writes, (N,) each but w, which is (d, N); w and b may be empty, and z_end.
 
-    `uncertain` takes the numbers of the starts that are to be trained.
+    `z_end` is z at the stop; `uncertain` takes the numbers of the starts that are to be trained.
     """
 
     epochs: NDArray[np.int32]
@@ -93,6 +93,7 @@ class Outputs(NamedTuple):
     final_error: NDArray[np.float64]
     w: NDArray[np.float64]
     b: NDArray[np.float64]
+    z_end: NDArray[np.float64]
     uncertain: NDArray[np.int64]
 
 
@@ -248,6 +249,7 @@ _OUTPUTS = types.NamedTuple(
         _VECTOR,
         _MATRIX,
         _VECTOR,
+        _VECTOR,
         types.Array(types.int64, 1, "C"),
     ],
     Outputs,
@@ -340,6 +342,10 @@ def compile_lookup(activation: str) -> Callable[..., int]:
                 epochs[i] = np.int32(chunk.epochs[0, i])
             for i in range(size):
                 status[i] = np.int8(share[0, i])
+            if len(out.z_end) > 0:
+                values = out.z_end[here]
+                for i in range(size):
+                    values[i] = sign * end[0, i]
             if len(out.b) > 0:
                 values = out.b[here]
                 for i in range(size):
