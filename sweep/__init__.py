@@ -10,6 +10,7 @@
     sweep.load_grid           a result over its axes, in xarray
     sweep.check               what is missing or damaged in a folder
     sweep.explore             a widget for Jupyter that computes the heatmap as one moves
+    sweep.Cost                a cost of your own, from a formula
     sweep.SpecError           bad input; a SweepError, as all errors that sweep raises
 
 These names are public, and their arguments stay; all else may change. Data flows one way, and a
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sweep.kernels.tracing import Trace, trace
     from sweep.kernels.training import train
     from sweep.neuron.following import Outcome
+    from sweep.neuron.own_costs import Cost
     from sweep.neuron.problem import Status
     from sweep.result import Result, open  # noqa: A004
     from sweep.running.run import RunResult, run
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Cost",
     "Follow",
     "FollowResult",
     "Outcome",
@@ -77,6 +80,7 @@ __all__ = [
 
 # Numba, pandas and seaborn take seconds to import; each name brings in only what it needs.
 _MODULES = {
+    "Cost": "sweep.neuron.own_costs",
     "Follow": "sweep.experiment.tables",
     "FollowResult": "sweep.kernels.results",
     "Outcome": "sweep.neuron.following",

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from sweep.analysis.cell_index import lengths
 from sweep.analysis.row_groups import ResultRows, Run
 from sweep.errors import SpecError, did_you_mean, short
-from sweep.experiment.grid import OUTER_AXES, Grid
+from sweep.experiment.grid import Grid
 from sweep.experiment.labels import labels
 from sweep.experiment.spec import Spec, differences
+from sweep.experiment.tables import OwnCost
 from sweep.neuron.problem import check_choice, finite
 
 __all__ = ["combine", "select"]
@@ -112,16 +113,26 @@ def combine(results: Sequence[ResultRows]) -> ResultRows:
         for name, values in union.items()
         if len(values) > 1 or any(name in result.grid.values for result in results)
     }
-    grid = Grid(first.grid.spec.model_copy(update={"axes": axes}))
+    grid = Grid(first.grid.spec.model_copy(update={"axes": axes, "costs": _costs(results)}))
     source, panel = _places(results, each, union)
     return ResultRows(first.folder, grid, runs=tuple(_runs(source, panel, results)))
 
 
+def _costs(results: Sequence[ResultRows]) -> dict[str, OwnCost]:
+    """Return the costs from formulas of all results; raise SpecError if two share a name."""
+    costs: dict[str, OwnCost] = {}
+    for result in results:
+        for name, cost in result.grid.spec.costs.items():
+            if costs.setdefault(name, cost) != cost:
+                raise SpecError(f"{result.folder}: has another cost of the name {name}")
+    return costs
+
+
 def _common(spec: Spec) -> Spec:
     """Return a spec without what may differ between results that are put together."""
-    axes = {name: given for name, given in spec.axes.items() if name not in OUTER_AXES}
-    axes = {name: spec.values(name).tolist() for name in axes}
-    plain: dict[str, Any] = {"axes": axes, "method": "auto", "part_rows": None}
+    starts = Grid(spec).start_names
+    axes = {name: spec.values(name).tolist() for name in spec.axes if name in starts}
+    plain: dict[str, Any] = {"axes": axes, "method": "auto", "part_rows": None, "costs": {}}
     if not isinstance(spec.task.x, list):
         plain["task"] = spec.task.model_copy(update={"x": 0.0, "y": 0.0})
     plain["stop"] = spec.stop.model_copy(update={"tolerance": 0.0})

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sweep.errors import SpecError, did_you_mean, printable, short
-from sweep.neuron.problem import check_step, check_targets, make_problem
+from sweep.experiment.own import check_parameters, cost_of, parameter_axes
+from sweep.neuron.costs import COSTS
+from sweep.neuron.problem import check_choice, check_step, check_targets, make_problem
 
 if TYPE_CHECKING:
     from sweep.experiment.spec import Spec
@@ -49,7 +51,7 @@ def check_axes(spec: Spec) -> list[str]:
     starts = [] if drawn else [*numbers]
     one_sample = not isinstance(spec.task.x, list)
     optional = ["x", "y", "tolerance"] if one_sample else ["tolerance"]
-    known = [*starts, "learning_rate", "cost", *optional]
+    known = [*starts, "learning_rate", "cost", *optional, *parameter_axes(spec)]
     for name, axis in spec.axes.items():
         if name not in known:
             why = " ([start] has the starts)" if drawn and name in numbers else ""
@@ -59,7 +61,7 @@ def check_axes(spec: Spec) -> list[str]:
         if names != (name == "cost"):
             wanted = "names of costs" if name == "cost" else "numbers"
             raise SpecError(f"axes.{name} = {short(axis)}: must be {wanted}")
-    for name in (*starts, "learning_rate"):
+    for name in (*starts, "learning_rate", *parameter_axes(spec)):
         if name not in spec.axes:
             raise SpecError(f"axes.{name}: missing; it has no default")
     for key, table in (("task", spec.task), ("stop", spec.stop)):
@@ -103,11 +105,15 @@ def check_values(spec: Spec) -> None:
         for name in ("tolerance", "learning_rate")
     )
     x, y = spec.task.numbers
+    check_parameters(spec)
+    first = {name: float(spec.values(name)[0]) for name in parameter_axes(spec)}
     for cost in spec.values("cost"):
+        if str(cost) not in {*COSTS, *spec.costs}:
+            check_choice("cost", str(cost), [*COSTS, *spec.costs])
         problem = make_problem(
             x=x,
             y=y,
-            cost=str(cost),
+            cost=cost_of(spec, str(cost), first),
             activation=spec.task.activation,
             tolerance=float(tolerances.min()),
             max_epochs=spec.stop.max_epochs,

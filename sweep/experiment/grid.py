@@ -1,7 +1,8 @@
 """The cells of a sweep in their order, cut into parts without ever holding the whole grid.
 
-Cells are numbered in C order over the axes cost, learning_rate, x, y and tolerance (those that the
-spec has) and the starts: the axes w (or w1 … wd) and b crossed, random points, or a file's rows.
+Cells are numbered in C order over the axes cost, learning_rate, x, y, tolerance and parameters of
+costs (those that the spec has) and the starts: the axes w (or w1 … wd) and b crossed, random
+points, or a file's rows.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from sweep.errors import SpecError, printable
 from sweep.experiment.checks import PART_ROWS, start_names
+from sweep.experiment.own import cost_of, parameter_axes
 from sweep.experiment.random_starts import CHUNK, random_starts
 from sweep.experiment.spec import Spec
 from sweep.experiment.start_file import file_starts
@@ -62,7 +64,7 @@ class Grid:
     @cached_property
     def values(self) -> dict[str, NDArray[Any]]:
         """The values of each axis, outermost first."""
-        order = [*OUTER_AXES, *self.start_names]
+        order = [*OUTER_AXES, *parameter_axes(self.spec), *self.start_names]
         return {name: self.spec.values(name) for name in order if name in self.spec.axes}
 
     @cached_property
@@ -103,7 +105,7 @@ class Grid:
             for name, value in single.items()
             if name not in known and np.ndim(value) == 0
         }
-        return {name: known[name] for name in OUTER_AXES if name in known}
+        return {name: known[name] for name in [*OUTER_AXES, *self.outer_names] if name in known}
 
     @cached_property
     def starts_count(self) -> int:
@@ -245,7 +247,7 @@ class Grid:
         problem = make_problem(
             x=values.get("x", x),
             y=values.get("y", y),
-            cost=str(values["cost"]),
+            cost=cost_of(spec, str(values["cost"]), values),
             activation=spec.task.activation,
             tolerance=float(values.get("tolerance", spec.stop.tolerance)),
             max_epochs=spec.stop.max_epochs,

@@ -31,9 +31,10 @@ from sweep.experiment.checks import (
     check_values,
     start_names,
 )
+from sweep.experiment.own import canonical_costs
 from sweep.experiment.start_file import file_starts
 from sweep.experiment.table import MAX_DEPTH, Table, plain
-from sweep.experiment.tables import STORED, Axis, Follow, Span, Start, Stop, Task
+from sweep.experiment.tables import STORED, Axis, Follow, OwnCost, Span, Start, Stop, Task
 from sweep.neuron.costs import default_costs
 from sweep.neuron.problem import DTYPES, METHODS, check_choice
 
@@ -70,6 +71,9 @@ class Spec(Table):
         of a Parquet file: file.
     follow : dict, optional
         epochs: how many to walk each neuron after its training, to see what becomes of it.
+    costs : dict, optional
+        For each name of a cost of your own its formula, value, and its parameters; see `Cost`. A
+        parameter that has no number there is an axis. axes.cost takes a `Cost` itself, too.
     name : str
         Of the result's folder and of titles; changes no number.
     method : {"auto", "train", "orbit"}
@@ -119,6 +123,9 @@ class Spec(Table):
     stop: Stop = Stop()
     start: Start | None = None
     follow: Follow | None = None
+    costs: dict[str, OwnCost] = Field(
+        default={}, description="costs from formulas, by names that axes.cost may have"
+    )
 
     if TYPE_CHECKING:  # what editors show; at run time pydantic derives the signature
 
@@ -130,6 +137,7 @@ class Spec(Table):
             stop: Stop | Mapping[str, object] = ...,
             start: Start | Mapping[str, object] | None = ...,
             follow: Follow | Mapping[str, object] | None = ...,
+            costs: Mapping[str, OwnCost | Mapping[str, object]] = ...,
             name: str = ...,
             method: str = ...,
             dtype: str = ...,
@@ -145,7 +153,9 @@ class Spec(Table):
         if isinstance(axes, dict) and "cost" not in axes:
             given = task if isinstance(task, dict) else {}
             activation = given.get("activation", getattr(task, "activation", "sigmoid"))
-            fields["axes"] = {**axes, "cost": default_costs(activation)}
+            own = fields.get("costs")
+            names = list(own) if isinstance(own, dict) else []
+            fields["axes"] = {**axes, "cost": [*default_costs(activation), *names]}
         return fields
 
     @model_validator(mode="after")
@@ -157,6 +167,7 @@ class Spec(Table):
             starts, digest = file_starts(start.file, start_names(self.inputs))
             found = start.model_copy(update={"count": len(starts), "sha256": digest})
             object.__setattr__(self, "start", found)  # frozen for others
+        object.__setattr__(self, "costs", canonical_costs(self))
         check_size(self, check_axes(self))
         check_values(self)
         return self
@@ -249,6 +260,9 @@ class Spec(Table):
             other = {"axes": ("task", "stop"), "task": ("axes",), "stop": ("axes",)}
             for name in other.get(path[0], ()) if len(path) > 1 else ():
                 fields.get(name, {}).pop(path[1], None)
+            for cost in fields.get("costs", {}).values() if path[0] == "axes" else ():
+                if isinstance(cost, dict) and path[-1] != "value":
+                    cost.pop(path[-1], None)
         token = STORED.set(samples)
         try:
             return cls(**_based(fields, base))
@@ -260,6 +274,8 @@ class Spec(Table):
     def fields(self) -> dict[str, Any]:
         """Return the tables and fields that the TOML text has."""
         fields = self.model_dump(exclude_none=True)
+        if not self.costs:
+            del fields["costs"]
         if not self.weights:  # came later, and the text is part of each file
             del fields["weights"]
         if self.start is not None and self.start.file is not None:

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from sweep.errors import SpecError, printable, short
 from sweep.experiment.checks import MAX_VALUES, known_names
+from sweep.neuron.own_costs import Cost
 
 __all__ = ["MAX_DEPTH", "Table", "is_table", "plain"]
 
@@ -38,12 +39,29 @@ def plain(value: Any, levels: int, in_task: bool = False) -> Any:
     if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
         value = np.asarray(value).tolist()
     if isinstance(value, Mapping):
+        value = _named_costs(value)
         return {key: plain(each, levels - 1, key == "task") for key, each in value.items()}
     if isinstance(value, (list, tuple, range)):
         if len(value) > MAX_VALUES:
             raise SpecError(f"a spec: has a list of {len(value):,} values; at most {MAX_VALUES:,}")
         return [plain(v, levels - 1) for v in value]
     return float(value) if isinstance(value, (Decimal, Fraction)) else value
+
+
+def _named_costs(fields: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return fields whose axis of costs has names; the `Cost`s that it had stand under costs."""
+    axes = fields.get("axes")
+    given = axes.get("cost") if isinstance(axes, Mapping) else None
+    several = list(given) if isinstance(given, (list, tuple)) else [given]
+    own = {cost.name: {"value": cost.value, **cost.parameters}
+           for cost in several if isinstance(cost, Cost)}  # fmt: skip
+    if not own:
+        return fields
+    if len(own) < sum(isinstance(cost, Cost) for cost in several):
+        raise SpecError("axes.cost: holds two costs of one name")
+    names = [cost.name if isinstance(cost, Cost) else cost for cost in several]
+    assert isinstance(axes, Mapping)
+    return {**fields, "axes": {**axes, "cost": names}, "costs": {**fields.get("costs", {}), **own}}
 
 
 class Table(BaseModel):

@@ -1,4 +1,4 @@
-"""The tables of a spec: an axis, the samples, when to stop, how long to follow, starts."""
+"""The tables of a spec: an axis, samples, when to stop, how long to follow, costs, starts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import (
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     PrivateAttr,
@@ -29,6 +30,7 @@ __all__ = [
     "STORED",
     "Axis",
     "Follow",
+    "OwnCost",
     "Span",
     "Start",
     "Stop",
@@ -238,6 +240,25 @@ class Follow(Table):
     epochs: int = Field(
         ge=1, le=MAX_EPOCHS, description="epochs that each neuron is followed after its training"
     )
+
+
+class OwnCost(Table):
+    """A cost from a formula, and the values of its parameters; see `sweep.Cost`.
+
+    A parameter that is missing here is an axis.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float]
+
+    value: str = Field(
+        description="the cost of one sample, of a, y and parameters, whose numbers stand beside it"
+    )
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The parameters that have their values here."""
+        return dict(self.__pydantic_extra__)
 
 
 class Start(Table):

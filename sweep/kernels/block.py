@@ -45,9 +45,9 @@ def _largest_sum(mean: float, n: int, dtype: np.dtype[Any]) -> Any:
 
 
 def _oriented(problem: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return signs (n,) of z and targets (n,) so that no target lies in the upper half."""
+    """Return signs (n,) of z and targets (n,) so that no target that is mirrored remains."""
     act, y = problem.act, problem.y
-    mirrored = np.array([act.mirrors(target) for target in y])
+    mirrored = np.array([problem.mirrors(target) for target in y])
     return np.where(mirrored, -1.0, 1.0), np.where(mirrored, act.low + act.high - y, y)
 
 
@@ -100,14 +100,14 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
         back=float(sign[0]) if one_sample else step,
     )
     prepare, idle = compile_prepare(dtype, given), list[LaneState]()
-    near_z, near_rate = NEAR[dtype]
+    near_z, near_rate = NEAR[dtype] if problem.declared else (-1.0, -1.0)
     follow = follower(problem, features, sign, limit)
     proven = never_rises_up_to(problem) if problem.follow else 0.0
 
     def train(
         out: TrainResult, w: Floats, b: Floats, learning_rate: Floats, stop: NDArray[np.uint8]
     ) -> int:
-        block = empty_block(len(b), features, y, out.epochs, by_gradient)
+        block = empty_block(len(b), features, y, problem.constants, out.epochs, by_gradient)
         start = block, w, b, learning_rate, scales
         results = Results(out.initial_error, out.status, out.final_error, out.w, out.b)
         farthest, fastest = prepare(*start), learning_rate.max() * step

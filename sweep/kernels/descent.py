@@ -199,7 +199,18 @@ def compile_training(
                         oldest = began[lane] if began[lane] < oldest else oldest
                 left = oldest + max_epochs - tick
                 epochs = left if left < interval else interval
-            advance(cost, activation, kind, rule, lanes, block.x, block.y, limit, epochs)
+            advance(
+                cost,
+                activation,
+                kind,
+                rule,
+                lanes,
+                block.x,
+                block.y,
+                block.parameters,
+                limit,
+                epochs,
+            )
             tick += epochs
         for v in range(VECTORS):
             busy[v] = 0

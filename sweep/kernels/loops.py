@@ -21,20 +21,10 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload, register_jitable
 
-from sweep.kernels import lane_math  # noqa: F401, exp and log1p of costs
-from sweep.kernels.simd import (
-    bits_of,
-    exp2_ratio,
-    exp2_ratio_near,
-    load,
-    select,
-    store,
-    width_of,
-    zero,
-)
+from sweep.kernels.formulas import sample_of, value_of
+from sweep.kernels.simd import bits_of, load, select, store, width_of, zero
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
-from sweep.neuron.costs import fused
 
 __all__ = [
     "CHUNK",
@@ -42,7 +32,6 @@ __all__ = [
     "VECTORS",
     "add_products",
     "advance",
-    "formulas",
     "largest",
     "measure",
     "products",
@@ -66,7 +55,7 @@ def measure(cost, activation, kind, rule, lanes, block):
     """Set error and criterion of every neuron of a block; in compiled code only."""
 
 
-def advance(cost, activation, kind, rule, state, x, y, limit, epochs):
+def advance(cost, activation, kind, rule, state, x, y, c, limit, epochs):
     """Walk some epochs with every neuron of the lanes; in compiled code only.
 
     A neuron whose criterion is at most the limit keeps its T.
@@ -74,90 +63,84 @@ def advance(cost, activation, kind, rule, state, x, y, limit, epochs):
 
 
 # Overloads and not closures over compiled functions: Numba's cache would never find those again.
-# `cost`, `activation`, `kind` and `rule` are literals.
-
-
-def formulas(cost, activation, kind):
-    """Return what lanes compile: (a − y, da/dz) of z, δ of these, and the exponential."""
-    forward = ACTIVATIONS[activation.literal_value].forward
-    delta = fused(cost.literal_value, activation.literal_value).delta
-    ratio = exp2_ratio_near if kind.literal_value == "near" else exp2_ratio
-    return register_jitable(forward), register_jitable(delta), ratio
+# `cost`, `activation`, `kind` and `rule` are literals; `c` has the values of
+# a cost's parameters.
 
 
 @overload(advance, prefer_literal=True)
-def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
+def _overload_advance(cost, activation, kind, rule, state, x, y, c, limit, epochs):
     if not isinstance(cost, types.StringLiteral):
         return None
-    forward, delta, ratio = formulas(cost, activation, kind)
+    sample, value = sample_of(cost, activation, kind), value_of(cost, activation)
     width, by_gradient = width_of(limit), rule.literal_value == "gradient"
     by_rise = rule.literal_value == "rise"
-    act = ACTIVATIONS[activation.literal_value]
-    value = register_jitable(fused(cost.literal_value, act.name).value)
-    per_octave = 1.0 / act.exp2_scale
+    per_octave = 1.0 / ACTIVATIONS[activation.literal_value].exp2_scale
 
     # Adding a masked δ, and keeping masks instead of counts: 1.12× the epochs.
-    def one(cost, activation, kind, rule, state, x, y, limit, epochs):
+    def one(cost, activation, kind, rule, state, x, y, c, limit, epochs):
         """Update z = z₀ − rate·T, in octaves: T ← T + δ(z) where |a − y| (|δ|) > limit."""
         start, total, rate = state.start, state.total, state.rate
         unconverged, target, previous = state.unconverged, y[0], state.previous
         for epoch in range(epochs):
             for v in range(VECTORS):
-                c = v * width
-                t = load(total, 0, c)
-                z = fma(-load(rate, 0, c), t, load(start, 0, c))
-                residual, slope = forward(z, target, ratio)
-                d = delta(residual, slope)
+                lane = v * width
+                t = load(total, 0, lane)
+                z = fma(-load(rate, 0, lane), t, load(start, 0, lane))
+                residual, d = sample(z, target, c)
                 criterion = abs(d if by_gradient else residual)
                 if by_rise:
-                    total_cost = value(z * per_octave, residual, target)
-                    criterion = unless_risen(previous, c, total_cost, abs(z), criterion, 1)
+                    total_cost = value(z * per_octave, residual, target, c)
+                    criterion = unless_risen(previous, lane, total_cost, abs(z), criterion, 1)
                 unmet = criterion > limit
-                store(total, 0, c, t + select(unmet, d, zero(total)))
+                store(total, 0, lane, t + select(unmet, d, zero(total)))
                 unconverged[epoch, v] = bits_of(unmet)
 
-    def two(cost, activation, kind, rule, state, x, y, limit, epochs):
+    def two(cost, activation, kind, rule, state, x, y, c, limit, epochs):
         """Do what `many` does, with two parameters, in registers."""
         start, total = state.start, state.total
         for epoch in range(epochs):
             for v in range(VECTORS):
-                c = v * width
-                minus_rate = -load(state.rate, 0, c)
-                theta0 = fma(minus_rate, load(total, 0, c), load(start, 0, c))
-                theta1 = fma(minus_rate, load(total, 1, c), load(start, 1, c))
+                lane = v * width
+                minus_rate = -load(state.rate, 0, lane)
+                theta0 = fma(minus_rate, load(total, 0, lane), load(start, 0, lane))
+                theta1 = fma(minus_rate, load(total, 1, lane), load(start, 1, lane))
                 error = gradient0 = gradient1 = total_cost = size = zero(total)
                 for i in range(len(y)):
                     z = fma(theta1, x[i, 1], fma(theta0, x[i, 0], zero(total)))
-                    residual, slope = forward(z, y[i], ratio)
-                    d = delta(residual, slope)
+                    residual, d = sample(z, y[i], c)
                     error = error + abs(residual)
                     gradient0 = fma(d, x[i, 0], gradient0)
                     gradient1 = fma(d, x[i, 1], gradient1)
                     if by_rise:
-                        total_cost = total_cost + value(z * per_octave, residual, y[i])
+                        total_cost = total_cost + value(z * per_octave, residual, y[i], c)
                         size = size + abs(z)
                 criterion = error
                 if by_rise:
-                    criterion = unless_risen(state.previous, c, total_cost, size, error, len(y))
+                    criterion = unless_risen(state.previous, lane, total_cost, size, error, len(y))
                 if by_gradient:
                     criterion, other = abs(gradient0), abs(gradient1)
                     criterion = select(other > criterion, other, criterion)
                 unmet = criterion > limit
-                store(total, 0, c, load(total, 0, c) + select(unmet, gradient0, zero(total)))
-                store(total, 1, c, load(total, 1, c) + select(unmet, gradient1, zero(total)))
+                store(total, 0, lane, load(total, 0, lane) + select(unmet, gradient0, zero(total)))
+                store(total, 1, lane, load(total, 1, lane) + select(unmet, gradient1, zero(total)))
                 state.unconverged[epoch, v] = bits_of(unmet)
 
-    def many(cost, activation, kind, rule, state, x, y, limit, epochs):
+    def many(cost, activation, kind, rule, state, x, y, c, limit, epochs):
         """Update θ = θ₀ − rate·T, z_i = θ·x_i: T ← T + Σ_i δ_i x_i where it is > limit."""
         total, theta, gradient = state.total, state.theta, state.gradient
         chunk = state.chunk
         n, p = x.shape
         for epoch in range(epochs):
             for v in range(VECTORS):
-                c = v * width
-                minus_rate = -load(state.rate, 0, c)
+                lane = v * width
+                minus_rate = -load(state.rate, 0, lane)
                 for j in range(p):
-                    store(theta, j, 0, fma(minus_rate, load(total, j, c), load(state.start, j, c)))
+                    store(
+                        theta,
+                        j,
+                        0,
+                        fma(minus_rate, load(total, j, lane), load(state.start, j, lane)),
+                    )
                     store(gradient, j, 0, zero(total))
                 error = total_cost = size = zero(total)
                 tiled = n - n % TILE
@@ -167,33 +150,32 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, limit, epochs):
                         products(theta, x, i, chunk, i - first)
                     for i in range(first, last):
                         z = load(chunk, i - first, 0)
-                        residual, slope = forward(z, y[i], ratio)
+                        residual, d = sample(z, y[i], c)
                         error = error + abs(residual)
                         if by_rise:
-                            total_cost = total_cost + value(z * per_octave, residual, y[i])
+                            total_cost = total_cost + value(z * per_octave, residual, y[i], c)
                             size = size + abs(z)
-                        store(chunk, i - first, 0, delta(residual, slope))
+                        store(chunk, i - first, 0, d)
                     for i in range(first, last, TILE):
                         add_products(chunk, i - first, x, i, gradient)
                 for i in range(tiled, n):
                     z = zero(total)
                     for j in range(p):
                         z = fma(load(theta, j, 0), x[i, j], z)
-                    residual, slope = forward(z, y[i], ratio)
-                    d = delta(residual, slope)
+                    residual, d = sample(z, y[i], c)
                     error = error + abs(residual)
                     if by_rise:
-                        total_cost = total_cost + value(z * per_octave, residual, y[i])
+                        total_cost = total_cost + value(z * per_octave, residual, y[i], c)
                         size = size + abs(z)
                     for j in range(p):
                         store(gradient, j, 0, fma(d, x[i, j], load(gradient, j, 0)))
                 criterion = largest(gradient) if by_gradient else error
                 if by_rise:
-                    criterion = unless_risen(state.previous, c, total_cost, size, error, n)
+                    criterion = unless_risen(state.previous, lane, total_cost, size, error, n)
                 unmet = criterion > limit
                 for j in range(p):
                     step = select(unmet, load(gradient, j, 0), zero(total))
-                    store(total, j, c, load(total, j, c) + step)
+                    store(total, j, lane, load(total, j, lane) + step)
                 state.unconverged[epoch, v] = bits_of(unmet)
 
     return {"many": many, "two": two}.get(kind.literal_value, one)
@@ -255,17 +237,17 @@ def largest(gradient):
 def _overload_measure(cost, activation, kind, rule, lanes, block):
     if not isinstance(cost, types.StringLiteral):
         return None
-    forward, delta, ratio = formulas(cost, activation, kind)
+    sample = sample_of(cost, activation, kind)
     width, by_gradient = width_of(block.types[0].dtype), rule.literal_value == "gradient"
 
     def measure_one(cost, activation, kind, rule, lanes, block):
         for c in range(0, block.error.shape[1], width):
             minus_rate = -load(block.rate, 0, c)
             z = fma(minus_rate, load(block.total, 0, c), load(block.start, 0, c))
-            residual, slope = forward(z, block.y[0], ratio)
+            residual, d = sample(z, block.y[0], block.parameters)
             store(block.error, 0, c, abs(residual))
             if by_gradient:
-                store(block.criterion, 0, c, abs(delta(residual, slope)))
+                store(block.criterion, 0, c, abs(d))
 
     def measure_many(cost, activation, kind, rule, lanes, block):
         start, total, theta, x = block.start, block.total, lanes.theta, block.x
@@ -282,10 +264,9 @@ def _overload_measure(cost, activation, kind, rule, lanes, block):
                 z = zero(start)
                 for j in range(p):
                     z = fma(load(theta, j, 0), x[i, j], z)
-                residual, slope = forward(z, block.y[i], ratio)
+                residual, d = sample(z, block.y[i], block.parameters)
                 error = error + abs(residual)
                 if by_gradient:
-                    d = delta(residual, slope)
                     for j in range(p):
                         store(gradient, j, 0, fma(d, x[i, j], load(gradient, j, 0)))
             store(block.error, 0, c, error)

@@ -63,6 +63,8 @@ class Block(NamedTuple):
         Updates applied.
     x, y : (n, p), (n,) array
         The samples' features and targets.
+    parameters : (k,) float64 array
+        Of the cost, if it is a formula.
     """
 
     start: NDArray[Any]
@@ -73,6 +75,7 @@ class Block(NamedTuple):
     epochs: NDArray[np.int32]
     x: NDArray[Any]
     y: NDArray[Any]
+    parameters: NDArray[np.float64]
 
 
 class Scales(NamedTuple):
@@ -103,7 +106,12 @@ class Results(NamedTuple):
 
 
 def empty_block(
-    size: int, x: NDArray[Any], y: NDArray[Any], epochs: NDArray[np.int32], by_gradient: bool
+    size: int,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    parameters: NDArray[np.float64],
+    epochs: NDArray[np.int32],
+    by_gradient: bool,
 ) -> Block:
     """Return a block of `size` neurons, to be prepared."""
     p, columns = x.shape[1], -(-size // PAD_TO) * PAD_TO
@@ -111,7 +119,7 @@ def empty_block(
     error = rows[2 * p + 1 : 2 * p + 2]
     return Block(
         rows[:p], rows[p : 2 * p], rows[2 * p : 2 * p + 1], error,
-        rows[2 * p + 2 :] if by_gradient else error, epochs, x, y,
+        rows[2 * p + 2 :] if by_gradient else error, epochs, x, y, parameters,
     )  # fmt: skip
 
 
@@ -153,7 +161,9 @@ def numba_types(dtype: str, given: str) -> NumbaTypes:
     start = partial(types.Array, getattr(types, given), layout="C", readonly=True)
     return NumbaTypes(
         start=(
-            types.NamedTuple([matrix] * 5 + [epochs, matrix, vector], Block),
+            types.NamedTuple(
+                [matrix] * 5 + [epochs, matrix, vector, types.Array(double, 1, "C")], Block
+            ),
             start(2),
             start(1),
             types.Array(double, 1, "C", readonly=True),

@@ -10,14 +10,12 @@ from functools import lru_cache
 
 import numpy as np
 from numba.core import types
-from numba.extending import overload, register_jitable
+from numba.extending import overload
 from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
+from sweep.kernels.formulas import at_of
 from sweep.kernels.simd import load, store, width_of
-from sweep.neuron.activations import ACTIVATIONS
-from sweep.neuron.arithmetic import exp_ratio
-from sweep.neuron.costs import fused
 from sweep.neuron.problem import Problem
 
 __all__ = [
@@ -33,7 +31,6 @@ __all__ = [
     "residual_delta_slope",
     "second_derivative_bound",
     "steepest",
-    "with_slope",
 ]
 
 Floats = NDArray[np.float64]
@@ -51,56 +48,40 @@ LARGEST_SECOND_DERIVATIVE, MARGIN = 4.0, 1.2
 def lower_target(problem: Problem) -> float:
     """Return the target, mirrored into the lower half of the range."""
     y, act = float(problem.y[0]), problem.act
-    return act.low + act.high - y if act.mirrors(y) else y
+    return act.low + act.high - y if problem.mirrors(y) else y
 
 
 # Rows of what `evaluate` returns: a − y, da/dz, δ, dδ/dz.
 RESIDUAL, SLOPE, DELTA, DDELTA_DZ = range(4)
 
 
-def residual_delta_slope(cost, activation, z, y):
+def residual_delta_slope(cost, activation, z, y, c):
     """Return (a − y, da/dz, δ, dδ/dz) of lanes; in compiled code only, where names are literals."""
 
 
 @overload(residual_delta_slope, prefer_literal=True)
-def _overload_residual_delta_slope(cost, activation, z, y):
+def _overload_residual_delta_slope(cost, activation, z, y, c):
     if not isinstance(cost, types.StringLiteral):
         return None
-    at = with_slope(cost, activation)
-    return lambda cost, activation, z, y: at(z, y, exp_ratio)
-
-
-def with_slope(cost, activation):
-    """Return what lanes compile: (a − y, da/dz, δ, dδ/dz) of z, y and the exponential."""
-    act = ACTIVATIONS[activation.literal_value]
-    forward = register_jitable(act.forward)
-    second_derivative = register_jitable(act.second_derivative)
-    pair = fused(cost.literal_value, act.name)
-    delta, derivative = register_jitable(pair.delta), register_jitable(pair.ddelta_dz)
-
-    @register_jitable
-    def at(z, y, ratio):
-        residual, slope = forward(z, y, ratio)
-        ddelta_dz = derivative(residual, slope, second_derivative(residual + y, slope))
-        return residual, slope, delta(residual, slope), ddelta_dz
-
-    return at
+    at = at_of(cost, activation, octaves=False)
+    return lambda cost, activation, z, y, c: at(z, y, c)
 
 
 @once
 def _compile_evaluate(cost: str, activation: str) -> Callable[..., None]:
-    """Compile fill(z (1, N), y, out (4, N)), which sets the rows of `evaluate`."""
-    matrix = types.Array(types.float64, 2, "C")
+    """Compile fill(z (1, N), y, c, out (4, N)), which sets the rows of `evaluate`."""
+    matrix, vector = (types.Array(types.float64, ndim, "C") for ndim in (2, 1))
 
-    @compiled(types.void(matrix, types.float64, matrix))
-    def fill(z, y, out):
-        for c in range(0, z.shape[1], WIDTH):
-            lanes = load(z, 0, c)
-            residual, slope, delta, ddelta_dz = residual_delta_slope(cost, activation, lanes, y)
-            store(out, RESIDUAL, c, residual)
-            store(out, SLOPE, c, slope)
-            store(out, DELTA, c, delta)
-            store(out, DDELTA_DZ, c, ddelta_dz)
+    @compiled(types.void(matrix, types.float64, vector, matrix))
+    def fill(z, y, c, out):
+        for first in range(0, z.shape[1], WIDTH):
+            residual, slope, delta, ddelta_dz = residual_delta_slope(
+                cost, activation, load(z, 0, first), y, c
+            )
+            store(out, RESIDUAL, first, residual)
+            store(out, SLOPE, first, slope)
+            store(out, DELTA, first, delta)
+            store(out, DDELTA_DZ, first, ddelta_dz)
 
     return fill
 
@@ -111,25 +92,29 @@ def evaluate(problem: Problem, z: Floats, y: float) -> Floats:
     They are the same bits on every CPU; the exponentials of NumPy and of the C library differ by an
     ulp between CPUs.
     """
-    return _evaluate(problem.cost, problem.activation, z, y)
+    return _evaluate(problem.cost, problem.activation, problem.parameters, z, y)
 
 
-def _evaluate(cost: str, activation: str, z: Floats, y: float) -> Floats:
+def _evaluate(
+    cost: str, activation: str, parameters: tuple[float, ...], z: Floats, y: float
+) -> Floats:
     padded = np.zeros((1, -(-len(z) // WIDTH) * WIDTH))
     padded[0, : len(z)] = z
     out = np.empty((4, padded.shape[1]))
-    _compile_evaluate(cost, activation)(padded, y, out)
+    _compile_evaluate(cost, activation)(padded, y, np.array(parameters, np.float64), out)
     return out[:, : len(z)]
 
 
 def profile(problem: Problem) -> tuple[Floats, Floats]:
     """Return δ and dδ/dz at every STRIDE of z from −FAR to FAR."""
-    return _profile(problem.cost, problem.activation, lower_target(problem))
+    return _profile(problem.cost, problem.activation, problem.parameters, lower_target(problem))
 
 
 @lru_cache(maxsize=64)
-def _profile(cost: str, activation: str, y: float) -> tuple[Floats, Floats]:
-    out = _evaluate(cost, activation, np.arange(-FAR, FAR, STRIDE), y)
+def _profile(
+    cost: str, activation: str, parameters: tuple[float, ...], y: float
+) -> tuple[Floats, Floats]:
+    out = _evaluate(cost, activation, parameters, np.arange(-FAR, FAR, STRIDE), y)
     return out[DELTA], out[DDELTA_DZ]
 
 

@@ -23,13 +23,14 @@ from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
 
-from sweep.neuron.arithmetic import EXP2_SCALE, exp_ratio, fma
+from sweep.neuron.arithmetic import EXP2_SCALE, exp_ratio, fma, sqrt
 
 __all__ = [
     "binary_exponent",
     "bits_of",
     "exp2_ratio",
     "exp2_ratio_near",
+    "exp_ratio_of_sum",
     "load",
     "lowest",
     "select",
@@ -154,6 +155,7 @@ def _fma(builder, a, b, c):
 _register(operator.neg, 1, lambda builder, a: builder.fneg(a))
 _register(abs, 1, lambda builder, a: _llvm("llvm.fabs", builder, a))
 _register(fma, 3, _fma)
+_register(sqrt, 1, lambda builder, a: _llvm("llvm.sqrt", builder, a))
 
 
 @infer_global(fma)
@@ -240,6 +242,10 @@ def exp2_ratio_near(t):
     """Return what `exp2_ratio` does, for t that is known to be within the range."""
 
 
+def exp_ratio_of_sum(z, low):
+    """Return lanes (e, one) with e^(z + low) = e/one, for a `low` that is small against 1."""
+
+
 def _lanes_of(t):
     """Return whether they are doubles, and a function that makes constants like them."""
     double = isinstance(t.type.element, ir.DoubleType)
@@ -290,8 +296,8 @@ def _exp2(builder, t):
     return _exp2_near(builder, _held(builder, t, _LIMIT if _lanes_of(t)[0] else _LIMIT_32))
 
 
-def _exp(builder, z):
-    """e^z = 2ⁿ·2^(r/ln 2) with n the integer nearest to z/ln 2 and r = z − n·ln 2."""
+def _exp(builder, z, low=None):
+    """e^z, or e^(z + low), = 2ⁿ·2^(r/ln 2), n the integer nearest to z/ln 2 and r = z − n·ln 2."""
     double, number = _lanes_of(z)
     head, tail = _LN2 if double else _LN2_32
     magic = number(1.5 * 2.0 ** (52 if double else 23))
@@ -299,6 +305,7 @@ def _exp(builder, z):
     shifted = _fma(builder, z, number(EXP2_SCALE), magic)
     n = builder.fsub(shifted, magic)
     r = _fma(builder, n, number(-tail), _fma(builder, n, number(-head), z))
+    r = r if low is None else builder.fadd(r, low)
     return _ratio(builder, shifted, builder.fmul(r, number(EXP2_SCALE)))
 
 
@@ -309,6 +316,7 @@ def _pair(t: Lanes) -> types.UniTuple:
 _register(exp2_ratio, 1, _exp2, _pair)
 _register(exp2_ratio_near, 1, _exp2_near, _pair)
 _register(exp_ratio, 1, _exp, _pair)
+_register(exp_ratio_of_sum, 2, _exp, _pair)
 
 
 # --- memory and masks ----------------------------------------------------------------------

@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from sweep.errors import SpecError, short
 from sweep.kernels.compile import compiled, once
+from sweep.kernels.formulas import at_of, value_of
 from sweep.kernels.pool import blocks, check_threads, run_blocks
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
-from sweep.neuron.costs import fused
+from sweep.neuron.costs import COSTS, fused
 from sweep.neuron.problem import (
     MAX_EPOCHS,
     check_step,
@@ -204,14 +205,14 @@ def trace(
         b=np.empty((count, size)),
     )
     act = problem.act
-    mirrored = np.array([act.mirrors(target) for target in problem.y])
+    mirrored = np.array([problem.mirrors(target) for target in problem.y])
     sides = np.where(mirrored, act.low + act.high - problem.y, problem.y)
     rates = np.full(biases.shape, rates)
     record = _compile_record(problem.cost, activation)
 
     def block(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         k = slice(first, last)
-        samples = (problem.x, problem.y, sides, mirrored)
+        samples = (problem.x, problem.y, sides, mirrored, problem.constants)
         columns = (out.output[k], out.cost[k], out.error[k], out.w[k], out.b[k])
         record(weights[k], biases[k], rates[k], *samples, epoch, *columns, stop)
 
@@ -239,7 +240,7 @@ def _epochs(given: ArrayLike) -> range | NDArray[np.int64]:
     return at.astype(np.int64)
 
 
-def _sample(cost, activation, z, y, side, mirrored):
+def _sample(cost, activation, z, y, side, mirrored, c):
     """Return a − y, δ and C of one sample; in compiled code only."""
 
 
@@ -251,15 +252,23 @@ def _output(activation, z):
 
 
 @overload(_sample, prefer_literal=True)
-def _overload_sample(cost, activation, z, y, side, mirrored):
+def _overload_sample(cost, activation, z, y, side, mirrored, c):
     if not isinstance(cost, types.StringLiteral):
         return None
     act = ACTIVATIONS[activation.literal_value]
+    if cost.literal_value not in COSTS:
+        at, value_at = at_of(cost, activation, octaves=False), value_of(cost, activation)
+
+        def own(cost, activation, z, y, side, mirrored, c):
+            residual, _, delta, _ = at(z, y, c)
+            return residual, delta, value_at(z, residual, y, c)
+
+        return own
     formulas = fused(cost.literal_value, act.name)
     forward, ratio = register_jitable(act.forward), register_jitable(exp_ratio)
     delta, value = register_jitable(formulas.delta), register_jitable(formulas.value)
 
-    def sample(cost, activation, z, y, side, mirrored):
+    def sample(cost, activation, z, y, side, mirrored, c):
         if mirrored:
             residual, slope = forward(-z, side, ratio)
             residual = -residual
@@ -283,13 +292,15 @@ def _compile_record(cost: str, activation: str) -> Callable[..., None]:
     """Compile the reference loop of a cost with an activation."""
     vector, matrix = types.float64[::1], types.float64[:, ::1]
     cube = types.float64[:, :, ::1]
-    samples = (matrix, vector, vector, types.boolean[::1])
+    samples = (matrix, vector, vector, types.boolean[::1], vector)
     columns = (cube, matrix, matrix, cube, matrix)
 
     @compiled(
         types.void(matrix, vector, vector, *samples, types.int64[::1], *columns, types.uint8[::1])
     )
-    def record(w0, b0, rate, xs, ys, side, mirrored, epochs, output, cost_, error_, w_, b_, stop):
+    def record(
+        w0, b0, rate, xs, ys, side, mirrored, c, epochs, output, cost_, error_, w_, b_, stop
+    ):
         n, d = xs.shape
         w, gradient = np.empty(d), np.empty(d)
         for k in range(len(b0)):
@@ -306,7 +317,7 @@ def _compile_record(cost: str, activation: str) -> Callable[..., None]:
                             z += w[j] * xs[i, j]
                         z += b
                         residual, delta, value = _sample(
-                            cost, activation, z, ys[i], side[i], mirrored[i]
+                            cost, activation, z, ys[i], side[i], mirrored[i], c
                         )
                         error += abs(residual)
                         total += value

@@ -16,8 +16,8 @@ from numba.core import types
 from numba.extending import overload, register_jitable
 from numpy.typing import NDArray
 
-from sweep.kernels.loops import CHUNK, TILE, add_products, formulas, largest, products
-from sweep.kernels.profile import with_slope
+from sweep.kernels.formulas import at_of, rounding_of
+from sweep.kernels.loops import CHUNK, TILE, add_products, largest, products
 from sweep.kernels.simd import (
     binary_exponent,
     bits_of,
@@ -28,7 +28,6 @@ from sweep.kernels.simd import (
     width_of,
     zero,
 )
-from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.following import EXACT, LONGEST_PERIOD
 
@@ -144,7 +143,7 @@ def _overload_walk(
 ):
     if not isinstance(cost, types.StringLiteral):
         return None
-    at, (*_, ratio) = with_slope(cost, activation), formulas(cost, activation, kind)
+    at = at_of(cost, activation, octaves=True)
     by_gradient = rule.literal_value == "gradient"
     close, exact = _closeness(limit)
     every = np.uint64((1 << width_of(limit)) - 1)
@@ -167,7 +166,7 @@ def _overload_walk(
                 apart, reach = abs(z - load(state.first, 0, 0)), load(state.reach, 0, 0)
                 near, same = bits_of(apart > reach * close), bits_of(apart > reach * exact)
                 _compare(state, ~near & every, ~same & every, epoch)
-            residual, _, d, bend = at(z, target, ratio)
+            residual, _, d, bend = at(z, target, block.parameters)
             v = v * fma(minus_kappa, bend, 1.0)
             scale, e = binary_exponent(v)
             v, exponent = v * scale, exponent + e
@@ -224,7 +223,7 @@ def _overload_walk(
                     products(tangent, x, i, bent_chunk, i - low)
                 for i in range(low, high):
                     s = i - low
-                    residual, _, d, bend = at(load(chunk, s, 0), y[i], ratio)
+                    residual, _, d, bend = at(load(chunk, s, 0), y[i], block.parameters)
                     error, output = error + abs(residual), fma(residual, signs[i], output)
                     store(chunk, s, 0, d)
                     store(bent_chunk, s, 0, bend * load(bent_chunk, s, 0))
@@ -237,7 +236,7 @@ def _overload_walk(
                 for j in range(p):
                     z = fma(load(theta, j, 0), x[i, j], z)
                     u = fma(load(tangent, j, 0), x[i, j], u)
-                residual, _, d, bend = at(z, y[i], ratio)
+                residual, _, d, bend = at(z, y[i], block.parameters)
                 error, output = error + abs(residual), fma(residual, signs[i], output)
                 bend = u * bend
                 for j in range(p):
@@ -276,8 +275,7 @@ def _overload_walk(
 def _overload_at_rest(cost, activation, kind, state, block, c, inverse_scale, unit):
     if not isinstance(cost, types.StringLiteral):
         return None
-    at, (_, delta, ratio) = with_slope(cost, activation), formulas(cost, activation, kind)
-    low = ACTIVATIONS[activation.literal_value].low
+    at, of_output = at_of(cost, activation, octaves=True), rounding_of(cost, activation)
     every = np.uint64((1 << width_of(block.types[0].dtype)) - 1)
 
     def rests(cost, activation, kind, state, block, c, inverse_scale, unit):
@@ -296,9 +294,9 @@ def _overload_at_rest(cost, activation, kind, state, block, c, inverse_scale, un
                 z = fma(t, x[i, j], z)
                 size = fma(abs(t) + abs(load(start, j, c)), abs(x[i, j]), size)
             target = block.y[i]
-            residual, slope, d, bend = at(z, target, ratio)
-            of_output = delta((residual + 2.0 * (target - low)) * unit, slope)
-            rounded = abs(of_output) + abs(bend * size) * (unit * inverse_scale)
+            residual, slope, d, bend = at(z, target, block.parameters)
+            rounded = of_output(residual, slope, bend, target, unit)
+            rounded = rounded + abs(bend * size) * (unit * inverse_scale)
             for j in range(p):
                 store(gradient, j, 0, fma(d, x[i, j], load(gradient, j, 0)))
                 store(rounding, j, 0, fma(rounded, abs(x[i, j]), load(rounding, j, 0)))

@@ -89,7 +89,7 @@ def follow_one(
 ) -> Followed:
     """Train a neuron for `trained` epochs from (w0, b0), and follow it for problem.follow more."""
     count, xs, n = problem.follow, problem.x.tolist(), len(problem.x)
-    act, pair = problem.act, problem.fused
+    act = problem.act
     states = list(islice(descend(w0, b0, learning_rate, problem), trained + count + 1))
     first_rise = 0
     for k, (before, after) in enumerate(pairwise(states[: trained + 1]), 1):
@@ -110,9 +110,7 @@ def follow_one(
     for state in states[:-1]:
         curvature = [0.0] * len(v)
         for x, z, y in zip(features, state.z, problem.y.tolist(), strict=True):
-            residual, slope = act.residual_and_slope(z, y)
-            bend = act.second_derivative(act.value(z), slope)
-            along = pair.ddelta_dz(residual, slope, bend) * sum(map(float.__mul__, x, v)) / n
+            along = problem.at(z, y)[-1] * sum(map(float.__mul__, x, v)) / n
             curvature = [c + along * value for c, value in zip(curvature, x, strict=True)]
         v = [a - learning_rate * c for a, c in zip(v, curvature, strict=True)]
         size = sqrt(sum(a * a for a in v))
@@ -184,18 +182,22 @@ def _at_rest(
     nearer to y, and with z, by u Σ |x_j| (|θ_j| + |θ₀_j|); the sum of all gradients so far, which
     the kernels keep, by u times itself.
     """
-    n, act, pair = len(features), problem.act, problem.fused
+    n, act = len(features), problem.act
     for j in range(len(theta)):
         total = rounding = 0.0
         for x, y in zip(features, problem.y.tolist(), strict=True):
             z = sum(map(float.__mul__, theta, x))
             size = sum(abs(v) * (abs(t) + abs(o)) for v, t, o in zip(x, theta, origin, strict=True))
-            residual, slope = act.residual_and_slope(z, y)
-            low, side = (act.high, -1.0) if act.mirrors(y) else (act.low, 1.0)
-            bend = act.second_derivative(residual + y, slope)
-            of_output = pair.delta(UNIT * (side * residual + 2.0 * side * (y - low)), slope)
-            of_z = UNIT * size * pair.ddelta_dz(residual, slope, bend)
-            total += pair.delta(residual, slope) * x[j]
+            residual, slope, delta, ddelta_dz = problem.at(z, y)
+            if problem.declared:
+                low, side = (act.high, -1.0) if act.mirrors(y) else (act.low, 1.0)
+                output = UNIT * (side * residual + 2.0 * side * (y - low))
+                of_output = problem.fused.delta(output, slope)
+            else:
+                end = min(y - act.low, act.high - y)
+                of_output = UNIT * (abs(residual) + 2.0 * end) * ddelta_dz / slope
+            of_z = UNIT * size * ddelta_dz
+            total += delta * x[j]
             rounding += abs(x[j]) * (abs(of_output) + abs(of_z))
         moved = n * (origin[j] - theta[j]) / rate
         if not abs(total) <= (16.0 + sqrt(n)) * rounding + UNIT * abs(moved):

@@ -15,7 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from sweep.errors import SpecError, did_you_mean, short
 from sweep.neuron.activations import ACTIVATIONS, Activation
+from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, Fused, fused
+from sweep.neuron.own_costs import Cost, formulas_of
 
 __all__ = [
     "DTYPES",
@@ -104,6 +106,8 @@ class Problem:
         (w, b), by its size.
     follow : int
         Epochs that each neuron is followed after its training; 0 for none.
+    parameters : tuple of float
+        Of a cost of one's own, in the order of `parameters_of`; `cost` is its formula then.
     """
 
     x: NDArray[np.float64]
@@ -114,6 +118,7 @@ class Problem:
     max_epochs: int
     rule: str = "error"
     follow: int = 0
+    parameters: tuple[float, ...] = ()
 
     @property
     def act(self) -> Activation:
@@ -121,9 +126,40 @@ class Problem:
         return ACTIVATIONS[self.activation]
 
     @property
+    def declared(self) -> bool:
+        """Whether the cost is one of `COSTS`, and no formula of one's own."""
+        return self.cost in COSTS
+
+    @property
     def fused(self) -> Fused:
-        """The formulas of the cost joined with the activation."""
+        """The formulas of a declared cost joined with the activation."""
         return fused(self.cost, self.activation)
+
+    @property
+    def constants(self) -> NDArray[np.float64]:
+        """The values of the parameters, as kernels take them."""
+        return np.array(self.parameters, np.float64)
+
+    def mirrors(self, y: float) -> bool:
+        """Say whether a target is mirrored, and z with it; a formula is exact at both ends."""
+        return self.declared and self.act.mirrors(y)
+
+    def at(self, z: float, y: float) -> tuple[float, float, float, float]:
+        """Return a − y, da/dz, δ and dδ/dz of one sample."""
+        if not self.declared:
+            own = formulas_of(self.cost, self.activation)
+            return own.at(z, y, self.parameters, exp_ratio, 1.0)
+        residual, slope = self.act.residual_and_slope(z, y)
+        second = self.act.second_derivative(self.act.value(z), slope)
+        pair = self.fused
+        return residual, slope, pair.delta(residual, slope), pair.ddelta_dz(residual, slope, second)
+
+    def value(self, z: float, residual: float, y: float) -> float:
+        """Return the cost of one sample."""
+        if self.declared:
+            return self.fused.value(z, residual, y)
+        own = formulas_of(self.cost, self.activation)
+        return float(own.cost(z, y, self.parameters, exp_ratio, 1.0)[0])
 
 
 def check_choice(field: str, value: object, allowed: Iterable[str]) -> None:
@@ -203,7 +239,7 @@ def make_problem(
     *,
     x: ArrayLike,
     y: ArrayLike,
-    cost: str,
+    cost: str | Cost,
     activation: str = "sigmoid",
     tolerance: float,
     max_epochs: int,
@@ -226,9 +262,13 @@ def make_problem(
         Names the field, its value and what is allowed.
     """
     check_choice("activation", activation, ACTIVATIONS)
-    check_choice("cost", cost, COSTS)
     check_choice("rule", rule, RULES)
-    fused(cost, activation)
+    parameters: tuple[float, ...] = ()
+    if isinstance(cost, Cost):
+        cost, parameters = cost.kernel(activation)
+    else:
+        check_choice("cost", cost, COSTS)
+        fused(cost, activation)
     inputs = finite("x", x, 2)
     inputs = inputs.reshape(-1, 1) if inputs.ndim < 2 else inputs
     targets = np.atleast_1d(finite("y", y, 1))
@@ -251,6 +291,7 @@ def make_problem(
         max_epochs=whole_number("max_epochs", max_epochs, 0, MAX_EPOCHS),
         rule=rule,
         follow=0 if follow is None else whole_number("follow", follow, 1, MAX_EPOCHS),
+        parameters=parameters,
     )
 
 

@@ -46,10 +46,9 @@ def descend(
         z = [sum(w[j] * x[j] for j in inputs) + b for x in xs]
         error, cost, grad_w, grad_b = 0.0, 0.0, [0.0 for _ in inputs], 0.0
         for x, y, z_i in zip(xs, ys, z, strict=True):
-            residual, slope = problem.act.residual_and_slope(z_i, y)
-            delta = problem.fused.delta(residual, slope)
+            residual, _, delta, _ = problem.at(z_i, y)
             error += abs(residual)
-            cost += problem.fused.value(z_i, residual, y)
+            cost += problem.value(z_i, residual, y)
             for j in inputs:
                 grad_w[j] += delta * x[j] / n
             grad_b += delta / n

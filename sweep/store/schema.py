@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
@@ -59,14 +60,16 @@ def axis_column(axis: str) -> str:
     """Return the column of an axis: w0 and b0 (or w0_1 … w0_d) for starts."""
     if axis in ("w", "b"):
         return f"{axis}0"
-    return f"w0_{axis[1:]}" if axis[0] == "w" else axis
+    return f"w0_{axis[1:]}" if re.fullmatch(r"w[0-9]+", axis) else axis
 
 
 def axis_description(axis: str) -> str:
     """Return what the column of an axis holds."""
     if axis == "b":
         return "bias at the start"
-    return AXES.get(axis) or f"weight{f' of input {axis[1:]}' if axis[1:] else ''} at the start"
+    if re.fullmatch(r"w[0-9]*", axis):
+        return f"weight{f' of input {axis[1:]}' if axis[1:] else ''} at the start"
+    return AXES.get(axis, f"parameter {axis} of the cost")
 
 
 def columns_of(grid: Grid) -> dict[str, Column]:

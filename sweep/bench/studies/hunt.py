@@ -78,7 +78,7 @@ def random_starts(rng: np.random.Generator, kwargs: dict[str, Any], count: int) 
     near = np.concatenate(
         [*(side * steps(problem, rate, side, limit, 50.0) for side in (1.0, -1.0)), [0.0]]
     )
-    if problem.act.mirrors(float(problem.y[0])):
+    if problem.mirrors(float(problem.y[0])):
         near = -near
     near = rng.choice(near, count // 2)
     ulps = rng.integers(-8, 9, len(near)) * np.spacing(near)

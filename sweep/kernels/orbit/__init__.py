@@ -126,7 +126,7 @@ class Orbit(NamedTuple):
 
 def build_orbit(problem: Problem, rate: float, lowest: float, highest: float) -> Orbit:
     """Return the orbit for starts z from lowest to highest."""
-    mirrored = problem.act.mirrors(float(problem.y[0]))
+    mirrored = problem.mirrors(float(problem.y[0]))
     tops = (-lowest, highest) if mirrored else (highest, -lowest)
     above, below = (
         build_staircase(problem, rate, side, min(top, HIGHEST)) or NO_STAIRCASE
@@ -149,7 +149,7 @@ def lookup_into(
     As the function that `trainer` returns, for the one learning rate of the orbit.
     """
     target = Target(
-        sign=-1.0 if problem.act.mirrors(float(problem.y[0])) else 1.0,
+        sign=-1.0 if problem.mirrors(float(problem.y[0])) else 1.0,
         y=lower_target(problem),
         tolerance=problem.tolerance,
         rounding=2.0 * tolerance_rounding(problem),
@@ -162,7 +162,7 @@ def lookup_into(
         z_end=np.empty(len(b) if orbit.following else 0),
         uncertain=np.empty(len(b), np.int64),
     )
-    lookup = compile_lookup(problem.activation)
+    lookup = compile_lookup(problem.activation, "declared" if problem.declared else "formula")
     inputs = np.ascontiguousarray(w.T)
     count = lookup(inputs, b, problem.x[0], target, orbit.above, orbit.below, outputs)
     if not np.shares_memory(outputs.w, out.w):

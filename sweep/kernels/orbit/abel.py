@@ -257,15 +257,15 @@ def _invert(piece, fraction, growth, inv_half_width, inverse):
 def compile_abel(cost: str, activation: str) -> Callable[..., int]:
     """Compile the pieces of a cost with an activation.
 
-    Returns ``fill(pieces, branch, low, whole, fraction, top, epochs, least) -> count``: fills the
-    pieces from the height `low` upwards, where A is whole + fraction. They end at the top, where
-    the arrays end, where steps are broad again, or where a start moves by less than `least` in
-    `epochs` epochs.
+    Returns ``fill(pieces, branch, c, low, whole, fraction, top, epochs, least) -> count``: fills
+    the pieces from the height `low` upwards, where A is whole + fraction. They end at the top,
+    where the arrays end, where steps are broad again, or where a start moves by less than
+    `least` in `epochs` epochs.
     """
     number = types.float64
 
-    @compiled(types.int64(_PIECES, BRANCH_TYPE, *[number] * 6))
-    def fill(pieces, branch, low, whole, fraction, top, epochs, least):
+    @compiled(types.int64(_PIECES, BRANCH_TYPE, types.Array(number, 1, "C"), *[number] * 6))
+    def fill(pieces, branch, c, low, whole, fraction, top, epochs, least):
         measures, side, kappa = pieces.measures, branch.side, branch.kappa
         z, steps, z_slopes = np.zeros((1, PADDED)), np.zeros((1, PADDED)), np.zeros((1, PADDED))
         coefficients = np.empty(UNKNOWN)
@@ -278,11 +278,11 @@ def compile_abel(cost: str, activation: str) -> Callable[..., int]:
                 z[0, j] = side * (low + (POINTS[j] + 1.0) / inv_half_width)
             for j in range(len(POINTS), PADDED):
                 z[0, j] = z[0, 0]
-            for c in range(0, PADDED, WIDTH):
-                lanes = load(z, 0, c)
-                _, _, delta, ddelta_dz = residual_delta_slope(cost, activation, lanes, branch.y)
-                store(steps, 0, c, delta * (side * kappa))
-                store(z_slopes, 0, c, abs(ddelta_dz * kappa * lanes))
+            for k in range(0, PADDED, WIDTH):
+                lanes = load(z, 0, k)
+                _, _, delta, ddelta_dz = residual_delta_slope(cost, activation, lanes, branch.y, c)
+                store(steps, 0, k, delta * (side * kappa))
+                store(z_slopes, 0, k, abs(ddelta_dz * kappa * lanes))
             longest, z_slope = 0.0, 0.0
             for j in range(len(POINTS)):
                 longest, z_slope = max(longest, steps[0, j]), max(z_slope, z_slopes[0, j])
@@ -301,10 +301,10 @@ def compile_abel(cost: str, activation: str) -> Callable[..., int]:
                     growth += 2.0 * coefficients[i]
                 sign = -sign
             piece = pieces.polynomials[p]
-            for c in range(ORDERS):
-                piece[c] = constant * POWERS[0, c]
+            for k in range(ORDERS):
+                piece[k] = constant * POWERS[0, k]
                 for i in range(UNKNOWN):
-                    piece[c] += coefficients[i] * POWERS[i + 1, c]
+                    piece[k] += coefficients[i] * POWERS[i + 1, k]
             steepest = 0.0
             for j in range(len(POINTS)):
                 steepest = max(steepest, derivative(piece, POINTS[j]))

@@ -21,6 +21,8 @@ def obstacle(problem: Problem, rate: float, dtype: str) -> str | None:
     """
     if problem.rule != "error":
         return f"it looks up when an error is met; the rule is {problem.rule}"
+    if not problem.declared:
+        return "its bounds are not known for a cost from a formula"
     if len(problem.x) != 1:
         return f"it needs one sample; there are {len(problem.x)}"
     if dtype != "float64":

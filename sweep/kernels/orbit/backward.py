@@ -31,17 +31,20 @@ SETTLED, MAX_ITERATIONS = 3e-9, 60
 def compile_backward_orbit(cost: str, activation: str) -> Callable[..., int]:
     """Compile the backward orbits of a cost with an activation.
 
-    Returns ``walk(heights, slopes, branch, top) -> last``: heights (K, ORBITS) are side·z, slopes
-    (K, ORBITS) f'(z), with f(z) = z − κδ(z). Row 0 of the heights is given; its last number is T₀.
-    Row k + 1 solves f(z) = row k, by Newton's method for the step s = κδ: s = κδ(z + s).
+    Returns ``walk(heights, slopes, branch, parameters, top) -> last``: heights (K, ORBITS) are
+    side·z, slopes (K, ORBITS) f'(z), with f(z) = z − κδ(z). Row 0 of the heights is given; its last
+    number is T₀. Row k + 1 solves f(z) = row k, by Newton's method for the step s = κδ:
+    s = κδ(z + s).
 
     The last row is the first whose T reaches the top or, above ``branch.pieces_from``, whose step
     is so narrow that pieces may begin in it: then its number is returned as a negative one.
     """
     matrix = types.Array(types.float64, 2, "C")
 
-    @compiled(types.int64(matrix, matrix, BRANCH_TYPE, types.float64))
-    def walk(heights, slopes, branch, top):
+    @compiled(
+        types.int64(matrix, matrix, BRANCH_TYPE, types.Array(types.float64, 1, "C"), types.float64)
+    )
+    def walk(heights, slopes, branch, parameters, top):
         side, kappa, y = branch.side, branch.kappa, branch.y
         last = heights.shape[1] - 1
         z, low_part = np.zeros((1, ORBITS)), np.zeros((1, ORBITS))
@@ -67,7 +70,7 @@ def compile_backward_orbit(cost: str, activation: str) -> Callable[..., int]:
                     # A lane that has settled keeps its step: no bit depends on its neighbours.
                     going = abs(change) > abs(step) * SETTLED
                     _, _, delta, ddelta_dz = residual_delta_slope(
-                        cost, activation, here + step * side, y
+                        cost, activation, here + step * side, y, parameters
                     )
                     rise = 1.0 - ddelta_dz * kappa
                     change = select(going, (delta * (side * kappa) - step) / rise, change)

@@ -89,7 +89,7 @@ def build_follow_table(
     if not problem.follow:
         return None
     kappa = step_size(problem, rate)
-    sign = -1.0 if problem.act.mirrors(float(problem.y[0])) else 1.0
+    sign = -1.0 if problem.mirrors(float(problem.y[0])) else 1.0
     for side in (1.0, -1.0):
         branch = find_branch(problem, kappa, side)
         if branch is not None:
@@ -192,7 +192,7 @@ def follow_into(
         z at the start, of which only the size matters, and at the stop of the training.
     """
     epochs, kappa, y = problem.follow, step_size(problem, rate), lower_target(problem)
-    sign, pair = -1.0 if problem.act.mirrors(float(problem.y[0])) else 1.0, problem.fused
+    sign, pair = -1.0 if problem.mirrors(float(problem.y[0])) else 1.0, problem.fused
     rows = np.empty((4, len(end)))
     _compile_lookup()(table.edges, table.pieces, end, rows)
     at_end, first, last = (evaluate(problem, sign * z, y) for z in (end, *rows[[FIRST, LAST]]))

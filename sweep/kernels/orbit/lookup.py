@@ -15,6 +15,7 @@ from numba.extending import overload, register_jitable
 from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
+from sweep.kernels.formulas import residual_of
 from sweep.kernels.orbit.staircase import (
     BEGIN,
     INV_HALF_GROWTH,
@@ -27,7 +28,7 @@ from sweep.kernels.orbit.staircase import (
     WHOLE,
     bins_per_height,
 )
-from sweep.kernels.simd import bits_of, exp2_ratio, load, lowest, select, store, width_of
+from sweep.kernels.simd import bits_of, load, lowest, select, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.problem import Status
@@ -227,17 +228,19 @@ def _lookup_side(staircase, chunk, least, max_epochs):
                 chunk.epochs[0, c + i] = max_epochs
 
 
-def _residual(activation, z, y):
+def _residual(activation, source, z, y):
     """Return a − y of lanes, to the bit what training takes it for; in compiled code only."""
 
 
 @overload(_residual, prefer_literal=True)
-def _overload_residual(activation, z, y):
+def _overload_residual(activation, source, z, y):
     if not isinstance(activation, types.StringLiteral):
         return None
-    act = ACTIVATIONS[activation.literal_value]
-    forward, exp2_scale = register_jitable(act.forward), act.exp2_scale
-    return lambda activation, z, y: forward(z * exp2_scale, y, exp2_ratio)[0]
+    residual, exp2_scale = (
+        residual_of(activation, source),
+        ACTIVATIONS[activation.literal_value].exp2_scale,
+    )
+    return lambda activation, source, z, y: residual(z * exp2_scale, y)
 
 
 _MATRIX, _VECTOR = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C")
@@ -257,8 +260,8 @@ _OUTPUTS = types.NamedTuple(
 
 
 @once
-def compile_lookup(activation: str) -> Callable[..., int]:
-    """Compile the lookup for an activation.
+def compile_lookup(activation: str, source: str) -> Callable[..., int]:
+    """Compile the lookup for an activation, of a cost whose source is "declared" or "formula".
 
     Returns ``lookup(w, b, x, target, above, below, out) -> count`` for weights (d, N), biases (N,)
     and the sample's inputs (d,): looks the starts up in the staircases above and below the target,
@@ -300,7 +303,7 @@ def compile_lookup(activation: str) -> Callable[..., int]:
                 z[0, i] = sign * (z[0, i] + biases[i])
             for c in range(0, CHUNK, WIDTH):
                 start = load(z, 0, c)
-                residual = _residual(activation, start, y)
+                residual = _residual(activation, source, start, y)
                 start_error = abs(residual)
                 zero = residual * 0.0
                 store(chunk.residual, 0, c, residual)
@@ -319,7 +322,7 @@ def compile_lookup(activation: str) -> Callable[..., int]:
                 zero = theta * 0.0
                 cut = -theta > 1.5  # CUT, or UNCERTAIN
                 if bits_of(cut) != 0:
-                    ends = abs(_residual(activation, load(end, 0, c), y))
+                    ends = abs(_residual(activation, source, load(end, 0, c), y))
                     # An end may lie so near to T₀ that its error rounds to the tolerance's other
                     # side.
                     ends = select(ends > limit, ends, zero + next_above)

@@ -195,7 +195,7 @@ def _backward_rows(
     while True:
         heights, slopes = np.empty((2, capacity + 1, ORBITS))
         heights[0] = first
-        last = walk(heights, slopes, branch, top)
+        last = walk(heights, slopes, branch, problem.constants, top)
         if abs(last) < capacity or capacity >= MAX_ROWS:
             return heights[: abs(last) + 1], slopes[: abs(last) + 1], last < 0
         capacity *= 8
@@ -214,7 +214,9 @@ def _abel_pieces(
         measures = np.empty((capacity + 1, abel.MEASURES))
         pieces = Pieces(measures, *np.empty((2, capacity, ORDERS)))
         top_here = max(top, begin + 1e-9)
-        count = fill(pieces, branch, begin, whole, fraction, top_here, epochs, FROZEN)
+        count = fill(
+            pieces, branch, problem.constants, begin, whole, fraction, top_here, epochs, FROZEN
+        )
         if count < capacity or capacity >= MAX_PIECES:
             break
         capacity *= 8

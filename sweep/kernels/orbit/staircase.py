@@ -115,7 +115,7 @@ def steps(problem: Problem, rate: float, side: float, count: int, top: float = n
     heights, slopes = np.empty((2, count + 1, ORBITS))
     heights[0] = branch.lowest
     walk = compile_backward_orbit(problem.cost, problem.activation)
-    last = walk(heights, slopes, branch._replace(pieces_from=np.inf), top)
+    last = walk(heights, slopes, branch._replace(pieces_from=np.inf), problem.constants, top)
     return heights[: last + 1, -1]
 
 
