@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sweep.kernels.compile import compiled, once
 from sweep.kernels.formulas import at_of
 from sweep.kernels.simd import load, store, width_of
+from sweep.neuron.intervals import delta_bounds
 from sweep.neuron.problem import Problem
 
 __all__ = [
@@ -120,6 +121,11 @@ def _profile(
 
 def steepest(problem: Problem) -> float:
     """Return a bound of dδ/dz from above, over all z, for the first target."""
+    if not problem.declared:
+        y = float(problem.y[0])
+        cells = delta_bounds(problem.cost, problem.parameters, problem.activation, y)
+        # Upwards, to fewer digits than those in which two CPUs might differ.
+        return float(np.format_float_scientific(cells.ddelta_dz[1].max() * (1 + 1e-9), 9))
     _, slopes = profile(problem)
     return float(slopes.max()) + 0.5 * STRIDE * second_derivative_bound(slopes)
 

@@ -36,15 +36,13 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from math import inf, isfinite, log, nan, sqrt
 
-from sweep.neuron.problem import Code, Problem
+from sweep.neuron.problem import UNIT, Code, Problem
 from sweep.neuron.reference import descend
 
-__all__ = ["EXACT", "GROWTH", "LONGEST_PERIOD", "UNIT", "Followed", "Outcome", "follow_one"]
+__all__ = ["EXACT", "GROWTH", "LONGEST_PERIOD", "Followed", "Outcome", "follow_one"]
 
 LONGEST_PERIOD = 1024
 EXACT, GROWTH = 64.0, 0.01
-
-UNIT = 2.0**-52
 
 
 class Outcome(Code):
@@ -189,13 +187,8 @@ def _at_rest(
             z = sum(map(float.__mul__, theta, x))
             size = sum(abs(v) * (abs(t) + abs(o)) for v, t, o in zip(x, theta, origin, strict=True))
             residual, slope, delta, ddelta_dz = problem.at(z, y)
-            if problem.declared:
-                low, side = (act.high, -1.0) if act.mirrors(y) else (act.low, 1.0)
-                output = UNIT * (side * residual + 2.0 * side * (y - low))
-                of_output = problem.fused.delta(output, slope)
-            else:
-                end = min(y - act.low, act.high - y)
-                of_output = UNIT * (abs(residual) + 2.0 * end) * ddelta_dz / slope
+            side, target = (-1.0, act.low + act.high - y) if problem.mirrors(y) else (1.0, y)
+            of_output = problem.rounding_of_output(side * residual, slope, ddelta_dz, target)
             of_z = UNIT * size * ddelta_dz
             total += delta * x[j]
             rounding += abs(x[j]) * (abs(of_output) + abs(of_z))

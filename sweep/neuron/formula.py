@@ -95,7 +95,10 @@ def _checked(node: ast.expr, names: set[str]) -> ast.expr:
         if node.id not in names:
             hint = did_you_mean(node.id, [*names, *FUNCTIONS])
             known = ", ".join(sorted(names))
-            raise SpecError(f"has {printable(node.id)[:40]}: names are {known}{hint}")
+            raise SpecError(
+                f"has {printable(node.id)[:40]}: names are {known}, and parameters that are given "
+                f"a number{hint}"
+            )
         return ast.Name(node.id)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         return ast.UnaryOp(node.op, _checked(node.operand, names))

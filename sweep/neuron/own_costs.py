@@ -36,6 +36,8 @@ from sweep.neuron.formula import (
 from sweep.neuron.formula_code import function_of
 
 __all__ = [
+    "OF_DERIVATIVE",
+    "RELATIVE",
     "TAKEN",
     "Cost",
     "Formulas",

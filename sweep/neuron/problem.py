@@ -24,6 +24,7 @@ __all__ = [
     "MAX_EPOCHS",
     "METHODS",
     "RULES",
+    "UNIT",
     "Code",
     "Problem",
     "Status",
@@ -41,6 +42,8 @@ DTYPES = ("float64", "float32")
 METHODS = ("auto", "train", "orbit")
 RULES = ("error", "gradient")
 """What is compared with the tolerance: the mean of |y − a|, or the largest |∂C/∂w_j| or |∂C/∂b|."""
+
+UNIT = 2.0**-52
 
 MAX_EPOCHS = int(np.iinfo(np.int32).max)
 
@@ -153,6 +156,17 @@ class Problem:
         second = self.act.second_derivative(self.act.value(z), slope)
         pair = self.fused
         return residual, slope, pair.delta(residual, slope), pair.ddelta_dz(residual, slope, second)
+
+    def rounding_of_output(self, residual: Any, slope: Any, ddelta_dz: Any, y: float) -> Any:
+        """Return by how much a rounding of a moves δ; of a target in the lower half, if mirrored.
+
+        The rounding is u (|a − y| + 2 |y − end|), for the end of the range that is nearer to y.
+        """
+        act = self.act
+        if self.declared:
+            return self.fused.delta(UNIT * (residual + 2.0 * (y - act.low)), slope)
+        rounding = UNIT * (abs(residual) + 2.0 * min(y - act.low, act.high - y))
+        return rounding * ddelta_dz / slope
 
     def value(self, z: float, residual: float, y: float) -> float:
         """Return the cost of one sample."""

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from sweep.kernels.orbit.branch import UNIT_ROUNDOFF, find_branch, step_size
+from sweep.kernels.orbit.branch import UNIT_ROUNDOFF, Branch, find_branch, step_size
 from sweep.kernels.profile import steepest
+from sweep.neuron.intervals import delta_bounds
+from sweep.neuron.own_costs import formulas_of
 from sweep.neuron.problem import Problem
 
 __all__ = ["obstacle"]
 
 # The first step must be so many times a rounding of z.
 FINEST = 2.0**10
+
+
+def leads_to_target(problem: Problem, branch: Branch) -> bool:
+    """Return whether δ is proven to have the sign of a − y at all heights from T₀ on."""
+    y = float(problem.y[0])
+    cells = delta_bounds(problem.cost, problem.parameters, problem.activation, y)
+    if branch.side > 0.0:
+        return bool((cells.delta[0] > 0.0)[cells.edges[1:] > branch.lowest].all())
+    return bool((cells.delta[1] < 0.0)[-cells.edges[:-1] > branch.lowest].all())
 
 
 def obstacle(problem: Problem, rate: float, dtype: str) -> str | None:
@@ -21,14 +32,14 @@ def obstacle(problem: Problem, rate: float, dtype: str) -> str | None:
     """
     if problem.rule != "error":
         return f"it looks up when an error is met; the rule is {problem.rule}"
-    if not problem.declared:
-        return "its bounds are not known for a cost from a formula"
     if len(problem.x) != 1:
         return f"it needs one sample; there are {len(problem.x)}"
     if dtype != "float64":
         return f"its bounds are for float64; dtype is {dtype}"
     if problem.act.pole == 0.0:
         return f"it needs a smooth activation; {problem.activation} has a corner"
+    if not problem.declared and not formulas_of(problem.cost, problem.activation).smooth:
+        return "it needs a smooth cost; abs, minimum and maximum have corners"
     kappa = step_size(problem, rate)
     largest = steepest(problem)
     if not kappa * largest < 1.0:
@@ -40,6 +51,11 @@ def obstacle(problem: Problem, rate: float, dtype: str) -> str | None:
         branch = find_branch(problem, kappa, side)
         if branch is None:
             continue
+        if not problem.declared and not leads_to_target(problem, branch):
+            return (
+                "the gradient of this cost is not proven to lead to the target, until the error "
+                f"is {problem.tolerance:g}"
+            )
         least = FINEST * UNIT_ROUNDOFF * max(1.0, abs(branch.lowest))
         if not branch.width > least:
             return (

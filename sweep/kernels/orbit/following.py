@@ -35,8 +35,8 @@ from sweep.kernels.orbit.lookup import HIGHEST
 from sweep.kernels.profile import DDELTA_DZ, DELTA, RESIDUAL, SLOPE, evaluate, lower_target
 from sweep.kernels.results import FollowResult, TrainResult, empty_results
 from sweep.neuron.arithmetic import EXP2_SCALE
-from sweep.neuron.following import LONGEST_PERIOD, UNIT, Outcome
-from sweep.neuron.problem import Problem, Status
+from sweep.neuron.following import LONGEST_PERIOD, Outcome
+from sweep.neuron.problem import UNIT, Problem, Status
 
 __all__ = ["FollowTable", "build_follow_table", "follow_into"]
 
@@ -192,7 +192,7 @@ def follow_into(
         z at the start, of which only the size matters, and at the stop of the training.
     """
     epochs, kappa, y = problem.follow, step_size(problem, rate), lower_target(problem)
-    sign, pair = -1.0 if problem.mirrors(float(problem.y[0])) else 1.0, problem.fused
+    sign = -1.0 if problem.mirrors(float(problem.y[0])) else 1.0
     rows = np.empty((4, len(end)))
     _compile_lookup()(table.edges, table.pieces, end, rows)
     at_end, first, last = (evaluate(problem, sign * z, y) for z in (end, *rows[[FIRST, LAST]]))
@@ -204,7 +204,7 @@ def follow_into(
     # As `sweep.neuron.following` defines a rest.
     sizes = 1.0 + abs(start) + abs(rows[FIRST])
     moved = kappa * abs(first[DELTA]) / (np.sqrt(UNIT) * sizes)
-    of_output = pair.delta(UNIT * (last[RESIDUAL] + 2.0 * (y - problem.act.low)), last[SLOPE])
+    of_output = problem.rounding_of_output(last[RESIDUAL], last[SLOPE], last[DDELTA_DZ], y)
     of_z = UNIT * (abs(rows[LAST]) + abs(start)) * last[DDELTA_DZ]
     # Of T = (z₀ − z)/κ, which a difference of nearly equal z does not say; but then T is at most
     # the epochs times δ, and its rounding far below δ.

@@ -23,7 +23,8 @@ from sweep.kernels.orbit.branch import (
     tolerance_rounding,
 )
 from sweep.kernels.orbit.pieces import GOAL, MAX_POINTS, build_pieces, end_accuracy, fewest_points
-from sweep.kernels.profile import RESIDUAL, evaluate
+from sweep.kernels.profile import FAR, RESIDUAL, STRIDE, evaluate, profile
+from sweep.neuron.own_costs import OF_DERIVATIVE, RELATIVE
 from sweep.neuron.problem import Problem
 
 __all__ = ["NO_STAIRCASE", "Staircase", "bins_per_height", "build_staircase", "steps"]
@@ -193,6 +194,19 @@ def _right_aligned(tables: list[Floats], head: int, width: int) -> Floats:
     return np.concatenate(padded)
 
 
+def _roundings(problem: Problem, branch: Branch) -> float:
+    """Return c: how many units of roundoff of itself δ may be off by, as training computes it.
+
+    Of a formula that is what `check_formula` allows, relative to δ and to its derivative, twice.
+    """
+    if problem.declared:
+        return 24 + 8 * (branch.y - problem.act.low) / problem.tolerance
+    deltas, ddeltas_dz = profile(problem)
+    above = branch.side * np.arange(-FAR, FAR, STRIDE) > branch.lowest - STRIDE
+    ratio = float((abs(ddeltas_dz[above]) / abs(deltas[above])).max(initial=0.0))
+    return 2.0 * (RELATIVE + OF_DERIVATIVE * ratio) / UNIT_ROUNDOFF
+
+
 def _errors_on_the_way(
     problem: Problem, branch: Branch, measures: Floats, edges: Floats, until: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
@@ -203,7 +217,7 @@ def _errors_on_the_way(
     """
     epochs = np.minimum(measures[:, abel.GROWTH], problem.max_epochs) + 1.0  # no more are walked
     step = measures[:, abel.STEP]
-    c = 24 + 8 * (branch.y - problem.act.low) / problem.tolerance
+    c = _roundings(problem, branch)
     weight = UNIT_ROUNDOFF * epochs * measures[:, abel.SLOPE]
 
     def along(terms: Floats) -> Floats:
