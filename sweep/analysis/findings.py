@@ -20,9 +20,9 @@ from sweep.analysis.cell_index import evenly_spaced, panels_of
 from sweep.analysis.row_groups import ResultRows
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import cost_name, labels, order_costs, percent
+from sweep.experiment.own import parameter_axes
 from sweep.neuron.activations import ACTIVATIONS
-from sweep.neuron.arithmetic import exp_ratio
-from sweep.neuron.costs import fused
+from sweep.neuron.problem import Problem
 
 SMALL, LARGE = 0.5, 0.9
 """An initial error up to the one is small, above the other large."""
@@ -223,53 +223,57 @@ def _caveats(findings: dict[str, Any]) -> list[str]:
 def _beyond_flip(grid: Grid) -> list[dict[str, Any]]:
     """Return the panels of one sample in which a step is too large for the fixed point a = y."""
     task = grid.spec.task
-    given, targets = task.numbers
+    given, _ = task.numbers
     if "x" not in grid.values and np.ndim(given) and len(np.atleast_1d(given)) > 1:
         return []
     x = grid.values["x"][:, None] if "x" in grid.values else np.reshape(given, (1, -1))
-    names = [name for name in ("x", "y") if name in grid.values]
+    names = [name for name in ("x", "y", *parameter_axes(grid.spec)) if name in grid.values]
     rates = grid.values["learning_rate"].tolist()
     rates = list(zip(rates, labels(rates, 4), strict=True))
     panels = []
-    for cost in grid.values["cost"].tolist():
-        for y in grid.values.get("y", np.ravel(targets)).tolist():
-            slope = _slope_at_target(cost, task.activation, y)
-            for inputs, (rate, text) in product(x, rates):
-                kappa = rate * (float(inputs @ inputs) + 1.0)
-                if kappa * slope > 2.0:
-                    outer = {"x": float(inputs[0]), "y": y}
-                    panel = {"cost": cost, "learning_rate": rate, "label": text}
-                    panel |= {name: outer[name] for name in names}
-                    panels.append(panel | {"kappa": kappa, "flip": 2.0 / slope})
+    of_delta = [name for name in names if name != "x"]
+    for cost, *index in product(*(range(len(grid.values[n])) for n in ("cost", *of_delta))):
+        place = dict(zip(of_delta, index, strict=True))
+        problem, _ = grid.problem(_first(grid) | {"cost": cost} | place)
+        slope = _slope_at_fixed_point(problem)
+        outer = {name: float(grid.values[name][k]) for name, k in place.items()}
+        for inputs, (rate, text) in product(x, rates):
+            kappa = rate * (float(inputs @ inputs) + 1.0)
+            if kappa * slope > 2.0:
+                outer["x"] = float(inputs[0])
+                panel = {"cost": str(grid.values["cost"][cost]), "learning_rate": rate,
+                         "label": text, **{name: outer[name] for name in names}}  # fmt: skip
+                panels.append(panel | {"kappa": kappa, "flip": 2.0 / slope})
     return panels
+
+
+def _first(grid: Grid) -> dict[str, int]:
+    return dict.fromkeys(grid.outer_names, 0)
 
 
 def flip_rates(grid: Grid) -> dict[str, float]:
     """Return, of one sample, the learning rate above which each cost's fixed point is unstable."""
-    task = grid.spec.task
-    x, y = (np.atleast_1d(values) for values in task.numbers)
-    if {"x", "y"} & grid.values.keys() or len(y) > 1:
+    if {"x", "y", *parameter_axes(grid.spec)} & grid.values.keys():
         return {}
-    size = float((x**2).sum()) + 1.0
-    slopes = {
-        cost: _slope_at_target(cost, task.activation, float(y[0]))
-        for cost in grid.values["cost"].tolist()
-    }
-    return {cost: 2.0 / (slope * size) for cost, slope in slopes.items() if slope > 0}
+    rates = {}
+    for k, cost in enumerate(grid.values["cost"].tolist()):
+        problem, _ = grid.problem(_first(grid) | {"cost": k})
+        slope = _slope_at_fixed_point(problem) if len(problem.y) == 1 else 0.0
+        if slope > 0:
+            rates[cost] = 2.0 / (slope * (float((problem.x**2).sum()) + 1.0))
+    return rates
 
 
-def _slope_at_target(cost: str, activation: str, y: float) -> float:
-    """Return ∂δ/∂z where a = y, which is 0 for a target at the end of the range."""
-    act = ACTIVATIONS[activation]
-    y = act.low + act.high - y if act.mirrors(y) else y
-    if not act.low < y:
-        return 0.0
+def _slope_at_fixed_point(problem: Problem) -> float:
+    """Return ∂δ/∂z where δ = 0, of the first sample; 0 if that is at an end of the range."""
+    y = float(problem.y[0])
     low, high = -700.0, 700.0
+    if not problem.at(low, y)[2] < 0.0 < problem.at(high, y)[2]:
+        return 0.0
     for _ in range(80):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if act.forward(middle, y, exp_ratio)[0] < 0 else (low, middle)
-    slope = act.forward(high, y, exp_ratio)[1]
-    return fused(cost, activation).ddelta_dz(0.0, slope, 0.0)
+        low, high = (middle, high) if problem.at(middle, y)[2] < 0 else (low, middle)
+    return problem.at(high, y)[3]
 
 
 def _slowdowns(counted: Counted) -> dict[str, float]:

@@ -76,6 +76,7 @@ def about(spec: Spec, stored: bool = False) -> dict[str, Any]:
     costs_of = {
         name: [cost.name for cost in COSTS.values() if name in cost.pairs] for name in ACTIVATIONS
     }
+    costs_of[activation] += list(spec.costs)
     article = one and activation == "sigmoid" and (state["x"], state["y"]) == (1.0, 0.0)
     if article and not stored:
         state["learning_rate"] = ARTICLE_RATE

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sweep.errors import SpecError, SweepError
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
-from sweep.explorer.query import Cells, Point, View, parsed
+from sweep.explorer.query import Cells, Point, View, own_cost, parsed
 from sweep.explorer.stored import UNCONVERGED, stored_cells
 from sweep.kernels.compile import watchers
 from sweep.kernels.orbit import choose_orbit
@@ -150,8 +150,8 @@ def curves(spec: Spec, query: Point, stop: NDArray[np.uint8]) -> dict[str, Any]:
     result = _trained(problem, query.learning_rate, w, b, stop)
     code = int(_codes(result)[0])
     given: dict[str, Any] = {
-        "learning_rate": query.learning_rate, "cost": problem.cost, "x": problem.x, "y": problem.y,
-        "activation": problem.activation,
+        "learning_rate": query.learning_rate, "cost": problem.given_cost, "x": problem.x,
+        "y": problem.y, "activation": problem.activation,
     }  # fmt: skip
     data: dict[str, Any] = {
         "epochs": code,
@@ -217,7 +217,8 @@ def spec_of(spec: Spec, query: View) -> Spec:
     stop = {
         "tolerance": problem.tolerance, "max_epochs": problem.max_epochs, "rule": problem.rule
     }  # fmt: skip
-    return Spec(name="explored", axes=axes, task=task, stop=stop)
+    costs = {cost: own_cost(spec, cost) for cost in axes["cost"] if cost in spec.costs}
+    return Spec(name="explored", axes=axes, task=task, stop=stop, costs=costs)
 
 
 def compile_ahead(spec: Spec) -> None:

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from sweep.errors import SpecError, short
+from sweep.experiment.own import cost_of, parameter_axes
 from sweep.experiment.spec import Spec
 from sweep.experiment.table import Table
+from sweep.neuron.own_costs import Cost
 from sweep.neuron.problem import Problem, check_step, make_problem
 
-__all__ = ["Cells", "Parameters", "Point", "View", "parsed"]
+__all__ = ["Cells", "Parameters", "Point", "View", "held_parameters", "own_cost", "parsed"]
 
 MAX_EPOCHS = 10_000_000
 FARTHEST = 1e4  # of a start, in w and b
@@ -42,6 +44,19 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 Place = Annotated[Number, Field(ge=-FARTHEST, le=FARTHEST)]
 
 
+def held_parameters(spec: Spec) -> dict[str, float]:
+    """Return the middle value of each parameter of own costs that is an axis."""
+    axes = {name: spec.values(name) for name in parameter_axes(spec)}
+    return {name: float(values[len(values) // 2]) for name, values in axes.items()}
+
+
+def own_cost(spec: Spec, name: str) -> dict[str, Any]:
+    """Return an own cost of a spec as the table of another one."""
+    cost = cost_of(spec, name, held_parameters(spec))
+    assert isinstance(cost, Cost)
+    return {"value": cost.value, **cost.parameters}
+
+
 class Parameters(Table):
     """The problem, without the samples where a spec has several: x and y are of one sample."""
 
@@ -58,8 +73,9 @@ class Parameters(Table):
         x, y = spec.task.numbers
         if self.x is not None and self.y is not None and np.size(y) == 1 and spec.inputs == 1:
             x, y = self.x, self.y
+        cost = cost_of(spec, self.cost, held_parameters(spec))
         problem = make_problem(
-            x=x, y=y, cost=self.cost, activation=self.activation, tolerance=self.tolerance,
+            x=x, y=y, cost=cost, activation=self.activation, tolerance=self.tolerance,
             max_epochs=self.max_epochs, rule=spec.stop.rule,
         )  # fmt: skip
         check_step(np.array([self.learning_rate]), problem.x)

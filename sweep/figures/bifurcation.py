@@ -55,7 +55,7 @@ def table_of(result: ResultRows) -> pd.DataFrame:
         last = max(min(problem.max_epochs + problem.follow, MOST_UPDATES // updates), VISITED) - 1
         first = max(last - VISITED + 1, 0)
         seen = trace(
-            w, b, learning_rate=rates, cost=cost, x=problem.x, y=problem.y,
+            w, b, learning_rate=rates, cost=problem.given_cost, x=problem.x, y=problem.y,
             activation=problem.activation, epochs=np.arange(first, last + 1),
         )  # fmt: skip
         output = seen.output.reshape(len(rates), last + 1 - first, -1).mean(axis=-1)
@@ -108,7 +108,7 @@ def bifurcation(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
                 part["learning_rate"],
                 part["output"],
                 "o",
-                color=cost_colour(cost),
+                color=cost_colour(cost, costs),
                 markersize=size,
                 markeredgewidth=0,
                 alpha=0.5,

@@ -82,7 +82,7 @@ def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None
             problem, rate = grid.problem(place | {"cost": cost})
             common: dict[str, Any] = {
                 "learning_rate": rate,
-                "cost": problem.cost,
+                "cost": problem.given_cost,
                 "x": problem.x,
                 "y": problem.y,
                 "activation": problem.activation,
@@ -104,7 +104,7 @@ def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None
                 curve = trace(weights[number], float(biases[number]), epochs=at, **common)
                 piece = pd.DataFrame({"epoch": at, "error": curve.error})
                 labels = {
-                    "cost": problem.cost,
+                    "cost": str(grid.values["cost"][cost]),
                     across: grid.values[across][place[across]],
                     "start": number,
                     **dict(zip(columns, start, strict=True)),
@@ -172,7 +172,7 @@ def curves(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
                 for cost in costs:
                     curve = part[part["cost"] == cost]
                     epoch, error = curve["epoch"].to_numpy(), curve["error"].to_numpy()
-                    look = cost_line(cost)
+                    look = cost_line(cost, costs)
                     ax.plot(epoch, error, label=cost, **look)
                     met = curve["reached"].to_numpy()
                     ax.plot(epoch[met], error[met], "o", color=look["color"])
@@ -198,7 +198,9 @@ def curves(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
         for ax in panels.flat:
             ax.xaxis.set_major_formatter(lambda number, _: scales.plain(number))
             ax.xaxis.set_minor_locator(NullLocator())
-        handles: list[Artist] = [Line2D([], [], label=cost_name(c), **cost_line(c)) for c in costs]
+        handles: list[Artist] = [
+            Line2D([], [], label=cost_name(c), **cost_line(c, costs)) for c in costs
+        ]
         if by_error:
             text = "tolerance" if across == "tolerance" else f"tolerance {tolerance:g}"
             handles.append(Line2D([], [], color=INK, linewidth=0.7, linestyle=":", label=text))

@@ -43,7 +43,7 @@ def distribution(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
 
     def draw(ax: Axes, cost: str, part: pd.DataFrame) -> bool:
         epochs, share = part["epochs"].to_numpy(), part["share"].to_numpy()
-        line = cost_line(cost)
+        line = cost_line(cost, table["cost"].cat.categories)
         ax.plot(epochs, share, label=cost, drawstyle="steps-post", **line)
         if len(share) and share[-1] < 1:
             ax.plot(epochs[-1], share[-1], "^", color=line["color"], clip_on=False)

@@ -53,7 +53,9 @@ def line_panels(
         if k % columns == 0:
             ax.set_ylabel(labels[1])
     handles: list[Artist] = [
-        Line2D([], [], label=f"{cost_name(cost)}{', ' if line else ''}{line}", **cost_line(cost))
+        Line2D(
+            [], [], label=f"{cost_name(cost)}{', ' if line else ''}{line}", **cost_line(cost, costs)
+        )
         for cost in costs
     ]
     handles += [*more, *(never if stopped else ())]

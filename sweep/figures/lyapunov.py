@@ -34,7 +34,7 @@ def lyapunov(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
         ax = figure.subplots(1, 1, squeeze=False)[0, 0]
         for cost in costs:
             part = table[table["cost"] == cost]
-            line = cost_line(cost)
+            line = cost_line(cost, costs)
             ax.fill_between(
                 part["learning_rate"], part["least"], part["largest"],
                 color=line["color"], alpha=0.2, linewidth=0,
@@ -48,7 +48,10 @@ def lyapunov(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
         ax.grid(color="#e4e4e4", linewidth=0.5)
         handles = [
             Line2D(
-                [], [], label=f"{cost_name(cost)}: mean and range of the starts", **cost_line(cost)
+                [],
+                [],
+                label=f"{cost_name(cost)}: mean and range of the starts",
+                **cost_line(cost, costs),
             )
             for cost in costs
         ]

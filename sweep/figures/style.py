@@ -22,6 +22,13 @@ from sweep.neuron.problem import check_choice, finite
 # Distinct for the colour-blind, and in greyscale, where the line's style differs too.
 COST_COLOURS = {"quadratic": "#d95f02", "cross_entropy": "#0a5fa5"}
 COST_LINES = {"quadratic": "-", "cross_entropy": (0, (4, 1.2))}
+OTHER_LINES: list[dict[str, Any]] = [
+    {"color": "#6a3d9a", "linestyle": ":"},
+    {"color": "#1b7837", "linestyle": "-."},
+    {"color": "#c51b7d", "linestyle": (0, (1, 1))},
+    {"color": "#8c6d31", "linestyle": (0, (6, 1, 1, 1, 1, 1))},
+    {"color": "#4d4d4d", "linestyle": (0, (2, 1))},
+]
 EPOCHS_MAP = "viridis"
 # Diverging at the middle and yet darker all the way, so that greyscale keeps the order.
 RATIO_MAP = LinearSegmentedColormap.from_list("ratio", ["#ffd08a", "#c8c8c8", "#4a8cc0", "#08306b"])
@@ -275,11 +282,15 @@ def title(text: str, table: pd.DataFrame, shown: Mapping[str, int] = MappingProx
     return f"{text}\n({', '.join(notes)})" if notes else text
 
 
-def cost_colour(cost: str) -> str:
-    """Return the colour that a cost has in every figure."""
-    return COST_COLOURS.get(cost, "#6a3d9a")
+def cost_colour(cost: str, costs: Sequence[str] = ()) -> str:
+    """Return the colour of a cost among those of a result."""
+    return str(cost_line(cost, costs)["color"])
 
 
-def cost_line(cost: str) -> dict[str, Any]:
-    """Return the colour and the dashes that a cost's line has in every figure."""
-    return {"color": cost_colour(cost), "linestyle": COST_LINES.get(cost, ":")}
+def cost_line(cost: str, costs: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the colour and the dashes of a cost's line among those of a result."""
+    if cost in COST_COLOURS:
+        return {"color": COST_COLOURS[cost], "linestyle": COST_LINES[cost]}
+    others = [each for each in costs if each not in COST_COLOURS]
+    place = others.index(cost) if cost in others else 0
+    return OTHER_LINES[place % len(OTHER_LINES)]

@@ -21,6 +21,7 @@ from sweep.kernels.pool import blocks, check_threads, run_blocks
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, fused
+from sweep.neuron.own_costs import Cost
 from sweep.neuron.problem import (
     MAX_EPOCHS,
     check_step,
@@ -125,7 +126,7 @@ def trace(
     b: ArrayLike,
     *,
     learning_rate: ArrayLike,
-    cost: str,
+    cost: str | Cost,
     x: ArrayLike,
     y: ArrayLike,
     epochs: ArrayLike,
@@ -142,6 +143,7 @@ def trace(
     w : float or (d,) array; of N neurons (N,) or (N, d)
     b : float; of N neurons (N,)
     learning_rate : float or (N,) array
+    cost : str or Cost
     x : scalar, (n,) or (n, d) array
     y : scalar or (n,) array
     epochs : int or (E + 1,) array

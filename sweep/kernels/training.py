@@ -13,6 +13,7 @@ from sweep.kernels.block import trainer
 from sweep.kernels.orbit import build_orbit, choose_orbit, lookup_into
 from sweep.kernels.pool import ORBIT_BLOCK, block_sizes, blocks, check_threads, run_blocks
 from sweep.kernels.results import TrainResult, empty_results, rows
+from sweep.neuron.own_costs import Cost
 from sweep.neuron.problem import (
     METHODS,
     Problem,
@@ -36,7 +37,7 @@ def train(
     b: ArrayLike,
     *,
     learning_rate: ArrayLike,
-    cost: str,
+    cost: str | Cost,
     x: ArrayLike,
     y: ArrayLike,
     tolerance: float,
@@ -58,8 +59,8 @@ def train(
     b : (N,) array
         Starting biases.
     learning_rate : float or (N,) array
-    cost : str
-        "quadratic", "cross_entropy" (with the sigmoid), "tanh_cross_entropy", "softsign_matching".
+    cost : str or Cost
+        A `Cost` of your own, or "quadratic", "cross_entropy" (with the sigmoid), "tanh_cross_entropy", "softsign_matching".
     x : scalar, (n,) or (n, d) array
         The samples, all of them in every epoch.
     y : scalar or (n,) array

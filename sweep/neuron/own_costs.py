@@ -274,8 +274,13 @@ def formulas_of(formula: str, activation: str) -> Formulas:
 
 
 @lru_cache(maxsize=256)
-def check_formula(formula: str, values: tuple[float, ...], activation: str) -> None:
-    """Compare δ with decimal arithmetic, at both ends of the range and between.
+def check_formula(
+    formula: str,
+    values: tuple[float, ...],
+    activation: str,
+    shares: tuple[float, ...] = CHECKED_TARGETS,
+) -> None:
+    """Compare δ with decimal arithmetic, for targets at these shares of the range.
 
     Raises
     ------
@@ -287,7 +292,7 @@ def check_formula(formula: str, values: tuple[float, ...], activation: str) -> N
     for size in CHECKED_Z:
         for z in (size, -size):
             exact = _Exact(z, act, given)
-            for share in CHECKED_TARGETS:
+            for share in shares:
                 y = act.low + share * (act.high - act.low)
                 _check_at(found, act, z, y, values, exact, hard=share in (0.0, 1.0))
 

@@ -17,7 +17,7 @@ from sweep.errors import SpecError, did_you_mean, short
 from sweep.neuron.activations import ACTIVATIONS, Activation
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, Fused, fused
-from sweep.neuron.own_costs import Cost, formulas_of
+from sweep.neuron.own_costs import Cost, formulas_of, parameters_of
 
 __all__ = [
     "DTYPES",
@@ -132,6 +132,14 @@ class Problem:
     def declared(self) -> bool:
         """Whether the cost is one of `COSTS`, and no formula of one's own."""
         return self.cost in COSTS
+
+    @property
+    def given_cost(self) -> str | Cost:
+        """The cost as `train` takes it."""
+        if self.declared:
+            return self.cost
+        names = parameters_of(self.cost)
+        return Cost.known("own", self.cost, dict(zip(names, self.parameters, strict=True)))
 
     @property
     def fused(self) -> Fused:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from sweep.errors import SpecError
 from sweep.kernels.orbit.branch import UNIT_ROUNDOFF, Branch, find_branch, step_size
 from sweep.kernels.profile import steepest
 from sweep.neuron.intervals import delta_bounds
-from sweep.neuron.own_costs import formulas_of
+from sweep.neuron.own_costs import check_formula, formulas_of
 from sweep.neuron.problem import Problem
 
 __all__ = ["obstacle"]
@@ -38,8 +39,15 @@ def obstacle(problem: Problem, rate: float, dtype: str) -> str | None:
         return f"its bounds are for float64; dtype is {dtype}"
     if problem.act.pole == 0.0:
         return f"it needs a smooth activation; {problem.activation} has a corner"
-    if not problem.declared and not formulas_of(problem.cost, problem.activation).smooth:
-        return "it needs a smooth cost; abs, minimum and maximum have corners"
+    if not problem.declared:
+        if not formulas_of(problem.cost, problem.activation).smooth:
+            return "it needs a smooth cost; abs, minimum and maximum have corners"
+        act = problem.act
+        share = (float(problem.y[0]) - act.low) / (act.high - act.low)
+        try:
+            check_formula(problem.cost, problem.parameters, problem.activation, (share,))
+        except SpecError as error:
+            return f"the formula of the cost {error}"
     kappa = step_size(problem, rate)
     largest = steepest(problem)
     if not kappa * largest < 1.0:
