@@ -34,12 +34,14 @@ __all__ = ["Matching", "cross_entropy", "gradients", "matching", "peak", "slope"
 class Matching:
     """What the recipe ∂C/∂b = a − y makes of an activation.
 
-    `slope` is act' as a function of the output a, `cost` the cost of (a, y), up to a constant.
+    `slope` is act' as a function of the output a, `cost` the cost of (a, y), up to a constant, and
+    `formula` its text.
     """
 
     steps: list[Step]
     slope: Callable[[float], float]
     cost: Callable[[float, float], float]
+    formula: str
 
 
 # --- printing ------------------------------------------------------------------------------
@@ -234,6 +236,7 @@ def matching(activation: str) -> Matching:
         ],
         slope=sp.lambdify(sorted(slope.free_symbols, key=str), _value(slope), "math"),
         cost=sp.lambdify(sorted(cost.free_symbols, key=str), _value(cost), "math"),
+        formula=str(_value(cost)),
     )  # fmt: skip
 
 

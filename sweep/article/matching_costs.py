@@ -60,6 +60,7 @@ def matching_costs() -> Section:
         claims += _derivation_claims(activation, cost, matching)
         runs[activation] = _train_both(activation, cost)
         claims += _speed_claims(activation, cost, runs[activation])
+        claims.append(_formula_claim(activation, matching.formula, runs[activation][cost]))
     claims += _trouble_claims(runs)
     blocks += [
         _consequence(runs),
@@ -107,13 +108,30 @@ def _train_both(activation: str, cost: str) -> dict[str, Run]:
     for name in ("quadratic", cost):
         kwargs: Any = {"x": 0.0, "y": act.low, "cost": name, "activation": activation}
         once = sweep.train(0 * z, z, learning_rate=1.0, tolerance=1e-12, max_epochs=1, **kwargs)
-        tolerance = _TOLERANCE * (act.high - act.low)
-        end = sweep.train(
-            0 * z, z, learning_rate=RATE, tolerance=tolerance, max_epochs=_MAX_EPOCHS, **kwargs
-        )
+        end = _trained(activation, name, z)
         epochs = np.where(end.status == sweep.Status.converged, end.epochs, np.inf)
         runs[name] = {"z": z, "error": end.initial_error, "step": z - once.b, "epochs": epochs}
     return runs
+
+
+def _trained(activation: str, cost: str | sweep.Cost, z: np.ndarray) -> sweep.TrainResult:
+    """Train neurons from z towards the lowest target."""
+    act = ACTIVATIONS[activation]
+    return sweep.train(
+        0 * z, z, learning_rate=RATE, tolerance=_TOLERANCE * (act.high - act.low), x=0.0,
+        y=act.low, max_epochs=_MAX_EPOCHS, cost=cost, activation=activation,
+    )  # fmt: skip
+
+
+def _formula_claim(activation: str, formula: str, run: Run) -> Claim:
+    """Claim that the cost that SymPy finds, given as a formula, is the registered one."""
+    epochs = _trained(activation, sweep.Cost("recipe", formula, activation), run["z"]).epochs
+    equal = int((epochs == run["epochs"]).sum())
+    return claim(
+        f"what the recipe finds for {activation}, given to sweep as the formula {formula}: starts "
+        "that take the same epochs",
+        f"{len(run['z'])}", f"{equal}", equal == len(run["z"]),
+    )  # fmt: skip
 
 
 def _speed_claims(activation: str, cost: str, runs: dict[str, Run]) -> list[Claim]:

@@ -19,6 +19,7 @@ from sweep.bench.workloads import SHAPES, PeerResult, Workload, starts, workload
 from sweep.kernels.block import trainer
 from sweep.kernels.pool import LARGEST_BLOCK, blocks, check_threads
 from sweep.kernels.results import empty_results
+from sweep.neuron.own_costs import Cost
 from sweep.neuron.problem import Problem, make_problem
 
 __all__ = ["bench", "compare", "time_workload", "useful_share"]
@@ -223,6 +224,42 @@ def following_ratios(works: Sequence[Workload], rounds: int) -> list[dict[str, A
     return found
 
 
+def formula_ratios(works: Sequence[Workload], rounds: int) -> list[dict[str, Any]]:
+    """Time the cross-entropy as a formula against the built-in one, in turns on one thread.
+
+    Of one block of 8,192 neurons at most; epochs must be equal in each.
+
+    Returns
+    -------
+    list of dicts
+        workload; ratio, the built-in's time over the formula's, the median; least and largest.
+    """
+    formula, found = Cost("formula", "-y*log(a) - (1 - y)*log(1 - a)"), []
+    for work in works:
+        if work.cost != "cross_entropy":
+            continue
+        w, b = (array[:8192].astype(np.float64) for array in starts(work))
+        rate, stop = np.array([work.learning_rate]), np.zeros(1, np.uint8)
+        text, parameters = formula.kernel("sigmoid")
+        own = replace(_problem(work), cost=text, parameters=parameters)
+        outs = [empty_results(len(b), w.shape[1], work.dtype) for _ in range(2)]
+        runs = [
+            partial(trainer(problem, work.dtype), out, w, b, rate, stop)
+            for problem, out in zip((_problem(work), own), outs, strict=True)
+        ]
+        for run in runs:
+            run()
+        if (outs[0].epochs != outs[1].epochs).any():
+            raise AssertionError(f"{work.name}: the formula's epochs differ")
+        ratios = []
+        for _ in range(rounds):
+            declared, as_formula = (min(_time_runs(run)) for run in runs)
+            ratios.append(declared / as_formula)
+        found.append({"workload": work.name, "ratio": median(ratios)})
+        found[-1] |= {"least": min(ratios), "largest": max(ratios)}
+    return found
+
+
 def scaling(work: Workload, threads: int, rounds: int) -> list[dict[str, float]]:
     """Time the kernel on 1, 2, 4, … threads, interleaved."""
     w, b = starts(work)
@@ -300,6 +337,7 @@ def bench(
         "scaling": scaling(sweep_works[0], threads, rounds),
         "blocks": block_times(rounds),
         "following": following_ratios(works, rounds),
+        "formula": formula_ratios(works, rounds),
         "startup": startup(rounds),
         "goals": _goals(summaries, lines),
     }

@@ -39,7 +39,7 @@ def _scalar(function, x):
 
 
 @overload(log)
-@overload(arithmetic.log)
+@overload(arithmetic.log, strict=False)
 def _overload_log(x):
     if not isinstance(x, Lanes):
         return _scalar(arithmetic.log, x)
@@ -65,7 +65,7 @@ def _overload_log(x):
 
 
 @overload(math.log1p)
-@overload(arithmetic.log1p)
+@overload(arithmetic.log1p, strict=False)
 def _overload_log1p(x):
     """ln(1 + x): what 1 + x has lost is put back to first order."""
     if not isinstance(x, Lanes):
@@ -79,7 +79,7 @@ def _overload_log1p(x):
 
 
 @overload(math.exp)
-@overload(arithmetic.exp)
+@overload(arithmetic.exp, strict=False)
 def _overload_exp(x):
     if not isinstance(x, Lanes):
         return _scalar(arithmetic.exp, x)
@@ -138,7 +138,7 @@ def _double_log(number):
     return log_of
 
 
-@overload(arithmetic.power)
+@overload(arithmetic.power, strict=False)
 def _overload_power(x, g):
     if not isinstance(x, Lanes):
         return _scalar(arithmetic.power, x)
@@ -164,7 +164,7 @@ TANH_LESS = (44.0, 12870.0, 810810.0, 11486475.0)
 TANH_UNDER = (45.0, 13860.0, 945945.0, 16216200.0, 34459425.0)
 
 
-@overload(arithmetic.tanh)
+@overload(arithmetic.tanh, strict=False)
 def _overload_tanh(x):
     if not isinstance(x, Lanes):
         return _scalar(arithmetic.tanh, x)
@@ -185,7 +185,7 @@ def _overload_tanh(x):
     return tanh
 
 
-@overload(arithmetic.cosh)
+@overload(arithmetic.cosh, strict=False)
 def _overload_cosh(x):
     if not isinstance(x, Lanes):
         return _scalar(arithmetic.cosh, x)
@@ -197,6 +197,11 @@ def _overload_cosh(x):
     return cosh
 
 
+@overload(arithmetic.divide)
+def _overload_divide(a, b):
+    return lambda a, b: a / b
+
+
 @overload(arithmetic.where)
 def _overload_where(mask, a, b):
     if isinstance(mask, Lanes):
@@ -204,7 +209,7 @@ def _overload_where(mask, a, b):
     return lambda mask, a, b: a if mask else b
 
 
-@overload(arithmetic.sqrt)
+@overload(arithmetic.sqrt, strict=False)
 def _overload_sqrt(x):
     return _scalar(arithmetic.sqrt, x)
 

@@ -15,13 +15,13 @@ from numba.extending import overload, register_jitable
 from numpy.typing import ArrayLike, NDArray
 
 from sweep.errors import SpecError, short
+from sweep.kernels import lane_math  # noqa: F401, what formulas call
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.formulas import at_of, value_of
 from sweep.kernels.pool import blocks, check_threads, run_blocks
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, fused
-from sweep.neuron.own_costs import Cost
+from sweep.neuron.own_costs import Cost, formulas_of
 from sweep.neuron.problem import (
     MAX_EPOCHS,
     check_step,
@@ -259,13 +259,15 @@ def _overload_sample(cost, activation, z, y, side, mirrored, c):
         return None
     act = ACTIVATIONS[activation.literal_value]
     if cost.literal_value not in COSTS:
-        at, value_at = at_of(cost, activation, octaves=False), value_of(cost, activation)
+        found = formulas_of(cost.literal_value, act.name)
+        own, own_cost = register_jitable(found.sample), register_jitable(found.cost)
+        ratio = register_jitable(exp_ratio)
 
-        def own(cost, activation, z, y, side, mirrored, c):
-            residual, _, delta, _ = at(z, y, c)
-            return residual, delta, value_at(z, residual, y, c)
+        def formula(cost, activation, z, y, side, mirrored, c):
+            residual, delta = own(z, y, c, ratio, 1.0)
+            return residual, delta, own_cost(z, y, c, ratio, 1.0)[0]
 
-        return own
+        return formula
     formulas = fused(cost.literal_value, act.name)
     forward, ratio = register_jitable(act.forward), register_jitable(exp_ratio)
     delta, value = register_jitable(formulas.delta), register_jitable(formulas.value)

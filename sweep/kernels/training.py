@@ -60,7 +60,8 @@ def train(
         Starting biases.
     learning_rate : float or (N,) array
     cost : str or Cost
-        A `Cost` of your own, or "quadratic", "cross_entropy" (with the sigmoid), "tanh_cross_entropy", "softsign_matching".
+        A `Cost` of your own, or "quadratic", "cross_entropy" (with the sigmoid),
+        "tanh_cross_entropy", "softsign_matching".
     x : scalar, (n,) or (n, d) array
         The samples, all of them in every epoch.
     y : scalar or (n,) array

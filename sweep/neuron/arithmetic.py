@@ -9,6 +9,7 @@ __all__ = [
     "EXP_LIMIT",
     "FUNCTIONS",
     "cosh",
+    "divide",
     "exp",
     "exp_ratio",
     "fma",
@@ -27,7 +28,7 @@ EXP_LIMIT = 708.0
 EXP2_SCALE = 1.4426950408889634  # 1/ln 2
 
 # What formulas of costs may call. None of them raises: what has no value is NaN.
-FUNCTIONS = ("cosh", "exp", "fma", "log", "log1p", "power", "sqrt", "tanh", "where")
+FUNCTIONS = ("cosh", "divide", "exp", "fma", "log", "log1p", "power", "sqrt", "tanh", "where")
 
 
 def fma(a: float, b: float, c: float) -> float:
@@ -42,6 +43,11 @@ def exp_ratio(z: float) -> tuple[float, float]:
     one, see `sweep.kernels.simd`.
     """
     return _exp(min(max(z, -EXP_LIMIT), EXP_LIMIT)), 1.0
+
+
+def divide(a: float, b: float) -> float:
+    """Return a/b, ±∞ or NaN where b is 0."""
+    return a / b if b != 0.0 else a * math.copysign(inf, b)
 
 
 def where(mask: bool, a: float, b: float) -> float:

@@ -244,7 +244,11 @@ def mul(*factors: Expression) -> Expression:
                     coefficient *= -1.0 if exponent % 2 else 1.0
                     base = add((base, -1.0))
                 exponents[base] = add((exponents.get(base, 0.0), 1.0), (exponent, 1.0))
+    if isinstance(exponents.get("e"), float):
+        coefficient *= math.exp(exponents.pop("e"))
     kept = sorted(((b, e) for b, e in exponents.items() if e != 0.0), key=repr)
+    if not isfinite(coefficient):
+        raise OverflowError("a product overflows")
     if not kept:
         return coefficient
     if len(kept) == 1 and kept[0][1] == 1.0:
@@ -262,6 +266,8 @@ def _positive(x: Expression) -> bool:
 
 def power(base: Expression, exponent: Expression) -> Expression:
     """Return base ** exponent."""
+    if base == "e" and isinstance(exponent, float):
+        return math.exp(exponent)
     if isinstance(base, float) and isinstance(exponent, float):
         value = base**exponent
         if isinstance(value, complex) or not isfinite(value):

@@ -171,7 +171,7 @@ class _Writer:
                 into.append(self.whole_power(self.value(base), abs(exponent)))
         top = " * ".join(above) or "1.0"
         if below:
-            return self.named(f"({top}) / ({' * '.join(below)})")
+            return self.named(f"divide({top}, {' * '.join(below)})")
         return above[0] if len(above) == 1 else self.named(top)
 
     def whole_power(self, base: str, exponent: float) -> str:

@@ -312,11 +312,9 @@ def _check_at(
     allowed = RELATIVE * abs(float(right)) + OF_DERIVATIVE * abs(ddelta_dz) + 1e-300
     off = abs(float(Decimal(delta) - right))
     if off > allowed:
-        part = _inexact_part(found, act, z, y, values, exact)
+        part = _inexact_part(found, act, z, y, values, exact)[:100]
         relative = off / max(abs(float(right)), 1e-300)
-        raise SpecError(
-            f"loses digits {at}: its gradient is off by {relative:.1g} there, from {part}"
-        )
+        raise SpecError(f"loses digits {at}: its gradient is off by {relative:.1g}, from {part}")
     far = abs(act.value(z) - y) > 0.5 * (act.high - act.low)
     if hard and far and float(right) * (act.value(z) - y) < 0.0:
         raise SpecError(f"leads away from the target {at}: its gradient has the wrong sign")
