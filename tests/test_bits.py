@@ -131,6 +131,11 @@ for n, method, follow in ((1, "train", None), (1, "orbit", 200), (45, "train", N
                           x=rng.normal(0, 1, (n, 2)), tolerance=0.2, max_epochs=40, follow=follow)
     for values in vars(trained).values():
         digest.update(values.tobytes())
+own = sweep.Cost("own", "-(1-y)*a**g*log(1-a) - y*(1-a)**g*log(a) + tanh(cosh(a-y)/9)", g=1.5)
+trained = sweep.train(w[:, 0], b, learning_rate=0.3, cost=own, y=[0.0, 1.0, 0.3], tolerance=0.2,
+                      x=[1.0, -0.3, 2.0], max_epochs=40)
+for values in vars(trained).values():
+    digest.update(values.tobytes())
 for x, y in (([1.0], [0.75]), ([1.0, -0.3, 2.0], [0.75, 0.2, 0.6])):
     w, b = rng.normal(0, 4, (2, 99))
     followed = sweep.train(w, b, learning_rate=8.5, cost="cross_entropy", x=x, y=y, follow=150,

@@ -143,9 +143,12 @@ def test_the_orbit_and_training_as_on_threads(processes, tmp_path):
     text = (
         MANY_PARTS.replace("part_rows = 500", "").replace('"train"', '"auto"').replace("100", "200")
     )
-    spec = Spec.parse(
-        re.sub("learning_rate = .*", "learning_rate = [0.1, 30.0]", text.replace("40_000", "400"))
+    text = re.sub(
+        "learning_rate = .*", "learning_rate = [0.1, 30.0]", text.replace("40_000", "400")
     )
+    own = '[costs.own]\nvalue = "k*log(cosh(a - y))"\nk = 2\n'
+    spec = Spec.parse(text + own)
+    assert "own" in spec.axes["cost"]
     here = sweep.run(spec, tmp_path / "here")
     with cluster.connected(processes.address) as client:
         there = sweep.run(spec, tmp_path / "there", client=client)

@@ -1,14 +1,12 @@
 """The exponentials and logarithms of SIMD lanes against correctly rounded arithmetic."""
 
-import math
-
 import numpy as np
 import pytest
-from mpmath import mp
+from mpmath import mp, mpf
 from numba import njit
 from numba.np.numpy_support import from_dtype
 
-from sweep.kernels.lane_math import log
+from sweep.kernels import lane_math  # noqa: F401, what is tested
 from sweep.kernels.simd import (
     binary_exponent,
     exp2_ratio,
@@ -17,6 +15,7 @@ from sweep.kernels.simd import (
     store,
     width_of,
 )
+from sweep.neuron import arithmetic
 from sweep.neuron.arithmetic import exp_ratio
 
 
@@ -113,40 +112,78 @@ def test_near_has_the_same_bits():
 
 
 @njit(error_model="numpy")
-def _functions(x, out, width):
+def _functions(x, g, out, width):
     for c in range(0, x.shape[1], width):
-        v = load(x, 0, c)
-        store(out, 0, c, log(v))
-        store(out, 1, c, math.log1p(v))
-        store(out, 2, c, math.exp(-v))
+        v, h = load(x, 0, c), load(g, 0, c)
+        store(out, 0, c, arithmetic.log(v))
+        store(out, 1, c, arithmetic.log1p(v))
+        store(out, 2, c, arithmetic.log1p(arithmetic.tanh(h) * 0.875))
+        store(out, 3, c, arithmetic.exp(h))
+        store(out, 4, c, arithmetic.power(v, h))
+        store(out, 5, c, arithmetic.tanh(h))
+        store(out, 6, c, arithmetic.cosh(h))
+        store(out, 7, c, arithmetic.sqrt(v))
         inverse, exponent = binary_exponent(v)
-        store(out, 3, c, inverse)
-        store(out, 4, c, exponent)
+        store(out, 8, c, inverse)
+        store(out, 9, c, exponent)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_logarithms_of_lanes_are_right_to_three_ulp(dtype):
+def test_functions_of_lanes_are_right_to_two_ulp(dtype):
+    kind = np.dtype(dtype).type
     width = width_of(from_dtype(np.dtype(dtype)))
     rng = np.random.default_rng(0)
-    far = 80.0 if dtype == "float32" else 600.0
-    x = np.exp(np.concatenate([rng.uniform(-far, far, 400), rng.uniform(-0.1, 0.1, 560)]))
-    x = np.resize(x, (1, 960 // width * width)).astype(dtype)
-    out = np.empty((5, x.shape[1]), dtype)
-    _functions(x, out, width)
-    smallest = float(np.finfo(dtype).tiny)
+    far, most = (80.0, 86.0) if dtype == "float32" else (600.0, 700.0)
+    near = rng.uniform(-0.5, 0.5, 512), rng.normal(0, 1e-3, 512), rng.uniform(-5, 5, 512)
+    x = np.exp(np.concatenate([rng.uniform(-far, far, 512), *near])).astype(dtype)
+    g = np.concatenate([rng.uniform(-1, 1, 512), rng.normal(0, 60, 512), rng.normal(0, 5, 1024)])
+    room = most / np.maximum(abs(np.log(x.astype(float))), 1.0)
+    g = np.clip(g, -room, room).astype(dtype)
+    out = np.empty((10, len(x)), dtype)
+    _functions(x[None], g[None], out, width)
+    exact = (
+        lambda v, h: mp.log(v),
+        lambda v, h: mp.log1p(v),
+        None,
+        lambda v, h: mp.exp(h),
+        lambda v, h: v**h,
+        lambda v, h: mp.tanh(h),
+        lambda v, h: mp.cosh(h),
+        lambda v, h: mp.sqrt(v),
+    )
     with mp.workdps(50):
-        for got, exact in zip(out[:3], (mp.log, mp.log1p, lambda v: mp.exp(-v)), strict=True):
-            for v, value in zip(x[0].tolist(), got.tolist(), strict=True):
-                right = exact(mp.mpf(v))
-                if abs(right) > 4 * smallest:
-                    assert abs(value - right) <= 3 * float(
-                        np.spacing(np.dtype(dtype).type(abs(right)))
-                    )
-    mantissa = x[0] * out[3]
+        for k, function in enumerate(exact):
+            for v, h, tanh, value in zip(
+                *map(np.ndarray.tolist, (x, g, out[5], out[k])), strict=True
+            ):
+                if function is None:  # of the argument as it was rounded
+                    argument = mpf(float(kind(tanh) * kind(0.875)))
+                    right = mp.log1p(argument)
+                else:
+                    right = function(mpf(v), mpf(h))
+                assert abs(value - right) <= 2 * float(np.spacing(kind(abs(float(right))))), (
+                    k,
+                    v,
+                    h,
+                )
+    mantissa = x * out[8]
     assert mantissa.min() >= 1
     assert mantissa.max() < 2
-    assert np.array_equal(np.ldexp(mantissa, out[4].astype(int)), x[0])
-    x[:] = 0
-    _functions(x, out, width)
+    assert np.array_equal(np.ldexp(mantissa, out[9].astype(int)), x)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_functions_of_lanes_have_the_limits(dtype):
+    width = width_of(from_dtype(np.dtype(dtype)))
+    out = np.empty((10, width), dtype)
+    zeros = np.zeros((1, width), dtype)
+    _functions(zeros, zeros + 2, out, width)
     assert np.isneginf(out[0]).all()
-    assert (out[1] == 0).all()
+    assert (out[[1, 4, 7]] == 0).all()
+    _functions(zeros, zeros, out, width)
+    assert (out[[3, 4, 6]] == 1).all()
+    assert (out[[2, 5]] == 0).all()
+    _functions(zeros - 1, zeros - 1, out, width)
+    assert np.isnan(out[[4, 7]]).all()
+    _functions(zeros, zeros - 1, out, width)
+    assert np.isposinf(out[4]).all()

@@ -12,7 +12,7 @@ import numpy as np
 from sweep.errors import SpecError, printable, short
 from sweep.kernels.results import COLUMNS, FOLLOWED
 from sweep.neuron.costs import COSTS
-from sweep.neuron.formula import canonical, parse
+from sweep.neuron.formula_text import canonical, parse
 from sweep.neuron.own_costs import TAKEN, Cost, check_formula, parameters_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from sweep.neuron.activations import ACTIVATIONS, Activation
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.formula import (
     CURVATURE,
-    FUNCTIONS,
     MAX_NODES,
     SLOPE,
     Expression,
@@ -23,17 +22,15 @@ from sweep.neuron.formula import (
     Q,
     add,
     bernstein,
-    canonical,
     children,
     depends_on,
     derivative,
-    expression,
     mul,
     nodes,
-    parse,
     text,
 )
 from sweep.neuron.formula_code import function_of
+from sweep.neuron.formula_text import FUNCTIONS, canonical, expression, parse
 
 __all__ = [
     "OF_DERIVATIVE",
@@ -51,7 +48,7 @@ __all__ = [
 TAKEN = {"a", "y", "w", "b", "x", "value", "cost", "learning_rate", "tolerance", "optimizer",
          "activation", "name", *FUNCTIONS}  # fmt: skip
 
-# Where δ is compared with decimal arithmetic, by z of both signs, and by shares of the range.
+# Where δ is compared with decimal arithmetic: z of both signs (2z with tanh), shares of the range.
 CHECKED_Z = (0.01, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0, 100.0, 300.0, 700.0)
 CHECKED_TARGETS = (0.0, 1.0, 0.25, 0.8)
 DIGITS = 50
@@ -289,8 +286,10 @@ def check_formula(
     """
     act, found = ACTIVATIONS[activation], formulas_of(formula, activation)
     given = dict(zip(found.names, values, strict=True))
+    # Exponentials end at ±708: those of tanh are of 2z.
+    turns = 1.0 if act.exp2_scale == 1.0 else act.high - act.low
     for size in CHECKED_Z:
-        for z in (size, -size):
+        for z in (size / turns, -size / turns):
             exact = _Exact(z, act, given)
             for share in shares:
                 y = act.low + share * (act.high - act.low)
