@@ -18,7 +18,7 @@ from sweep.experiment.spec import ARTICLE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("sweep/**/README.md")), *ROOT.glob(".github/*.md")]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("sweep/**/*.md")), *ROOT.glob(".github/*.md")]
 
 
 def blocks(language):

@@ -20,7 +20,7 @@ EXPERIMENT = Path(sweep.__file__).parent / "experiment"
 EXAMPLES = sorted((EXPERIMENT / "examples").glob("*.toml"))
 PAGE = (EXPERIMENT / "SPEC.md").read_text(encoding="utf-8")
 SCHEMA = json_schema()
-TABLES = ("axes", "task", "stop", "follow", "start")
+TABLES = ("axes", "task", "stop", "follow", "start", "costs")
 VALID = jsonschema.Draft202012Validator(SCHEMA)
 
 
@@ -48,7 +48,8 @@ def rows():
     top = {name: field for name, field in SCHEMA["properties"].items() if name not in TABLES}
     axes = SCHEMA["properties"]["axes"]["properties"]
     groups = {"": top, "axes.": axes, "axes.NAME.": tables["Span"], "task.": tables["Task"]}
-    groups |= {f"{name}.": tables[name.capitalize()] for name in ("stop", "follow", "start")}
+    groups |= {f"{name}.": tables[name.capitalize()] for name in ("stop", "follow")}
+    groups |= {"costs.NAME.": tables["OwnCost"], "start.": tables["Start"]}
     for prefix, fields in groups.items():
         yield from (row(f"{prefix}{name}", field) for name, field in fields.items())
 
@@ -67,7 +68,7 @@ def test_the_reference_says_what_goes_with_what():
 
 
 def test_the_reference_names_every_example():
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7
     for path in EXAMPLES:
         assert f"](examples/{path.name})" in PAGE
 
@@ -102,6 +103,8 @@ def test_the_schema_accepts_a_spec(path):
         "task.activation = 'relu'",
         "stop.max_epochs = 1.5",
         "start = { random = 'gauss', count = 3 }",
+        "costs = { own = { k = 1.0 } }",
+        "costs = { own = { value = '(a-y)**2*k', k = 'x' } }",
         "weights = 1",
     ],
 )

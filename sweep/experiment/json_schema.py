@@ -42,17 +42,25 @@ def json_schema() -> dict[str, Any]:
         table["description"] = (table.get("description") or name).partition("\n")[0]
     numbers = {"type": "array", "items": {"type": "number"}, "minItems": 1, "maxItems": MAX_VALUES}
     axis = {"anyOf": [{"type": "number"}, numbers, {"$ref": "#/$defs/Span"}]}
-    cost = {"enum": list(COSTS)}
-    costs = {"anyOf": [cost, {"type": "array", "items": cost, "minItems": 1}]}
+
+    def names(kind: dict[str, Any]) -> dict[str, Any]:
+        return {"anyOf": [kind, {"type": "array", "items": kind, "minItems": 1}]}
+
+    costs = names({"type": "string"})
     schema["properties"]["axes"] |= {
         "properties": {
             name: {"description": text, **(costs if name == "cost" else axis)}
             for name, text in AXES.items()
         },
         "patternProperties": {"^w[1-9][0-9]*$": {"description": AXES["w"], **axis}},
-        "additionalProperties": False,
+        "additionalProperties": axis,
         "required": ["learning_rate"],
     }
+    # Without costs of its own, a spec has no other names of costs, and no parameters as axes.
+    known = f"^({'|'.join(AXES)}|w[1-9][0-9]*)$"
+    plain = {"propertyNames": {"pattern": known}, "properties": {"cost": names({"enum": [*COSTS]})}}
+    schema["if"] = {"not": {"required": ["costs"]}}
+    schema["then"] = {"properties": {"axes": plain}}
     tables["Task"]["properties"]["activation"]["enum"] = list(ACTIVATIONS)
     tables["Stop"]["properties"]["rule"]["enum"] = list(RULES)
     schema["properties"]["method"]["enum"] = list(METHODS)
