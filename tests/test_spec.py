@@ -195,7 +195,9 @@ def test_monstrous_specs_are_refused_at_once(text, message):
 
 @pytest.mark.parametrize("field", ["axes", "task", "stop", "start", "name", "method", "part_rows"])
 @pytest.mark.parametrize(
-    "value", [None, 3, "a", [], {}, [[]], np.zeros(3), object(), int], ids=repr
+    "value",
+    [None, 3, "a", [], {}, [[]], np.zeros(3), object(), int],
+    ids=lambda value: type(value).__name__,
 )
 def test_whatever_a_field_holds_there_is_a_spec_or_one_line(field, value):
     value = 10**5000 if value is int else value  # of more digits than Python prints

@@ -25,9 +25,9 @@ COST_LINES = {"quadratic": "-", "cross_entropy": (0, (4, 1.2))}
 OTHER_LINES: list[dict[str, Any]] = [
     {"color": "#6a3d9a", "linestyle": ":"},
     {"color": "#1b7837", "linestyle": "-."},
-    {"color": "#c51b7d", "linestyle": (0, (1, 1))},
-    {"color": "#8c6d31", "linestyle": (0, (6, 1, 1, 1, 1, 1))},
-    {"color": "#4d4d4d", "linestyle": (0, (2, 1))},
+    {"color": "#c51b7d", "linestyle": (0, (6, 1.5, 1, 1.5, 1, 1.5))},
+    {"color": "#8c6d31", "linestyle": (0, (9, 2))},
+    {"color": "#4d4d4d", "linestyle": (0, (3, 3))},
 ]
 EPOCHS_MAP = "viridis"
 # Diverging at the middle and yet darker all the way, so that greyscale keeps the order.
