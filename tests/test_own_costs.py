@@ -339,6 +339,17 @@ def test_a_function_is_traced_and_a_cost_is_pickled():
     assert traced != sweep.Cost("mine", "k*abs(a - y) + maximum(0, a - y)**2", k=0.6)
 
 
+def test_a_parameter_may_have_the_name_of_anything_in_the_code():
+    names = ["e", "p", "q", "c", "r", "t", "z", "one", "zero", "above", "small", "log_p", "v0"]
+    kwargs = {"learning_rate": 0.5, "x": 1.0, "y": 0.0, "tolerance": 0.1, "max_epochs": 9999}
+    formula = "*".join(names) + "*(exp(a) - a)*(a - y)**2"
+    own = sweep.Cost("own", formula, **dict.fromkeys(names, 1.0))
+    plain = sweep.Cost("own", "(exp(a) - a)*(a - y)**2")
+    several = [sweep.train([1.0, 2.0], [1.0, 2.0], cost=each, **kwargs) for each in (own, plain)]
+    assert several[0] == several[1]
+    assert own.kernel("sigmoid")[1] == (1.0,) * len(names)
+
+
 def test_another_value_of_a_parameter_compiles_nothing():
     kwargs = {"learning_rate": 0.5, "x": 1.0, "y": 0.0, "tolerance": 0.1, "max_epochs": 9999}
     sweep.train([1.0], [1.0], cost=cost("focal_2"), **kwargs)

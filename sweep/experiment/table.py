@@ -49,7 +49,7 @@ def plain(value: Any, levels: int, in_task: bool = False) -> Any:
 
 
 def _named_costs(fields: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Return fields whose axis of costs has names; the `Cost`s that it had stand under costs."""
+    """Return fields whose axis of costs has names; the `Cost`s that it had are under costs."""
     axes = fields.get("axes")
     given = axes.get("cost") if isinstance(axes, Mapping) else None
     several = list(given) if isinstance(given, (list, tuple)) else [given]

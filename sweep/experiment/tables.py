@@ -280,7 +280,7 @@ class OwnCost(Table):
     __pydantic_extra__: dict[str, float]
 
     value: str = Field(
-        description="the cost of one sample, of a, y and parameters, whose numbers stand beside it"
+        description="the cost of one sample, of a, y and parameters, whose numbers are beside it"
     )
 
     @property

@@ -67,7 +67,7 @@ def _overload_log(x):
 @overload(math.log1p)
 @overload(arithmetic.log1p, strict=False)
 def _overload_log1p(x):
-    """ln(1 + x): what 1 + x has lost is put back to first order."""
+    """ln(1 + x): what 1 + x has rounded off is put back to first order."""
     if not isinstance(x, Lanes):
         return _scalar(arithmetic.log1p, x)
 

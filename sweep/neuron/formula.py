@@ -8,7 +8,7 @@ Bernstein's form, Σ bᵢ pⁱ qⁿ⁻ⁱ, which takes 1 − a to q and a − y 
 An expression is a number, a name, or a tuple:
 
     ("+", (term, coefficient), …)    a sum; of its constant the term is 1.0
-    ("*", (base, exponent), …)       a product of powers; the base of exp is "e"
+    ("*", (base, exponent), …)       a product of powers; the base of exp is E
     ("log" | "tanh" | "cosh" | "abs", x)
     ("where", x, a, b)               a where x > 0, and b elsewhere
 
@@ -28,6 +28,7 @@ __all__ = [
     "CURVATURE",
     "MAX_NODES",
     "SLOPE",
+    "E",
     "Expression",
     "P",
     "Q",
@@ -51,7 +52,8 @@ MAX_NODES = 400
 
 # Shares of the range, and da/dz and d²a/dz² where they are not polynomials of these.
 P, Q, SLOPE, CURVATURE = "@p", "@q", "@slope", "@curvature"
-POSITIVE = (P, Q, SLOPE, "e")
+E = "@e"  # 2.718…; names of parameters have no @
+POSITIVE = (P, Q, SLOPE, E)
 
 
 def add(*terms: tuple[Expression, float]) -> Expression:
@@ -126,8 +128,8 @@ def mul(*factors: Expression) -> Expression:
                     coefficient *= -1.0 if exponent % 2 else 1.0
                     base = add((base, -1.0))
                 exponents[base] = add((exponents.get(base, 0.0), 1.0), (exponent, 1.0))
-    if isinstance(exponents.get("e"), float):
-        coefficient *= math.exp(exponents.pop("e"))
+    if isinstance(exponents.get(E), float):
+        coefficient *= math.exp(exponents.pop(E))
     kept = sorted(((b, e) for b, e in exponents.items() if e != 0.0), key=repr)
     if not isfinite(coefficient):
         raise OverflowError("a product overflows")
@@ -148,7 +150,7 @@ def _positive(x: Expression) -> bool:
 
 def power(base: Expression, exponent: Expression) -> Expression:
     """Return base ** exponent."""
-    if base == "e" and isinstance(exponent, float):
+    if base == E and isinstance(exponent, float):
         return math.exp(exponent)
     if isinstance(base, float) and isinstance(exponent, float):
         value = base**exponent
@@ -171,7 +173,7 @@ def log(x: Expression) -> Expression:
     """Return the logarithm, of a product of positive powers as a sum."""
     if isinstance(x, float):
         return math.log(x)
-    if x == "e":
+    if x == E:
         return 1.0
     if isinstance(x, tuple) and _positive(x):
         if x[0] == "*":
@@ -295,7 +297,7 @@ def derivative(x: Expression, of: dict[str, Expression]) -> Expression:
         if x[0] == "*":
             terms = []
             for base, exponent in x[1:]:
-                if base != "e" and d(base) != 0.0:
+                if base != E and d(base) != 0.0:
                     terms.append((mul(x, exponent, d(base), power(base, -1.0)), 1.0))
                 if d(exponent) != 0.0:
                     terms.append((mul(x, log(base), d(exponent)), 1.0))
@@ -326,7 +328,7 @@ def text(x: Expression, names: dict[str, str]) -> str:
         return "(" + " + ".join(_times(c, text(t, names)) for t, c in x[1:]) + ")"
     if x[0] == "*":
         powers = (
-            f"exp({text(e, names)})" if b == "e"
+            f"exp({text(e, names)})" if b == E
             else text(b, names) if e == 1.0
             else f"{text(b, names)}**{text(e, names)}"
             for b, e in x[1:]

@@ -11,7 +11,7 @@ from typing import Any
 
 from sweep.neuron import arithmetic
 from sweep.neuron.activations import Activation
-from sweep.neuron.formula import CURVATURE, SLOPE, Expression, P, Q, add, children, nodes
+from sweep.neuron.formula import CURVATURE, SLOPE, E, Expression, P, Q, add, children, nodes
 
 __all__ = ["function_of"]
 
@@ -159,7 +159,7 @@ class _Writer:
     def product(self, x: Expression) -> str:
         above, below = list[str](), list[str]()
         for base, exponent in x[1:]:
-            if base == "e":
+            if base == E:
                 above.append(self.named(f"exp({self.lanes(exponent)})"))
             elif (split := _whole_and_rest(exponent)) is not None:
                 whole, rest = split  # p^(g + 1) is p · p^g
@@ -198,6 +198,6 @@ def _whole_and_rest(exponent: Expression) -> tuple[float, Expression] | None:
 def _is_function(pair: tuple[Expression, Expression]) -> bool:
     """Say whether a power is computed by exp or power, and not as a product."""
     base, exponent = pair
-    if base == "e" or not isinstance(exponent, float):
+    if base == E or not isinstance(exponent, float):
         return True
     return abs(exponent) > MAX_PRODUCTS or 2.0 * exponent != int(2.0 * exponent)

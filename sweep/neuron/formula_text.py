@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from sweep.errors import SpecError, did_you_mean, printable
-from sweep.neuron.formula import Expression, add, function, log, mul, power, where
+from sweep.neuron.formula import E, Expression, add, function, log, mul, power, where
 
 __all__ = ["FUNCTIONS", "canonical", "expression", "parse"]
 
@@ -122,5 +122,5 @@ def _expression(node: Any) -> Expression:
             add((x, 1.0), (arguments[1], -1.0)), *(arguments if larger else arguments[::-1])
         )
     if name in ("exp", "sqrt"):
-        return power("e", x) if name == "exp" else power(x, 0.5)
+        return power(E, x) if name == "exp" else power(x, 0.5)
     return log(x) if name == "log" else function(name, x)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.neuron.activations import ACTIVATIONS, Activation
-from sweep.neuron.formula import CURVATURE, SLOPE, Expression, P, Q, nodes
+from sweep.neuron.formula import CURVATURE, SLOPE, E, Expression, P, Q, nodes
 from sweep.neuron.own_costs import formulas_of
 
 __all__ = ["FARTHEST", "Cells", "delta_bounds"]
@@ -86,7 +86,7 @@ def _atoms(act: Activation, edges: Floats) -> dict[Expression, Floats]:
 def _bounds(x: Expression, known: dict[Expression, Floats]) -> tuple[Any, Any]:
     if isinstance(x, float):
         return np.full(1, x), np.full(1, x)
-    if x == "e":
+    if x == E:
         return np.full(1, np.e), np.full(1, np.e)
     if x[0] == "+":
         low, high = np.zeros(1), np.zeros(1)
@@ -121,7 +121,7 @@ def _times(a: Floats, b: Floats) -> Floats:
 
 
 def _power(base: Expression, exponent: Expression, known: dict[Expression, Floats]) -> Floats:
-    if base == "e":
+    if base == E:
         return np.exp(known[exponent])
     low, high = known[base]
     if isinstance(exponent, float) and exponent.is_integer():

@@ -17,6 +17,7 @@ from sweep.neuron.formula import (
     CURVATURE,
     MAX_NODES,
     SLOPE,
+    E,
     Expression,
     P,
     Q,
@@ -79,7 +80,7 @@ class Cost:
     Raises
     ------
     SpecError
-        Says in one line what is wrong with the formula.
+        In one line, what the formula does that it must not.
 
     Examples
     --------
@@ -316,7 +317,7 @@ def _check_at(
         raise SpecError(f"loses digits {at}: its gradient is off by {relative:.1g}, from {part}")
     far = abs(act.value(z) - y) > 0.5 * (act.high - act.low)
     if hard and far and float(right) * (act.value(z) - y) < 0.0:
-        raise SpecError(f"leads away from the target {at}: its gradient has the wrong sign")
+        raise SpecError(f"leads away from the target {at}")
 
 
 def _inexact_part(
@@ -341,7 +342,7 @@ class _Exact:
     def __init__(self, z: float, act: Activation, given: dict[str, float]) -> None:
         digits = DIGITS + int(abs(z)) // 2 * int(act.high - act.low)
         self.context = Context(prec=digits, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
-        self.shared: dict[Expression, Decimal] = {"e": Decimal(1)}
+        self.shared: dict[Expression, Decimal] = {E: Decimal(1)}
         with localcontext(self.context):
             t = Decimal(z)
             if act.exp2_scale == 1.0:
@@ -375,7 +376,7 @@ class _Exact:
             value = Decimal(1)
             for base, exponent in x[1:]:
                 raised = parts[exponent]
-                value *= raised.exp() if base == "e" else parts[base] ** raised
+                value *= raised.exp() if base == E else parts[base] ** raised
             return value
         inner = parts[x[1]]
         if x[0] == "where":
