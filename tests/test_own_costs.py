@@ -285,6 +285,10 @@ def test_a_formula_that_will_not_do_is_one_line(formula, message):
         (("mine", "(a-y)**2*k", {"k": "x"}), "costs.mine.k = 'x': must be a finite number"),
         (("mine", "(a-y)**2*k", {"k": float("nan")}), "must be a finite number"),
         (("mine", 3, {}), "costs.mine.value = 3: must be a formula"),
+        (
+            ("mine", "(a-y)**2", {"activation": "relu"}),
+            "activation = 'relu': must be one of sigmoid",
+        ),
         (("mine", lambda a, y: a.nothing, {}), "the function failed"),
     ],
 )
@@ -336,6 +340,7 @@ def test_a_function_is_traced_and_a_cost_is_pickled():
     assert pickle.loads(pickle.dumps(traced)) == traced
     assert eval(repr(traced), {"Cost": sweep.Cost}) == traced
     assert hash(traced) == hash(pickle.loads(pickle.dumps(traced)))
+    assert sweep.Cost("mine", "k*(a-y)**2", k=np.float32(0.5)).parameters == {"k": 0.5}
     assert traced != sweep.Cost("mine", "k*abs(a - y) + maximum(0, a - y)**2", k=0.6)
 
 

@@ -75,7 +75,8 @@ def cost_of(spec: Spec, name: str, values: Mapping[str, Any]) -> str | Cost:
     given = table.parameters
     parameters = {key: float(given[key] if key in given else values[key])
                   for key in parameters_of(table.value)}  # fmt: skip
-    return Cost.known(name, table.value, parameters)
+    # Checked when the spec was made: another value may be one of very many on an axis.
+    return Cost.known(name, table.value, parameters, spec.task.activation)
 
 
 def check_parameters(spec: Spec) -> None:

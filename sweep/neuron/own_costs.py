@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 from functools import lru_cache
+from numbers import Real
 from typing import Any
 
 from sweep.errors import SpecError, printable, short
@@ -93,11 +94,12 @@ class Cost:
     [463, 471]
     """
 
-    __slots__ = ("name", "parameters", "value")
+    __slots__ = ("checked", "name", "parameters", "value")
 
     name: str
     value: str
     parameters: dict[str, float]
+    checked: str
 
     def __init__(
         self,
@@ -109,11 +111,15 @@ class Cost:
         field = f"costs.{printable(name)[:60]}"
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w{0,59}", name):
             raise SpecError(f"{field}: must be a name of letters, digits and _")
+        if activation not in ACTIVATIONS:
+            raise SpecError(
+                f"activation = {short(activation)}: must be one of {', '.join(ACTIVATIONS)}"
+            )
         for key, number in parameters.items():
-            known = isinstance(number, (int, float)) and not isinstance(number, bool)
+            real = isinstance(number, Real) and not isinstance(number, bool)
             if key in TAKEN or re.fullmatch(r"w[0-9]+|(?![A-Za-z]\w{0,59}$).*", key, re.DOTALL):
                 raise SpecError(f"{field}.{printable(key)[:60]}: cannot be a parameter's name")
-            if not known or not math.isfinite(number):
+            if not real or not math.isfinite(number):
                 raise SpecError(f"{field}.{key} = {short(number)}: must be a finite number")
         if callable(value):
             value = _traced(field, value, parameters)
@@ -127,6 +133,7 @@ class Cost:
             if unused:
                 raise SpecError(f"has no parameter {min(unused)}")
             check_formula(canonical_text, tuple(self.parameters.values()), activation)
+            self.checked = activation
         except SpecError as error:
             raise SpecError(f"{field}.value = {short(value)}: {error}") from None
 
@@ -134,7 +141,8 @@ class Cost:
         """Return what kernels are compiled for, and the parameters' values, both checked."""
         values = tuple(self.parameters.values())
         try:
-            check_formula(self.value, values, activation)
+            if activation != self.checked:
+                check_formula(self.value, values, activation)
         except SpecError as error:
             raise SpecError(f"cost = {self.name!r} with {activation}: {error}") from None
         return self.value, values
@@ -150,13 +158,13 @@ class Cost:
         return hash(repr(self))
 
     def __reduce__(self) -> Any:
-        return Cost.known, (self.name, self.value, self.parameters)
+        return Cost.known, (self.name, self.value, self.parameters, self.checked)
 
     @staticmethod
-    def known(name: str, value: str, parameters: dict[str, float]) -> Cost:
-        """Return a cost that was checked before, whose formula is canonical."""
+    def known(name: str, value: str, parameters: dict[str, float], checked: str) -> Cost:
+        """Return a cost that was checked with an activation, and whose formula is canonical."""
         cost = Cost.__new__(Cost)
-        cost.name, cost.value, cost.parameters = name, value, parameters
+        cost.name, cost.value, cost.parameters, cost.checked = name, value, parameters, checked
         return cost
 
 

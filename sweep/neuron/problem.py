@@ -139,7 +139,8 @@ class Problem:
         if self.declared:
             return self.cost
         names = parameters_of(self.cost)
-        return Cost.known("own", self.cost, dict(zip(names, self.parameters, strict=True)))
+        given = dict(zip(names, self.parameters, strict=True))
+        return Cost.known("own", self.cost, given, self.activation)
 
     @property
     def fused(self) -> Fused:
