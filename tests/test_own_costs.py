@@ -163,6 +163,23 @@ def test_following_is_the_loop():
             assert got.highest[k] == pytest.approx(said.highest, rel=1e-9)
 
 
+def test_followed_neurons_are_looked_up_as_they_are_walked():
+    b = np.random.default_rng(6).normal(0, 4, 4000)
+    outcomes = set()
+    for name, y, rate in (("smoothed", 0.7, 0.9), ("log_cosh", 0.6, 2.0), ("focal_2", 1.0, 0.5)):
+        kwargs = {"x": 1.0, "y": y, "cost": cost(name), "tolerance": 0.2, "max_epochs": 60,
+                  "learning_rate": rate, "follow": 400}  # fmt: skip
+        walked, found = (sweep.train(0 * b, b, method=m, **kwargs) for m in ("train", "orbit"))
+        for column in ("epochs", "outcome", "period", "stays", "first_rise"):
+            assert (getattr(walked, column) == getattr(found, column)).all(), (name, column)
+        for column in ("lyapunov", "lowest", "highest", "mean_output"):
+            assert np.allclose(
+                getattr(walked, column), getattr(found, column), rtol=1e-9, atol=1e-12
+            )
+        outcomes |= set(found.outcome.tolist())
+    assert outcomes == {sweep.Outcome.rests, sweep.Outcome.creeps}
+
+
 def test_a_trace_is_the_loop():
     kwargs = {"x": [1.0, -0.5], "y": [1.0, 0.0], "cost": cost("tsallis")}
     curve = sweep.trace(1.5, -2.0, learning_rate=0.5, epochs=40, **kwargs)
@@ -472,6 +489,7 @@ def test_results_of_two_costs_of_one_name_do_not_go_together(tmp_path):
 def test_the_explorer_computes_and_copies_own_costs():
     spec = sweep.Spec(**SPEC)
     assert {"focal", "cosh"} <= set(about(spec)["costs"]["sigmoid"])
+    assert about(spec)["fixed"] == {"g": 2.0}
     query = {"cost": "focal", "learning_rate": 0.5, "tolerance": 0.1, "max_epochs": 999,
              "activation": "sigmoid", "x": 1.0, "y": 0.0, "w": -2.0, "b": -2.0, "cell": 1.0,
              "columns": 5, "rows": 5}  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.explorer.endpoints import fixed_weights
-from sweep.explorer.query import FARTHEST, LARGEST, SMALLEST
+from sweep.explorer.query import FARTHEST, LARGEST, SMALLEST, held_parameters
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS, default_costs
 
@@ -87,7 +87,7 @@ def about(spec: Spec, stored: bool = False) -> dict[str, Any]:
         "samples": int(np.size(y)),
         "inputs": spec.inputs,
         "weight": w,
-        "fixed": fixed_weights(spec),
+        "fixed": fixed_weights(spec) | held_parameters(spec),
         "extent": extent,
         "state": state,
         "costs": costs_of,
