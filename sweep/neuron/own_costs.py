@@ -360,7 +360,7 @@ class _Exact:
             else:
                 e = (t if act.low == 0.0 else 2 * t).exp()
                 p, q = e / (1 + e), 1 / (1 + e)
-            self.shared |= {P: p, Q: q} | {name: Decimal(each) for name, each in given.items()}
+            self.shared |= {P: p, Q: q} | {name: +Decimal(each) for name, each in given.items()}
 
     def of(self, x: Expression, y: float) -> Decimal:
         """Return the value of an expression for a target."""
@@ -384,7 +384,7 @@ class _Exact:
             value = Decimal(1)
             for base, exponent in x[1:]:
                 raised = parts[exponent]
-                value *= raised.exp() if base == E else parts[base] ** raised
+                value *= _exp(raised) if base == E else _power(parts[base], raised)
             return value
         inner = parts[x[1]]
         if x[0] == "where":
@@ -393,7 +393,23 @@ class _Exact:
             return abs(inner)
         if x[0] == "log":
             return inner.ln()
-        e = abs(inner).exp()
+        e = _exp(abs(inner))
         if x[0] == "cosh":
             return (e + 1 / e) / 2
         return ((e - 1 / e) / (e + 1 / e)).copy_sign(inner)
+
+
+# Beyond any float64; Decimal takes milliseconds for exponents far beyond it.
+HUGE = Decimal(10) ** 5
+
+
+def _exp(x: Decimal) -> Decimal:
+    if abs(x) > HUGE:
+        return Decimal("Infinity") if x > 0 else Decimal(0)
+    return x.exp()
+
+
+def _power(base: Decimal, exponent: Decimal) -> Decimal:
+    if abs(exponent) > HUGE and base > 0:
+        return _exp(exponent * base.ln())
+    return base.sqrt() if exponent == Decimal("0.5") else base**exponent
