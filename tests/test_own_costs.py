@@ -446,6 +446,12 @@ def test_a_sweep_with_costs_and_a_parameter_on_an_axis(tmp_path):
         ({"costs": {"own": {"value": "a*k", "k": "x"}}}, "costs.own.k = 'x': must be a number"),
         ({"costs": {"own": {"k": 1.0}}}, "costs.own.value: missing"),
         ({"costs": {"own": 1}}, "costs.own = 1: must be a table"),
+        ({"costs": {"own": {"value": "(a-y)**2", "name": 1.0}}}, "costs.own.name: cannot be"),
+        ({"costs": {"own": {"value": "(a-y)**2", "a b": 1.0}}}, "costs.own.a b: cannot be"),
+        ({"costs": {"own": {"value": "(a-y)**2", "k": True}}}, "costs.own.k = True: must be"),
+        ({"costs": 3}, "costs = 3: must be a table"),
+        ({"axes": {"cost": [sweep.Cost("own", "(a-y)**2")]}}, "holds two costs of one name"),
+        ({"axes": {"cost": [sweep.Cost("own", "(a-y)**2")]}, "costs": 3}, "cost"),
         ({"axes": {"k": [1.0, 2.0]}}, "axes.k: unknown axis"),
         ({"axes": {"k": [1.0]}, "costs": {"own": {"value": "k*(a-y)**2", "k": 1.0}}},
          "axes.k and costs.own.k: only one of them may be given"),
@@ -472,6 +478,8 @@ def test_a_spec_takes_costs_and_compares_them_by_default():
     assert sweep.Spec(axes=axes, costs=own).axes["cost"] == ["quadratic", "cross_entropy", "own"]
     text = sweep.Spec(axes=axes, costs={"f": {"value": FOCAL, "g": 2.0}}).toml()
     assert sweep.Spec.overridden(text, ["axes.g=[0.0, 1.0]"]).axes["g"] == [0.0, 1.0]
+    span = sweep.Spec.overridden(text, ["axes.g={start=0, stop=1, num=3}"])
+    assert span.values("g").tolist() == [0.0, 0.5, 1.0]
     assert sweep.Spec.overridden(text, ["costs.f.g=1.5"]).costs["f"].parameters == {"g": 1.5}
 
 

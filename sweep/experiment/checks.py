@@ -108,8 +108,7 @@ def check_values(spec: Spec) -> None:
     check_parameters(spec)
     first = {name: float(spec.values(name)[0]) for name in parameter_axes(spec)}
     for cost in spec.values("cost"):
-        if str(cost) not in {*COSTS, *spec.costs}:
-            check_choice("cost", str(cost), [*COSTS, *spec.costs])
+        check_choice("cost", str(cost), [*COSTS, *spec.costs])
         problem = make_problem(
             x=x,
             y=y,

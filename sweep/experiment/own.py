@@ -36,6 +36,8 @@ def canonical_costs(spec: Spec) -> dict[str, OwnCost]:
         if name in COSTS:
             raise SpecError(f"{field}: is the name of a cost that there is; choose another")
         given = table.parameters
+        for parameter in filter(_is_taken, given):
+            raise SpecError(f"{field}.{parameter}: cannot be a parameter's name")
         on_axes = {axis for axis in spec.axes if not _is_taken(axis)}
         try:
             text = canonical(parse(table.value, {"a", "y", *given, *on_axes}))

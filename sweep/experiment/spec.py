@@ -256,9 +256,9 @@ class Spec(Table):
             other = {"axes": ("task", "stop"), "task": ("axes",), "stop": ("axes",)}
             for name in other.get(path[0], ()) if len(path) > 1 else ():
                 fields.get(name, {}).pop(path[1], None)
-            for cost in fields.get("costs", {}).values() if path[0] == "axes" else ():
-                if isinstance(cost, dict) and path[-1] != "value":
-                    cost.pop(path[-1], None)
+            for cost in fields.get("costs", {}).values() if len(path) > 1 else ():
+                if path[0] == "axes" and path[1] != "value":
+                    cost.pop(path[1], None)
         token = STORED.set(samples)
         try:
             return cls(**_based(fields, base))

@@ -55,13 +55,14 @@ def _named_costs(fields: Mapping[Any, Any]) -> Mapping[Any, Any]:
     several = list(given) if isinstance(given, (list, tuple)) else [given]
     own = {cost.name: {"value": cost.value, **cost.parameters}
            for cost in several if isinstance(cost, Cost)}  # fmt: skip
-    if not own:
+    tables = fields.get("costs", {})
+    if not own or not isinstance(tables, Mapping):
         return fields
-    if len(own) < sum(isinstance(cost, Cost) for cost in several):
+    if len(own) < sum(isinstance(cost, Cost) for cost in several) or own.keys() & tables.keys():
         raise SpecError("axes.cost: holds two costs of one name")
     names = [cost.name if isinstance(cost, Cost) else cost for cost in several]
     assert isinstance(axes, Mapping)
-    return {**fields, "axes": {**axes, "cost": names}, "costs": {**fields.get("costs", {}), **own}}
+    return {**fields, "axes": {**axes, "cost": names}, "costs": {**tables, **own}}
 
 
 class Table(BaseModel):

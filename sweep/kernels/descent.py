@@ -200,17 +200,9 @@ def compile_training(
                 left = oldest + max_epochs - tick
                 epochs = left if left < interval else interval
             advance(
-                cost,
-                activation,
-                kind,
-                rule,
-                lanes,
-                block.x,
-                block.y,
-                block.parameters,
-                limit,
+                cost, activation, kind, rule, lanes, block.x, block.y, block.parameters, limit,
                 epochs,
-            )
+            )  # fmt: skip
             tick += epochs
         for v in range(VECTORS):
             busy[v] = 0
