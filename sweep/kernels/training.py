@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sweep.errors import SpecError
 from sweep.kernels.block import trainer
-from sweep.kernels.orbit import build_orbit, choose_orbit, lookup_into
+from sweep.kernels.orbit import Orbit, build_orbit, choose_orbit, lookup_into
 from sweep.kernels.pool import ORBIT_BLOCK, block_sizes, blocks, check_threads, run_blocks
 from sweep.kernels.results import TrainResult, empty_results, rows
 from sweep.neuron.own_costs import Cost
@@ -152,10 +152,15 @@ def train_starts(
         The work is abandoned soon after it becomes 1.
     """
     out, abandoned = empty_results(len(b), w.shape[1], dtype, weights, problem.follow > 0), stop
-    orbit = None
+    orbit: Orbit | None = None
     if choose_orbit(method, problem, rates, len(b), dtype):
-        lowest, highest = _z_range(w, b, problem.x[0])
-        orbit = build_orbit(problem, float(rates[0]), lowest, highest)
+
+        def build(first: int, last: int, stop: NDArray[np.uint8]) -> None:
+            nonlocal orbit
+            stop = stop if abandoned is None else abandoned
+            orbit = build_orbit(problem, float(rates[0]), *_z_range(w, b, problem.x[0]), stop)
+
+        run_blocks(build, [(0, 1)], 1)  # on a thread, for Ctrl-C: with `follow` it may take long
     # A copy as float64 would cost a tenth of a short training.
     single = {w.dtype, b.dtype, np.dtype(dtype)} == {np.dtype("float32")}
     given = "float32" if single else "float64"

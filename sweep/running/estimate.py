@@ -262,7 +262,7 @@ def _sample(grid: Grid, panel: int, stop: NDArray[np.uint8], panels: int) -> _Sa
 
     began, orbit = time.perf_counter(), None
     if _why_trained(grid, outer) is None:
-        orbit = build_orbit(problem, rate, *grid.z_range(problem.x[0]))
+        orbit = build_orbit(problem, rate, *grid.z_range(problem.x[0]), stop)
         built = time.perf_counter() - began
         rows = min(ENCODED, every)
         out, seconds, _ = computed(grid.spread_starts(rows), problem)

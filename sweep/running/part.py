@@ -27,7 +27,7 @@ from sweep.store.schema import table
 
 __all__ = ["Job", "OrbitLookup", "Progress", "make_part", "orbit_lookup", "part_table"]
 
-OrbitLookup: TypeAlias = Callable[[Segment], Orbit | None]
+OrbitLookup: TypeAlias = Callable[[Segment, NDArray[np.uint8]], Orbit | None]
 Progress: TypeAlias = Callable[[int, int], None]
 
 
@@ -42,6 +42,8 @@ class Job(NamedTuple):
 def orbit_lookup(grid: Grid) -> OrbitLookup:
     """Return a function that gives the orbit of a segment, None where it is to be trained.
 
+    Its second argument is a flag: building ends soon after it becomes 1, with None.
+
     That of a combination of outer axes is built once, by the first thread that needs it.
 
     Raises
@@ -49,7 +51,7 @@ def orbit_lookup(grid: Grid) -> OrbitLookup:
     SpecError
         The spec says method = "orbit" and it does not apply somewhere.
     """
-    spec, lock = grid.spec, Lock()
+    spec, lock, stop = grid.spec, Lock(), np.zeros(1, np.uint8)
 
     def choose(outer: tuple[tuple[str, int], ...]) -> tuple[Problem, float, bool]:
         problem, rate = grid.problem(dict(outer))
@@ -63,16 +65,24 @@ def orbit_lookup(grid: Grid) -> OrbitLookup:
     @lru_cache(maxsize=64)
     def build(outer: tuple[tuple[str, int], ...]) -> Orbit | None:
         problem, rate, applies = choose(outer)
-        return build_orbit(problem, rate, *grid.z_range(problem.x[0])) if applies else None
+        if not applies:
+            return None
+        orbit = build_orbit(problem, rate, *grid.z_range(problem.x[0]), stop)
+        if stop[0]:
+            raise InterruptedError  # which is not remembered
+        return orbit
 
     if spec.method == "orbit":
         sizes = [range(len(grid.values[name])) for name in grid.outer_names]
         for index in product(*sizes):
             choose(tuple(zip(grid.outer_names, index, strict=True)))
 
-    def lookup(segment: Segment) -> Orbit | None:
-        with lock:
+    def lookup(segment: Segment, flag: NDArray[np.uint8]) -> Orbit | None:
+        nonlocal stop
+        with lock, suppress(InterruptedError):
+            stop = flag
             return build(tuple(segment.outer.items()))
+        return None
 
     return lookup
 
@@ -152,7 +162,9 @@ def part_table(
     methods, row = set[str](), 0
     for segment in grid.segments(cells):
         problem, learning_rate = grid.problem(segment.outer)
-        orbit = orbits(segment)
+        orbit = orbits(segment, stop)
+        if stop[0]:
+            return None
         methods.add("train" if orbit is None else "orbit")
         n, d = problem.x.shape
         size = block_sizes(n, d + 1)[0] if orbit is None else ORBIT_BLOCK

@@ -124,15 +124,22 @@ class Orbit(NamedTuple):
     following: FollowTable | None
 
 
-def build_orbit(problem: Problem, rate: float, lowest: float, highest: float) -> Orbit:
-    """Return the orbit for starts z from lowest to highest."""
+def build_orbit(
+    problem: Problem,
+    rate: float,
+    lowest: float,
+    highest: float,
+    stop: NDArray[np.uint8] | None = None,
+) -> Orbit:
+    """Return the orbit for starts z from lowest to highest; not to be used if stop[0] became 1."""
     mirrored = problem.mirrors(float(problem.y[0]))
     tops = (-lowest, highest) if mirrored else (highest, -lowest)
     above, below = (
         build_staircase(problem, rate, side, min(top, HIGHEST)) or NO_STAIRCASE
         for side, top in zip((1.0, -1.0), tops, strict=True)
     )
-    return Orbit(above, below, build_follow_table(problem, rate, lowest, highest))
+    stop = np.zeros(1, np.uint8) if stop is None else stop
+    return Orbit(above, below, build_follow_table(problem, rate, lowest, highest, stop))
 
 
 def lookup_into(

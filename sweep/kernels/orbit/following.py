@@ -80,11 +80,12 @@ class FollowTable(NamedTuple):
 
 
 def build_follow_table(
-    problem: Problem, rate: float, lowest: float, highest: float
+    problem: Problem, rate: float, lowest: float, highest: float, stop: NDArray[np.uint8]
 ) -> FollowTable | None:
     """Return the table for starts z from lowest to highest; None if neurons are not followed.
 
-    A piece does not depend on this range, only which pieces there are.
+    A piece does not depend on this range, only which pieces there are. The table is not to be used
+    if stop[0] became 1.
     """
     if not problem.follow:
         return None
@@ -100,7 +101,7 @@ def build_follow_table(
     half, begins, pieces = 0.5 * WIDEST, list[Floats](), list[Floats]()
     for halving in range(HALVINGS + 1):
         z = begin[:, None] + half * (1.0 + NODES)
-        values = _walked(problem, kappa, z.ravel()).reshape(4, *z.shape)
+        values = _walked(problem, kappa, z.ravel(), stop).reshape(4, *z.shape)
         fitted = sum(values[:, :, k, None] * INTERPOLATION[k] for k in range(ORDERS))
         fits = np.ones(len(begin), np.bool_)
         for k in range(ORDERS, len(NODES)):
@@ -119,10 +120,10 @@ def build_follow_table(
     return FollowTable(np.append(edges[order], end), np.ascontiguousarray(coefficients[order]))
 
 
-def _walked(problem: Problem, kappa: float, z: Floats) -> Floats:
+def _walked(problem: Problem, kappa: float, z: Floats, stop: NDArray[np.uint8]) -> Floats:
     """Walk neurons from z, and return the rows FIRST, LAST, LYAPUNOV and MEAN."""
     epochs = problem.follow
-    rows, rates, stop = np.empty((4, len(z))), np.array([kappa]), np.zeros(1, np.uint8)
+    rows, rates = np.empty((4, len(z))), np.array([kappa])
 
     def train(max_epochs: int, follow: int) -> TrainResult:
         # A sample x = 0, so that z is b and κ the learning rate; no error is below 0.
