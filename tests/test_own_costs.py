@@ -16,6 +16,7 @@ from textbook import EXACT_ACTIVATIONS
 
 import sweep
 from sweep.bench.studies.hunt import compare
+from sweep.experiment.own import RESERVED
 from sweep.explorer.about import about
 from sweep.explorer.endpoints import cells, spec_of
 from sweep.explorer.query import Cells, View
@@ -434,6 +435,10 @@ def test_a_sweep_with_costs_and_a_parameter_on_an_axis(tmp_path):
     assert result.scan().schema.field("g").metadata[b"description"] == b"parameter g of the cost"
     for figure in ("error", "slowdown", "heatmap", "distribution", "curves"):
         assert result.plot(figure).axes
+    tables = [result.summary(), result.epochs_by_error(), result.epochs_by_start(), result.load(),
+              result.compare_costs(over="quadratic", under="focal")]  # fmt: skip
+    columns = {name for table in tables for name in table} - set(result.axes)
+    assert {name for name in columns - RESERVED if not re.fullmatch(r"[wbq]\d+", name)} == set()
     lines = [str(cost_line(name, spec.axes["cost"])["linestyle"]) for name in spec.axes["cost"]]
     assert len(set(lines)) == 3
 
@@ -458,7 +463,11 @@ def test_a_sweep_with_costs_and_a_parameter_on_an_axis(tmp_path):
         ({"axes": {"k": [1.0, -1.0]}, "costs": {"own": {"value": "k*(a-y)**2"}}},
          "costs.own.value with k = -1: leads away"),
         ({"axes": {"epochs": [1.0]}, "costs": {"own": {"value": "epochs*(a-y)**2"}}},
-         "axes.epochs: results have a column of this name"),
+         "axes.epochs: tables have a column of this name"),
+        ({"axes": {"median": [1.0]}, "costs": {"own": {"value": "median*(a-y)**2"}}},
+         "axes.median: tables have a column"),
+        ({"axes": {"b0": [1.0]}, "costs": {"own": {"value": "b0*(a-y)**2"}}},
+         "axes.b0: tables have a column"),
         ({"axes": {"cost": ["owm"]}}, "must be one of quadratic, .*, own .did you mean 'own'"),
     ],
 )  # fmt: skip

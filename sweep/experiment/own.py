@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["canonical_costs", "check_parameters", "cost_of", "parameter_axes"]
 
+# Columns of results, and of the tables that are made of them: no name of a parameter on an axis.
+RESERVED = {
+    *COLUMNS, *FOLLOWED, "already", "bin", "converged", "count", "epoch", "error", "error_high",
+    "error_low", "finite", "flip", "flow", "kappa", "label", "largest", "least", "max",
+    "max_epochs", "mean", "median", "min", "mirror", "neither", "neuron", "non_finite", "output",
+    "over_fewer", "pairs", "ratio", "reached", "settled", "share", "share_unconverged", "start",
+    "starts", "tied", "unconverged", "under_fewer", "z0",
+}  # fmt: skip
+
 # Of the values of parameters on axes, so many combinations are checked, evenly spread.
 CHECKED = 64
 
@@ -64,8 +73,9 @@ def parameter_axes(spec: Spec) -> list[str]:
         if name in spec.costs:
             table = spec.costs[name]
             found |= set(parameters_of(table.value)) - table.parameters.keys()
-    for name in found & {*COLUMNS, *FOLLOWED}:
-        raise SpecError(f"axes.{name}: results have a column of this name; choose another")
+    for name in sorted(found):
+        if name in RESERVED or re.fullmatch(r"b0|[wq]0?_?[0-9]+", name):
+            raise SpecError(f"axes.{name}: tables have a column of this name; choose another")
     return sorted(found)
 
 

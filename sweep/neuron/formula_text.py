@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import warnings
 from typing import Any
 
 from sweep.errors import SpecError, did_you_mean, printable
@@ -23,9 +22,10 @@ def parse(formula: str, names: set[str]) -> ast.expr:
     """Return the syntax tree of a formula in names; raise SpecError if it is none."""
     if len(formula) > MAX_LENGTH:
         raise SpecError(f"has {len(formula):,} characters; at most {MAX_LENGTH:,} are allowed")
+    if "\\" in formula:
+        raise SpecError("is no formula: has a backslash")
     try:
-        with warnings.catch_warnings(action="ignore"):
-            tree = ast.parse(formula.strip(), mode="eval").body
+        tree = ast.parse(formula.strip(), mode="eval").body
         if _depth(tree) > MAX_DEPTH:
             raise SpecError(f"is nested more than {MAX_DEPTH} deep")
         return _checked(tree, names)
