@@ -304,6 +304,8 @@ def test_a_formula_that_will_not_do_is_one_line(formula, message):
         (("mine", "(a-y)**2*w1", {"w1": 2.0}), "cannot be a parameter's name"),
         (("mine", "(a-y)**2*k", {"k": "x"}), "costs.mine.k = 'x': must be a finite number"),
         (("mine", "(a-y)**2*k", {"k": float("nan")}), "must be a finite number"),
+        (("mine", "(a-y)**2*k", {"k": 10**400}), "must be a finite number"),
+        (("mine", "(a-y)**2", {"activation": ["tanh"]}), "activation = .'tanh'.: must be one of"),
         (("mine", 3, {}), "costs.mine.value = 3: must be a formula"),
         (
             ("mine", "(a-y)**2", {"activation": "relu"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 from functools import lru_cache
@@ -111,15 +112,14 @@ class Cost:
         field = f"costs.{printable(name)[:60]}"
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w{0,59}", name):
             raise SpecError(f"{field}: must be a name of letters, digits and _")
-        if activation not in ACTIVATIONS:
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise SpecError(
                 f"activation = {short(activation)}: must be one of {', '.join(ACTIVATIONS)}"
             )
         for key, number in parameters.items():
-            real = isinstance(number, Real) and not isinstance(number, bool)
             if key in TAKEN or re.fullmatch(r"w[0-9]+|(?![A-Za-z]\w{0,59}$).*", key, re.DOTALL):
                 raise SpecError(f"{field}.{printable(key)[:60]}: cannot be a parameter's name")
-            if not real or not math.isfinite(number):
+            if not _is_finite(number):
                 raise SpecError(f"{field}.{key} = {short(number)}: must be a finite number")
         if callable(value):
             value = _traced(field, value, parameters)
@@ -166,6 +166,14 @@ class Cost:
         cost = Cost.__new__(Cost)
         cost.name, cost.value, cost.parameters, cost.checked = name, value, parameters, checked
         return cost
+
+
+def _is_finite(number: object) -> bool:
+    """Say whether something is a finite real number that float64 can hold."""
+    with suppress(OverflowError):
+        real = isinstance(number, Real) and not isinstance(number, bool)
+        return real and math.isfinite(float(number))  # type: ignore[arg-type]
+    return False
 
 
 def _traced(field: str, function: Callable[..., Any], parameters: Iterable[str]) -> str:
