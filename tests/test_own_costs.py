@@ -27,7 +27,7 @@ from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.following import follow_one
 from sweep.neuron.intervals import delta_bounds
-from sweep.neuron.own_costs import formulas_of
+from sweep.neuron.own_formulas import formulas_of
 from sweep.neuron.problem import make_problem
 from sweep.neuron.reference import descend, train_one
 

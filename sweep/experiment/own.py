@@ -12,8 +12,10 @@ import numpy as np
 from sweep.errors import SpecError, printable, short
 from sweep.kernels.results import COLUMNS, FOLLOWED
 from sweep.neuron.costs import COSTS
+from sweep.neuron.formula_check import check_formula
 from sweep.neuron.formula_text import canonical, parse
-from sweep.neuron.own_costs import TAKEN, Cost, check_formula, parameters_of
+from sweep.neuron.own_costs import TAKEN, Cost
+from sweep.neuron.own_formulas import parameters_of
 
 if TYPE_CHECKING:
     from sweep.experiment.spec import Spec

@@ -15,7 +15,7 @@ from sweep.kernels.simd import exp2_ratio, exp2_ratio_near
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, fused
-from sweep.neuron.own_costs import formulas_of, residual_formula
+from sweep.neuron.own_formulas import formulas_of, residual_formula
 
 __all__ = ["at_of", "residual_of", "rounding_of", "sample_of", "value_of"]
 

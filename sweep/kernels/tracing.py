@@ -21,7 +21,8 @@ from sweep.kernels.pool import blocks, check_threads, run_blocks
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, fused
-from sweep.neuron.own_costs import Cost, formulas_of
+from sweep.neuron.own_costs import Cost
+from sweep.neuron.own_formulas import formulas_of
 from sweep.neuron.problem import (
     MAX_EPOCHS,
     check_step,

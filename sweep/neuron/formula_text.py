@@ -16,7 +16,7 @@ MAX_LENGTH, MAX_DEPTH = 1000, 30
 FUNCTIONS = {"log": 1, "exp": 1, "sqrt": 1, "abs": 1, "tanh": 1, "cosh": 1, "minimum": 2,
              "maximum": 2}  # fmt: skip
 _ALIASES = {"Abs": "abs", "Max": "maximum", "Min": "minimum"}  # as SymPy prints them
-_OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 
 
 def parse(formula: str, names: set[str]) -> ast.expr:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sweep.neuron.activations import ACTIVATIONS, Activation
 from sweep.neuron.formula import CURVATURE, SLOPE, E, Expression, P, Q, nodes
-from sweep.neuron.own_costs import formulas_of
+from sweep.neuron.own_formulas import formulas_of
 
 __all__ = ["FARTHEST", "Cells", "delta_bounds"]
 

@@ -17,7 +17,8 @@ from sweep.errors import SpecError, did_you_mean, short
 from sweep.neuron.activations import ACTIVATIONS, Activation
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, Fused, fused
-from sweep.neuron.own_costs import Cost, formulas_of, parameters_of
+from sweep.neuron.own_costs import Cost
+from sweep.neuron.own_formulas import formulas_of, parameters_of
 
 __all__ = [
     "DTYPES",

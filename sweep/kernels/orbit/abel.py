@@ -28,7 +28,15 @@ from sweep.kernels.profile import residual_delta_slope
 from sweep.kernels.simd import load, store, width_of
 from sweep.neuron.arithmetic import fma
 
-__all__ = ["ORDERS", "Pieces", "compile_abel", "compile_fit", "cosines", "powers_of_chebyshev"]
+__all__ = [
+    "ORDERS",
+    "Pieces",
+    "compile_abel",
+    "compile_fit",
+    "cosines",
+    "interpolation",
+    "powers_of_chebyshev",
+]
 
 Floats = NDArray[np.float64]
 
@@ -106,13 +114,20 @@ def powers_of_chebyshev(orders: int) -> Floats:
     return powers[:, ::-1].copy()
 
 
+def interpolation(orders: int) -> tuple[Floats, Floats]:
+    """Return nodes, and the matrix from values there to coefficients of powers, highest first.
+
+    Chebyshev polynomials are orthogonal there. No product of matrices here and below: BLAS rounds
+    as the CPU likes.
+    """
+    nodes = cosines((np.arange(orders) + 0.5) / orders)
+    orthogonal = np.polynomial.chebyshev.chebvander(nodes, orders - 1) * 2.0 / orders
+    orthogonal[:, 0] /= 2.0
+    return nodes, (orthogonal[:, :, None] * powers_of_chebyshev(orders)).sum(axis=1)
+
+
 POWERS = powers_of_chebyshev(ORDERS)
-NODES = cosines((np.arange(ORDERS) + 0.5) / ORDERS)
-# From values at NODES to coefficients of powers, as Chebyshev polynomials are orthogonal there. No
-# product of matrices here and below: BLAS rounds as the CPU likes.
-_ORTHOGONAL = np.polynomial.chebyshev.chebvander(NODES, UNKNOWN) * 2.0 / ORDERS
-_ORTHOGONAL[:, 0] /= 2.0
-INTERPOLATION = (_ORTHOGONAL[:, :, None] * POWERS).sum(axis=1)
+NODES, INTERPOLATION = interpolation(ORDERS)
 
 
 @register_jitable

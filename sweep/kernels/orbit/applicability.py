@@ -5,8 +5,9 @@ from __future__ import annotations
 from sweep.errors import SpecError
 from sweep.kernels.orbit.branch import UNIT_ROUNDOFF, Branch, find_branch, step_size
 from sweep.kernels.profile import steepest
+from sweep.neuron.formula_check import check_formula
 from sweep.neuron.intervals import delta_bounds
-from sweep.neuron.own_costs import check_formula, formulas_of
+from sweep.neuron.own_formulas import formulas_of
 from sweep.neuron.problem import Problem
 
 __all__ = ["obstacle"]

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from sweep.kernels.block import trainer
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.orbit.abel import cosines, polynomial, powers_of_chebyshev
+from sweep.kernels.orbit.abel import cosines, interpolation, polynomial
 from sweep.kernels.orbit.branch import find_branch, step_size
 from sweep.kernels.orbit.lookup import HIGHEST
 from sweep.kernels.profile import DDELTA_DZ, DELTA, RESIDUAL, SLOPE, evaluate, lower_target
@@ -55,12 +55,9 @@ FIT = 1e-11
 # What decides whether a neuron rests is to be that many powers of 2 away from its limit.
 SAFETY = 6
 
-_TURNS = (np.arange(ORDERS) + 0.5) / ORDERS
-NODES = cosines(np.concatenate([_TURNS, (_TURNS[:-1] + _TURNS[1:])[::3] / 2]))
-_CHEBYSHEV = np.polynomial.chebyshev.chebvander(NODES[:ORDERS], ORDERS - 1) * 2.0 / ORDERS
-_CHEBYSHEV[:, 0] /= 2.0
-# From values at the first ORDERS nodes to coefficients of powers, highest first.
-INTERPOLATION = (_CHEBYSHEV[:, :, None] * powers_of_chebyshev(ORDERS)).sum(axis=1)
+NODES, INTERPOLATION = interpolation(ORDERS)
+# Between some of them it is checked.
+NODES = np.concatenate([NODES, cosines((np.arange(ORDERS - 1) + 1.0)[::3] / ORDERS)])
 
 
 class FollowTable(NamedTuple):

@@ -24,7 +24,7 @@ from sweep.kernels.orbit.branch import (
 )
 from sweep.kernels.orbit.pieces import GOAL, MAX_POINTS, build_pieces, end_accuracy, fewest_points
 from sweep.kernels.profile import FAR, RESIDUAL, STRIDE, evaluate, profile
-from sweep.neuron.own_costs import OF_DERIVATIVE, RELATIVE
+from sweep.neuron.formula_check import OF_DERIVATIVE, RELATIVE
 from sweep.neuron.problem import Problem
 
 __all__ = ["NO_STAIRCASE", "Staircase", "bins_per_height", "build_staircase", "steps"]
