@@ -1,0 +1,178 @@
+"""Where starts end: a polynomial in the place where they cross the curve and the share of an epoch.
+
+The curve is that of the states whose error is the tolerance. On the square of a table a piece of it
+is enough, and a place on it is a number from −1 to 1, along a straight line nearby.
+"""
+
+# compiled code: its types are Numba's
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numba.core import types
+from numpy.typing import NDArray
+
+from sweep.kernels.compile import compiled, once
+from sweep.kernels.orbit.abel import cosines, interpolation
+from sweep.kernels.orbit.plane.stencil import ERROR, B, W, interpolate, states_around
+from sweep.kernels.orbit.plane.tables import Train, coefficients
+from sweep.neuron.arithmetic import fma
+from sweep.neuron.problem import Problem
+
+__all__ = ["PLACES", "SHARES", "Ends", "build_ends", "evaluate_ends"]
+
+Floats = NDArray[np.float64]
+
+# Coefficients in the place and in the share of an epoch.
+PLACES, SHARES = 16, 6
+
+PLACE_NODES, TO_PLACES = interpolation(PLACES)
+SHARE_NODES, TO_SHARES = interpolation(SHARES)
+PLACE_CHECKS, SHARE_CHECKS = (cosines(np.arange(0, n + 1, 2) / n) for n in (PLACES, SHARES))
+
+# Pieces are longer than what crosses at the nodes of a square by this factor, and by this part of a
+# square.
+MARGIN, SHORTEST = 1.05, 2.0**-20
+
+# The slope of the error is taken over this part of a square, and steps of the secant method then
+# lead to the curve.
+PROBE, ITERATIONS = 2.0**-12, 6
+
+# Two states fewer interpolate so many times worse, at least.
+COARSER = 0.1
+
+
+class Ends(NamedTuple):
+    """Pieces of the curve for P squares, and what becomes of the starts that cross them.
+
+    Attributes
+    ----------
+    origin, along : (P, 2) arrays
+        The middle of a piece, and the place of a point θ on it is along·(θ − origin).
+    polynomials : (P, PLACES, 3 SHARES) array
+        Coefficients of powers of the place, and of the share of an epoch after the crossing as a
+        number from −1 to 1, highest first; of w, b and the error in turn.
+    """
+
+    origin: Floats
+    along: Floats
+    polynomials: Floats
+
+    def place(self, at: Floats) -> Floats:
+        """Return the places (P, …) of points (2, P, …)."""
+        shape = (-1,) + (1,) * (at.ndim - 2)
+        return sum(
+            self.along[:, axis].reshape(shape) * (at[axis] - self.origin[:, axis].reshape(shape))
+            for axis in (0, 1)
+        )
+
+
+@once
+def _compile_ends() -> Callable[..., None]:
+    """Compile evaluate(polynomials, square (N,), place (N,), share (N,), out (3, N))."""
+    vector = types.Array(types.float64, 1, "C", readonly=True)
+
+    @compiled(
+        types.void(
+            types.Array(types.float64, 3, "C"), types.Array(types.int64, 1, "C"), vector, vector,
+            types.Array(types.float64, 2, "C"),
+        )
+    )  # fmt: skip
+    def evaluate(polynomials, square, place, share, out):
+        _, places, columns = polynomials.shape
+        along = np.empty(columns)
+        for k in range(len(place)):
+            p, t = square[k], place[k]
+            for m in range(columns):
+                along[m] = polynomials[p, 0, m]
+            for power in range(1, places):
+                for m in range(columns):
+                    along[m] = fma(along[m], t, polynomials[p, power, m])
+            t = share[k]
+            for row in range(3):
+                value = along[row]
+                for m in range(3 + row, columns, 3):
+                    value = fma(value, t, along[m])
+                out[row, k] = value
+
+    return evaluate
+
+
+def evaluate_ends(ends: Ends, square: NDArray[np.int64], place: Floats, share: Floats) -> Floats:
+    """Return w, b and the error (3, N) of starts of squares; shares are from −1 to 1, too."""
+    out = np.empty((3, len(place)))
+    place, share = np.ascontiguousarray(place), np.ascontiguousarray(share)
+    _compile_ends()(ends.polynomials, square, place, share, out)
+    return out
+
+
+def build_ends(
+    problem: Problem, rate: float, at: Floats, unit: Floats, train: Train, stop: NDArray[np.uint8]
+) -> tuple[Ends, Floats]:
+    """Return the ends of starts that cross at points (2, P, m), and how far they miss (P,).
+
+    `unit` (2, P) are the sides of the squares, which scale w and b.
+    """
+
+    def error(theta: Floats) -> Floats:
+        out = train(replace(problem, max_epochs=0), theta.reshape(2, -1))
+        return out.initial_error.reshape(theta.shape[1:])
+
+    middle = at[:, :, at.shape[2] // 2]
+    ways = PROBE * np.eye(2)[:, :, None] * unit
+    slope = np.array([error(middle + way) - error(middle - way) for way in ways]) / (2.0 * PROBE)
+    size = np.sqrt(slope[0] ** 2 + slope[1] ** 2)
+    normal = slope / size
+    tangent = np.array([-normal[1], normal[0]])
+    moved = ((at - middle[:, :, None]) * (tangent / unit)[:, :, None]).sum(axis=0)
+    lowest, highest = moved.min(axis=1), moved.max(axis=1)
+    half = MARGIN * 0.5 * (highest - lowest) + SHORTEST
+    origin = middle + 0.5 * (highest + lowest) * tangent * unit
+
+    places = np.concatenate([PLACE_NODES, PLACE_CHECKS])
+    shares = np.concatenate([SHARE_NODES, SHARE_CHECKS])
+    line = origin[:, :, None] + (half * tangent * unit)[:, :, None] * places
+    across = (normal * unit)[:, :, None]
+    off, last, last_off = np.zeros(line.shape[1:]), np.ones(line.shape[1:]), np.zeros(1)
+    inverse = np.broadcast_to(1.0 / size[:, None], off.shape)
+    for _ in range(ITERATIONS):
+        miss = error(line + off * across) - problem.tolerance
+        moved_by, changed = off - last_off, miss - last
+        with np.errstate(all="ignore"):
+            inverse = np.where(changed * moved_by > 0.0, moved_by / changed, inverse)
+        last, last_off = miss, off
+        off = off - miss * inverse
+    curve = line + off * across
+    _, states = states_around(problem, rate, curve.reshape(2, -1), 0, stop)
+    values = np.empty((3, *off.shape, len(shares)))
+    apart = np.zeros(off.shape[:1])
+    for row in (W, B):
+        flat = states[:, row, :, None]
+        time = np.broadcast_to(0.5 * (shares + 1.0), (flat.shape[1], len(shares)))
+        exact, _ = interpolate(flat, time)
+        coarse, _ = interpolate(flat, time, skipped=1)
+        values[row] = exact.reshape(values.shape[1:])
+        apart = np.maximum(apart, abs(exact - coarse).reshape(len(apart), -1).max(axis=1))
+    values[ERROR] = error(values[:ERROR])
+    values = np.moveaxis(values, 0, 1)
+    made = coefficients(values[:, :, :PLACES, :SHARES], TO_PLACES, TO_SHARES)
+    polynomials = np.ascontiguousarray(made.transpose(0, 2, 3, 1)).reshape(len(made), PLACES, -1)
+    ends = Ends(origin.T, (tangent / (unit * half)).T, polynomials)
+    square, place, share = (
+        np.ascontiguousarray(np.broadcast_to(each, values[:, 0].shape)).ravel()
+        for each in (np.arange(len(made))[:, None, None], places[:, None], shares)
+    )
+    found = evaluate_ends(ends, square, place, share).reshape(3, len(made), -1)
+    missed = abs(found - np.moveaxis(values, 0, 1).reshape(found.shape)).max(axis=2)
+    missed[ERROR] /= problem.tolerance
+    return ends, np.maximum(missed.max(axis=0), COARSER * apart)
+
+
+def no_ends() -> Ends:
+    """Return the ends of no squares."""
+    return Ends(np.empty((0, 2)), np.empty((0, 2)), np.empty((0, PLACES, 3 * SHARES)))

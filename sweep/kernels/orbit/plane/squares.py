@@ -1,0 +1,373 @@
+"""The squares of (w, b) on which the time of the crossing is a polynomial, built from the curve out.
+
+The curve is that of the states whose error is the tolerance. A start is known by two numbers: the
+time A at which its orbit crosses the curve, and the place there. Both are smooth, and A falls by 1
+in an epoch, so that a point is walked only until it comes to a square that is known already.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.kernels.block import trainer
+from sweep.kernels.orbit.plane.ends import Ends, build_ends, evaluate_ends, no_ends
+from sweep.kernels.orbit.plane.stencil import crossings
+from sweep.kernels.orbit.plane.tables import (
+    CHECKED,
+    DEEPEST,
+    EDGES,
+    INSIDE,
+    NOTHING,
+    ON_EDGE,
+    ORDERS,
+    TO_COEFFICIENTS,
+    Lattice,
+    Square,
+    Table,
+    Train,
+    coefficients,
+    evaluate_on,
+    find_squares,
+    points_of,
+    steepest_of,
+    table_of,
+)
+from sweep.kernels.pool import blocks, run_blocks
+from sweep.kernels.results import TrainResult, empty_results, rows
+from sweep.neuron.problem import Problem, Status
+
+__all__ = [
+    "COARSEST",
+    "SAFETY",
+    "Known",
+    "Survey",
+    "Task",
+    "build_squares",
+    "parallel_trainer",
+    "survey",
+]
+
+Floats = NDArray[np.float64]
+
+# What polynomials may miss of w, b and the error at the end, the error relative to the tolerance.
+# Rounding alone moves A by some 1e-12 of itself.
+PRECISION, COARSEST, UNEVEN, ROUNDING = 4e-11, 2e-10, 4.0, 1e-13
+
+# What is bounded is so many times what was seen, at points between those that made a polynomial.
+SAFETY = 4.0
+
+# Epochs that points within the tolerance walk backwards, at most.
+LONGEST_BACK = 2048
+
+# A round builds this part of the squares that are left, those that cross first, and at least so
+# many: a point then comes to a known square soon.
+ROUND, LEAST = 4, 16
+
+
+class Task(NamedTuple):
+    """What all steps of the building share.
+
+    Attributes
+    ----------
+    roots : Lattice
+        The squares that cover the starts.
+    longest : int
+        Epochs after which a point is given up.
+    rounding : float
+        How far training rounds w and b in an epoch, at most.
+    train : callable
+    stop : (1,) uint8 array
+        The building is abandoned soon after it becomes 1.
+    """
+
+    problem: Problem
+    rate: float
+    roots: Lattice
+    longest: int
+    rounding: float
+    train: Train
+    stop: NDArray[np.uint8]
+
+
+class Known(NamedTuple):
+    """P squares of which the crossing is known.
+
+    Attributes
+    ----------
+    table : Table
+        Of two values: A, and the place on the curve, from −1 to 1.
+    ends : Ends
+    measures : (P, 5) array
+        Columns BOUND and so on.
+    squares : list of Square
+        Where they are.
+    """
+
+    table: Table
+    ends: Ends
+    measures: Floats
+    squares: list[Square]
+
+
+# Rows of what `walk` returns of N points: A; where their orbits cross the curve; and after how many
+# epochs a known square was reached, or the curve. Then, of that square:
+# - how far A may be off, SAFETY times what the polynomials were seen to miss, there and where the
+#   points that made them came to known squares, and what rounds in training;
+# - the greatest |∂A/∂w| + |∂A/∂b|;
+# - how much the error falls in an epoch at the crossing, at least, and w and b change, at most;
+# - how uneven A is there for all its polynomials missed.
+EPOCHS, AT_W, AT_B, WALKED, BOUND, STEEP, FALL, PACE, NOISE = range(9)
+
+
+def parallel_trainer(rate: float, threads: int, stop: NDArray[np.uint8]) -> Train:
+    """Return a function that trains starts on so many threads."""
+    rates = np.array([rate])
+
+    def train(problem: Problem, theta: Floats) -> TrainResult:
+        w, b = np.ascontiguousarray(theta[0])[:, None], np.ascontiguousarray(theta[1])
+        out = empty_results(len(b), 1)
+        train_block = trainer(problem, "float64")
+
+        def block(first: int, last: int, _: NDArray[np.uint8]) -> None:
+            here = slice(first, last)
+            train_block(rows(out, here), w[here], b[here], rates, stop)
+
+        if threads == 1 or len(b) * (problem.max_epochs + 1) * len(problem.x) < SHARED:
+            block(0, len(b), stop)
+        else:
+            run_blocks(block, blocks(len(b), threads, len(b), 128), threads)
+        return out
+
+    return train
+
+
+# The middle of a root and those of its quarters.
+SURVEYED = np.array([[0.0, -0.5, -0.5, 0.5, 0.5], [0.0, -0.5, 0.5, -0.5, 0.5]])
+
+# Updates by single samples in a call of a survey.
+SURVEY_UPDATES = 2**28
+
+# Points that are walked, about, before the rest is left to be trained.
+MOST_POINTS = 300_000
+
+# Updates by single samples from which on several threads take part.
+SHARED = 2e6
+
+
+def walk(task: Task, theta: Floats, known: Known) -> Floats:
+    """Return the rows EPOCHS and so on (9, …) of points theta (2, …), NaN where no orbit crosses."""
+    problem, shape = task.problem, theta.shape[1:]
+    theta = theta.reshape(2, -1)
+    out = np.full((9, theta.shape[1]), np.nan)
+
+    def cross(which: NDArray[np.int64], start: Floats, epochs: Floats, most: int) -> None:
+        found = crossings(problem, task.rate, start, most, task.stop)
+        out[EPOCHS, which], out[AT_W : AT_B + 1, which] = epochs + found.epochs, found.at
+        out[WALKED, which] = abs(epochs + found.epochs)
+        out[BOUND:, which] = 0.0
+        out[FALL, which], out[PACE, which] = found.fall, found.pace
+
+    inside = task.train(replace(problem, max_epochs=0), theta).initial_error <= problem.tolerance
+    if inside.any():
+        here = np.flatnonzero(inside)
+        cross(here, theta[:, here], np.zeros(len(here)), LONGEST_BACK)
+    left, state, epochs = np.flatnonzero(~inside), theta[:, ~inside], 0
+    while len(left) and not task.stop[0]:
+        square = find_squares(known.table, *state)
+        hit = square != NOTHING
+        if hit.any():
+            here, number = left[hit], square[hit]
+            times, place = evaluate_on(known.table, number, *state[:, hit])
+            crossing = evaluate_ends(known.ends, number, place, np.full(len(number), -1.0))
+            out[EPOCHS, here], out[WALKED, here] = epochs + times, epochs
+            out[AT_W : AT_B + 1, here] = crossing[:2]
+            out[BOUND:, here] = known.measures[number].T
+            left, state = left[~hit], state[:, ~hit]
+        if epochs >= task.longest or not len(left):
+            break
+        chunk = min(max(16, epochs // 2), task.longest - epochs)
+        trained = task.train(replace(problem, max_epochs=chunk), state)
+        state = np.array([trained.w[:, 0], trained.b])
+        met = trained.status == Status.converged
+        if met.any():
+            cross(left[met], state[:, met], epochs + trained.epochs[met].astype(np.float64), 2)
+        left, state, epochs = left[~met], state[:, ~met], epochs + chunk
+    return out.reshape(9, *shape)
+
+
+class Survey(NamedTuple):
+    """What a few starts of each root do.
+
+    Attributes
+    ----------
+    epochs : (R, m) array
+        NaN for those that do not converge within `longest`, 0 within the tolerance.
+    low, high : (2,) arrays
+        The least and greatest w and b on their way.
+    """
+
+    epochs: Floats
+    low: Floats
+    high: Floats
+
+
+def every_root(roots: Lattice) -> list[Square]:
+    """Return all roots of a lattice."""
+    return [Square(0, i, j) for i in range(roots.count[0]) for j in range(roots.count[1])]
+
+
+def survey(task: Task) -> Survey:
+    """Train a few starts of each root, and see where they come."""
+    squares = every_root(task.roots)
+    state = points_of(task.roots, squares, SURVEYED).reshape(2, -1)
+    epochs, left, walked = np.full(state.shape[1], np.nan), np.arange(state.shape[1]), 0
+    low, high = state.min(axis=1), state.max(axis=1)
+    # No call takes long: between two of them Ctrl-C is heard.
+    most = max(SURVEY_UPDATES // (state.shape[1] * len(task.problem.x)), 1)
+    while len(left) and walked < task.longest and not task.stop[0]:
+        chunk = min(max(16, walked // 2), most, task.longest - walked)
+        trained = task.train(replace(task.problem, max_epochs=chunk), state)
+        state = np.array([trained.w[:, 0], trained.b])
+        low, high = np.minimum(low, state.min(axis=1)), np.maximum(high, state.max(axis=1))
+        met = trained.status == Status.converged
+        epochs[left[met]] = walked + trained.epochs[met]
+        left, state, walked = left[~met], state[:, ~met], walked + chunk
+    return Survey(epochs.reshape(len(squares), -1), low, high)
+
+
+def build_squares(task: Task, known_epochs: Floats) -> tuple[Known, list[Square]]:
+    """Return the squares on which starts are known, and those whose starts max_epochs cuts off.
+
+    `known_epochs` (R, m) are those of a survey.
+    """
+    roots, most = task.roots, task.problem.max_epochs
+    known, late = _joined(roots, []), list[Square]()
+    waiting = list[tuple[float, Square]]()
+
+    def put(square: Square, epochs: Floats) -> None:
+        found = epochs[~np.isnan(epochs)]
+        if len(found) and found.min() <= most:
+            waiting.append((math.fsum(found.tolist()) / len(found), square))
+        else:
+            late.append(square)
+
+    for square, epochs in zip(every_root(roots), known_epochs, strict=True):
+        put(square, epochs)
+    points = 0
+    while waiting and points < MOST_POINTS and not task.stop[0]:
+        waiting.sort()
+        size = max(len(waiting) // ROUND, LEAST)
+        batch, waiting = [square for _, square in waiting[:size]], waiting[size:]
+        made, kept, edges = _build(task, batch, known)
+        points += len(batch) * EDGES.shape[1] + len(made.squares) * INSIDE.shape[1]
+        known = _joined(roots, [known, made])
+        for square, fits, times in zip(batch, kept, edges, strict=True):
+            if not fits and square.level < DEEPEST:
+                for child, near in zip(square.children(), QUARTERS, strict=True):
+                    put(child, times[near])
+    table = known.table
+    greatest = table.base[:, 0] + abs(table.coefficients[:, 0]).sum(axis=(1, 2))
+    late += [square for square, a in zip(known.squares, greatest, strict=True) if a > most]
+    return known, late
+
+
+# Which of EDGES are those of a square's quarters.
+QUARTERS = [
+    np.flatnonzero((EDGES[0] * di >= 0.0) & (EDGES[1] * dj >= 0.0))
+    for di in (-1, 1)
+    for dj in (-1, 1)
+]
+
+
+def _joined(roots: Lattice, parts: list[Known]) -> Known:
+    """Return the squares of several parts as one."""
+    squares = [square for part in parts for square in part.squares]
+    if not squares:
+        nothing = table_of(roots, [], np.empty((0, 2)), np.empty((0, 2, ORDERS, ORDERS)))
+        return Known(nothing, no_ends(), np.empty((0, 5)), [])
+    tables, ends = [part.table for part in parts], [part.ends for part in parts]
+    base = np.concatenate([each.base for each in tables])
+    made = np.concatenate([each.coefficients for each in tables])
+    return Known(
+        table_of(roots, squares, base, made),
+        Ends(*map(np.concatenate, zip(*ends, strict=True))),
+        np.concatenate([part.measures for part in parts]),
+        squares,
+    )
+
+
+def _build(
+    task: Task, squares: list[Square], known: Known
+) -> tuple[Known, NDArray[np.bool_], Floats]:
+    """Return those of some squares that are smooth, which these are, and A at EDGES of all.
+
+    Edges come first: what makes A uneven within a square crosses them, and they are a quarter of
+    its points.
+    """
+    roots, problem = task.roots, task.problem
+    edges = walk(task, points_of(roots, squares, EDGES), known)
+    lines = edges[EPOCHS].reshape(len(squares), -1, len(ON_EDGE))
+    made, powers = np.zeros((*lines.shape[:2], ORDERS)), np.zeros(lines.shape)
+    for node in range(ORDERS):
+        made += (lines[..., node, None] - lines[..., :1]) * TO_COEFFICIENTS[node]
+    for power in range(ORDERS):
+        powers = powers * ON_EDGE + made[..., power, None]
+    off = abs(powers + lines[..., :1] - lines).reshape(len(squares), -1).max(axis=1)
+    fits = off * _fastest(edges, problem) <= _allowed(edges, problem)
+    chosen = [square for square, fit in zip(squares, fits, strict=True) if fit]
+    if not chosen:
+        return _joined(roots, []), fits, edges[EPOCHS]
+
+    points = points_of(roots, chosen, np.concatenate([EDGES, CHECKED, INSIDE], axis=1))
+    rest = walk(task, points[:, :, EDGES.shape[1] :], known)
+    found = np.concatenate([edges[:, fits], rest], axis=2)
+    at = found[AT_W : AT_B + 1]
+    unit = np.array(roots.side)[:, None] * 0.5 ** np.array([square.level for square in chosen])
+    ends, missed = build_ends(problem, task.rate, at, unit, task.train, task.stop)
+    base = np.column_stack([np.rint(found[EPOCHS, :, -1]), np.zeros(len(chosen))])
+    values = np.stack([found[EPOCHS] - base[:, :1], ends.place(at)], axis=1)
+    grid = values[:, :, -ORDERS * ORDERS :].reshape(-1, 2, ORDERS, ORDERS)
+    table = table_of(roots, chosen, base, coefficients(grid, TO_COEFFICIENTS, TO_COEFFICIENTS))
+    number = np.repeat(np.arange(len(chosen)), points.shape[2])
+    times, place = evaluate_on(table, number, *points.reshape(2, -1))
+    crossing = evaluate_ends(ends, number, place, np.full(len(number), -1.0))
+    missed = np.maximum(missed, abs(crossing[:2].reshape(at.shape) - at).max(axis=(0, 2)))
+    off = abs(times.reshape(found.shape[1:]) - found[EPOCHS]).max(axis=1)
+    noise = off * _fastest(found, problem)
+    smooth = (noise <= _allowed(found, problem)) & (missed <= COARSEST)
+    steep = steepest_of(table, 1)
+    between = task.rounding * found[WALKED] * np.maximum(found[STEEP], steep[:, None])
+    measures = np.column_stack(
+        [
+            SAFETY * off + (found[BOUND] + between).max(axis=1),
+            steep,
+            found[FALL].min(axis=1),
+            found[PACE].max(axis=1),
+            np.maximum(noise, found[NOISE].max(axis=1)),
+        ]
+    )
+    fits[np.flatnonzero(fits)] = smooth
+    made = Known(
+        table._replace(base=base[smooth], coefficients=table.coefficients[smooth]),
+        Ends(*(each[smooth] for each in ends)),
+        measures[smooth],
+        [square for square, fit in zip(chosen, smooth, strict=True) if fit],
+    )
+    return made, fits, edges[EPOCHS]
+
+
+def _fastest(found: Floats, problem: Problem) -> Floats:
+    """Return by how much an error in A of 1 moves the ends of squares, from rows (9, P, m)."""
+    return np.maximum(found[FALL] / problem.tolerance, found[PACE]).max(axis=1)
+
+
+def _allowed(found: Floats, problem: Problem) -> Floats:
+    """Return what polynomials of A may miss, as they move the ends; NaN where A is not known."""
+    rounding = ROUNDING * abs(found[EPOCHS]).max(axis=1) * _fastest(found, problem)
+    noise = UNEVEN * found[NOISE].max(axis=1)
+    return np.minimum(np.maximum(np.maximum(PRECISION, rounding), noise), COARSEST)

@@ -1,0 +1,264 @@
+"""When a start's error crosses the tolerance, as a real number: the states around, interpolated.
+
+The map of an epoch, F, is one to one, so that a start within the tolerance has a past too: F is
+inverted by Newton's method. A crossing is found by walking to it, forwards or backwards.
+"""
+
+# compiled code: its types are Numba's
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numba.core import types
+from numba.extending import register_jitable
+from numpy.typing import NDArray
+
+from sweep.kernels.compile import compiled, once
+from sweep.kernels.profile import residual_delta_slope
+from sweep.kernels.simd import bits_of, load, select, store, width_of
+from sweep.neuron.problem import Problem
+
+__all__ = [
+    "BEFORE",
+    "ERROR",
+    "STATES",
+    "B",
+    "Crossings",
+    "Samples",
+    "W",
+    "crossings",
+    "interpolate",
+    "samples_of",
+    "states_around",
+]
+
+Floats = NDArray[np.float64]
+
+# States that are interpolated, and how many of them are before the one that has crossed.
+STATES = 12
+BEFORE = STATES // 2
+
+WIDTH = width_of(types.float64)
+
+# Newton's method doubles the digits: what is left after so small a change, relative to the step of
+# an epoch, is below a rounding.
+SETTLED, MAX_ITERATIONS = 1e-9, 30
+
+# Its steps for the time of a crossing, which begin on a straight line.
+CROSSING_ITERATIONS = 4
+
+# Rows of a state.
+W, B, ERROR = range(3)
+
+
+@once
+def _compile_states(cost: str, activation: str) -> Callable[..., None]:
+    """Compile walk(theta (2, N), feature, sign, y, rate, parameters, limit, longest, states, stop).
+
+    z of a sample is w·feature + b·sign. Sets the rows of states (3 STATES + 1, N), which
+    `states_around` describes; the last one is the epochs.
+    """
+    vector, matrix = (types.Array(types.float64, ndim, "C") for ndim in (1, 2))
+
+    @register_jitable
+    def forwards(w, b, feature, sign, y, c, step):
+        """Return the error at (w, b), and F(w, b)."""
+        error, in_w, in_b = w * 0.0, w * 0.0, w * 0.0
+        for i in range(len(y)):
+            residual, _, delta, _ = residual_delta_slope(
+                cost, activation, w * feature[i] + b * sign[i], y[i], c
+            )
+            error = error + abs(residual)
+            in_w = in_w + delta * feature[i]
+            in_b = in_b + delta * sign[i]
+        return error * (1.0 / len(y)), w - in_w * step, b - in_b * step
+
+    @register_jitable
+    def backwards(w, b, feature, sign, y, c, step):
+        """Return the (v, u) with F(v, u) = (w, b)."""
+        zero = w * 0.0
+        v, u, going = w, b, zero + 1.0
+        for _ in range(MAX_ITERATIONS):
+            in_w, in_b, in_ww, in_wb, in_bb = zero, zero, zero, zero, zero
+            for i in range(len(y)):
+                _, _, delta, ddelta_dz = residual_delta_slope(
+                    cost, activation, v * feature[i] + u * sign[i], y[i], c
+                )
+                in_w = in_w + delta * feature[i]
+                in_b = in_b + delta * sign[i]
+                in_ww = in_ww + ddelta_dz * (feature[i] * feature[i])
+                in_wb = in_wb + ddelta_dz * (feature[i] * sign[i])
+                in_bb = in_bb + ddelta_dz
+            miss_w, miss_b = (v - w) - in_w * step, (u - b) - in_b * step
+            ww, wb, bb = 1.0 - in_ww * step, -in_wb * step, 1.0 - in_bb * step
+            determinant = ww * bb - wb * wb
+            change_w = (bb * miss_w - wb * miss_b) / determinant
+            change_b = (ww * miss_b - wb * miss_w) / determinant
+            # A lane that has settled keeps its state: no bit depends on its neighbours.
+            v = select(going > 0.5, v - change_w, v)
+            u = select(going > 0.5, u - change_b, u)
+            size = (abs(in_w) + abs(in_b)) * (step * SETTLED)
+            going = select(abs(change_w) + abs(change_b) > size, going, zero)
+            if bits_of(going > 0.5) == 0:
+                break
+        return v, u
+
+    @compiled(
+        types.void(
+            matrix, vector, vector, vector, types.float64, vector, types.float64, types.int64,
+            matrix, types.Array(types.uint8, 1, "C"),
+        )
+    )  # fmt: skip
+    def walk(theta, feature, sign, y, rate, c, limit, longest, states, stop):
+        step = rate / len(y)
+        for first in range(0, theta.shape[1], WIDTH):
+            w, b = load(theta, W, first), load(theta, B, first)
+            zero = w * 0.0
+            epochs = zero
+            error, next_w, next_b = forwards(w, b, feature, sign, y, c, step)
+            inside = select(error > limit, zero, zero + 1.0)
+            for _ in range(longest):
+                going = error > limit
+                if bits_of(going) == 0 or stop[0] != 0:
+                    break
+                w, b = select(going, next_w, w), select(going, next_b, b)
+                epochs = select(going, epochs + 1.0, epochs)
+                error, next_w, next_b = forwards(w, b, feature, sign, y, c, step)
+            epochs = select(error > limit, zero + np.nan, epochs)
+            for _ in range(longest):
+                if bits_of(inside > 0.5) == 0 or stop[0] != 0:
+                    break
+                before_w, before_b = backwards(w, b, feature, sign, y, c, step)
+                error, _, _ = forwards(before_w, before_b, feature, sign, y, c, step)
+                inside = select(error > limit, zero, inside)
+                w = select(inside > 0.5, before_w, w)
+                b = select(inside > 0.5, before_b, b)
+                epochs = select(inside > 0.5, epochs - 1.0, epochs)
+            epochs = select(inside > 0.5, zero + np.nan, epochs)
+            store(states, 3 * STATES, first, epochs)
+            next_w, next_b = w, b
+            for k in range(BEFORE, STATES):
+                store(states, 3 * k + W, first, next_w)
+                store(states, 3 * k + B, first, next_b)
+                error, next_w, next_b = forwards(next_w, next_b, feature, sign, y, c, step)
+                store(states, 3 * k + ERROR, first, error)
+            for k in range(BEFORE - 1, -1, -1):
+                w, b = backwards(w, b, feature, sign, y, c, step)
+                error, _, _ = forwards(w, b, feature, sign, y, c, step)
+                store(states, 3 * k + W, first, w)
+                store(states, 3 * k + B, first, b)
+                store(states, 3 * k + ERROR, first, error)
+
+    return walk
+
+
+class Samples(NamedTuple):
+    """n samples of one input, (n,) each: z is w·feature + b·sign; targets are mirrored to below."""
+
+    feature: Floats
+    sign: Floats
+    y: Floats
+
+
+def samples_of(problem: Problem) -> Samples:
+    """Return the samples of a problem as kernels take them."""
+    act = problem.act
+    mirrored = np.array([problem.mirrors(target) for target in problem.y])
+    sign = np.where(mirrored, -1.0, 1.0)
+    y = np.where(mirrored, act.low + act.high - problem.y, problem.y)
+    return Samples(sign * problem.x[:, 0], sign, y)
+
+
+def states_around(
+    problem: Problem, rate: float, theta: Floats, longest: int, stop: NDArray[np.uint8]
+) -> tuple[Floats, Floats]:
+    """Return the epochs (N,) to the first state within the tolerance, and the states around it.
+
+    Parameters
+    ----------
+    theta : (2, N) array
+        Starts (w, b). One within the tolerance walks backwards, to the first state that was; its
+        epochs are negative.
+    longest : int
+        Epochs after which a walk ends, and its number is NaN; with 0 the states are those around
+        the start itself.
+
+    Returns
+    -------
+    epochs, states : (N,) and (STATES, 3, N) arrays
+        The state of number BEFORE is the one that `epochs` lead to. Rows are W, B and ERROR.
+    """
+    count = theta.shape[1]
+    padded = np.zeros((2, -(-count // WIDTH) * WIDTH))
+    padded[:, :count] = theta
+    states = np.empty((3 * STATES + 1, padded.shape[1]))
+    walk = _compile_states(problem.cost, problem.activation)
+    walk(
+        padded, *samples_of(problem), rate, problem.constants, problem.tolerance, longest, states,
+        stop,
+    )  # fmt: skip
+    return states[-1, :count], states[:-1, :count].reshape(STATES, 3, count)
+
+
+def interpolate(values: Floats, time: Floats, skipped: int = 0) -> tuple[Floats, Floats]:
+    """Return the polynomial through values (STATES, …) at times −BEFORE, … and its derivative.
+
+    By Newton's forward differences; `skipped` states at either end are left out.
+    """
+    values = values[skipped : len(values) - skipped]
+    differences = [values[0]]
+    while len(values) > 1:
+        values = values[1:] - values[:-1]
+        differences.append(values[0])
+    value, derivative = differences[-1], np.zeros_like(time)
+    for k in range(len(differences) - 2, -1, -1):
+        share = (time + (BEFORE - skipped - k)) / (k + 1)
+        derivative = derivative * share + value / (k + 1)
+        value = value * share + differences[k]
+    return value, derivative
+
+
+class Crossings(NamedTuple):
+    """Where N orbits cross the tolerance; NaN where no crossing was found.
+
+    Attributes
+    ----------
+    epochs : (N,) array
+        A real number: from the start to the crossing, not above 0 for a start within the tolerance.
+    at : (2, N) array
+        (w, b) there.
+    fall : (N,) array
+        How much the error falls in an epoch there.
+    pace : (N,) array
+        How much w and b change in an epoch there, together.
+    """
+
+    epochs: Floats
+    at: Floats
+    fall: Floats
+    pace: Floats
+
+
+def crossings(
+    problem: Problem, rate: float, theta: Floats, longest: int, stop: NDArray[np.uint8]
+) -> Crossings:
+    """Return when and where the orbits of starts theta (2, N) cross the tolerance.
+
+    A start and the state an epoch later have the same states around the crossing, so that their
+    times differ by exactly 1.
+    """
+    epochs, states = states_around(problem, rate, theta, longest, stop)
+    before, after = states[BEFORE - 1, ERROR], states[BEFORE, ERROR]
+    with np.errstate(all="ignore"):  # what is not found is NaN
+        time = (after - problem.tolerance) / (before - after)
+        for _ in range(CROSSING_ITERATIONS):
+            error, slope = interpolate(states[:, ERROR], time)
+            time = np.clip(time - (error - problem.tolerance) / slope, -1.0, 0.0)
+        (w, w_pace), (b, b_pace) = (interpolate(states[:, row], time) for row in (W, B))
+        unknown = np.isnan(epochs)
+        at = np.where(unknown, np.nan, [w, b])
+        return Crossings(epochs + time, at, -slope, abs(w_pace) + abs(b_pace))

@@ -1,0 +1,295 @@
+"""Functions of (w, b) as polynomials on squares that are halved where they need it; their lookup.
+
+The squares are those of a quadtree: roots of one size, each cut into four as often as it needs.
+"""
+
+# compiled code: its types are Numba's
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numba import typeof
+from numba.core import types
+from numpy.typing import NDArray
+
+from sweep.kernels.compile import compiled, once
+from sweep.kernels.orbit.abel import cosines, interpolation
+from sweep.kernels.results import TrainResult
+from sweep.neuron.arithmetic import fma
+from sweep.neuron.problem import Problem
+
+__all__ = [
+    "CHECKED",
+    "DEEPEST",
+    "EDGES",
+    "INSIDE",
+    "NODES",
+    "NOTHING",
+    "ON_EDGE",
+    "ORDERS",
+    "TO_COEFFICIENTS",
+    "Lattice",
+    "Square",
+    "Table",
+    "Train",
+    "coefficients",
+    "evaluate_on",
+    "find_squares",
+    "lattice",
+    "points_of",
+    "steepest_of",
+    "table_of",
+]
+
+Floats = NDArray[np.float64]
+
+# From a problem and starts (2, N) to what becomes of them, for one learning rate.
+Train = Callable[[Problem, Floats], TrainResult]
+
+# Coefficients in each direction. With the samples of the benchmark, cross-entropy and the quadratic
+# cost, 12 take 53,000 and 114,000 nodes, 16 take 51,000 and 123,000 of half as many squares, and
+# leave a tenth of the area unresolved that 12 leave.
+ORDERS = 16
+
+NODES, TO_COEFFICIENTS = interpolation(ORDERS)
+
+# Where the miss of a polynomial is measured, in each direction: midway between nodes, and the ends.
+CHECKS = cosines(np.arange(0, ORDERS + 1, 4) / ORDERS)
+
+
+def _grid(u: Floats, v: Floats) -> Floats:
+    return np.array([np.repeat(u, len(v)), np.tile(v, len(u))])
+
+
+# Places of a square, (2, m): the nodes; the nodes and checks of its four edges; checks inside.
+ON_EDGE, SIDES = np.concatenate([NODES, CHECKS]), np.array([-1.0, 1.0])
+INSIDE = _grid(NODES, NODES)
+EDGES = np.concatenate([_grid(SIDES, ON_EDGE), _grid(SIDES, ON_EDGE)[::-1]], axis=1)
+CHECKED = _grid(CHECKS[1:-1], CHECKS[1:-1])
+
+# How often a square may be halved.
+DEEPEST = 6
+
+# In `Table.roots` and `.children`: no square; what is below is a number of children.
+NOTHING = -1
+
+
+class Lattice(NamedTuple):
+    """The roots that cover a box of starts: their number, and that of the first, in each direction.
+
+    Root (i, j) goes from ((first_w + i) side_w, (first_b + j) side_b) to the next.
+    """
+
+    side: tuple[float, float]
+    first: tuple[int, int]
+    count: tuple[int, int]
+
+
+class Square(NamedTuple):
+    """Square (i, j) of the grid of squares whose side is the 2^level-th part of a root's."""
+
+    level: int
+    i: int
+    j: int
+
+    def children(self) -> list[Square]:
+        """Return its four quarters."""
+        return [
+            Square(self.level + 1, 2 * self.i + di, 2 * self.j + dj)
+            for di in (0, 1)
+            for dj in (0, 1)
+        ]
+
+
+class Table(NamedTuple):
+    """P polynomials of C values each, on squares.
+
+    Attributes
+    ----------
+    origin, per_root : (2,) arrays
+        Where root (0, 0) begins, and roots per unit of w and b.
+    roots : (R_w, R_b) array
+        The polynomial's number, NOTHING, or −2 − k if the root is cut into children[k].
+    children : (Q, 4) array
+        The same, of the quarters: the second and fourth are above the middle in b.
+    middle, per_half : (P, 2) arrays
+        The middle of each square, and 2/side.
+    base : (P, C) array
+        What is added to each polynomial.
+    coefficients : (P, C, ORDERS, ORDERS) array
+        Of powers of the places in w and in b, from −1 to 1, highest first.
+    """
+
+    origin: Floats
+    per_root: Floats
+    roots: NDArray[np.int64]
+    children: NDArray[np.int64]
+    middle: Floats
+    per_half: Floats
+    base: Floats
+    coefficients: Floats
+
+
+def lattice(low: Floats, high: Floats, most: int) -> Lattice:
+    """Return roots that cover a box, some `most` or fewer each way; their sides are powers of 2."""
+    sides, firsts, counts = [], [], []
+    for begin, end in zip(low.tolist(), high.tolist(), strict=True):
+        _, exponent = np.frexp(max((end - begin) / most, 2.0**-40 * max(abs(begin), abs(end), 1.0)))
+        side = float(2.0**exponent)
+        first = int(np.floor(begin / side))
+        sides.append(side)
+        firsts.append(first)
+        counts.append(max(int(np.ceil(end / side)) - first, 1))
+    return Lattice((sides[0], sides[1]), (firsts[0], firsts[1]), (counts[0], counts[1]))
+
+
+def points_of(roots: Lattice, squares: list[Square], places: Floats) -> Floats:
+    """Return the points (2, S, m) of squares at places (2, m), numbers from −1 to 1."""
+    out = np.empty((2, len(squares), places.shape[1]))
+    cells = np.array(squares, np.float64).reshape(-1, 3)
+    for axis in (0, 1):
+        side = roots.side[axis] * 0.5 ** cells[:, :1]
+        begin = roots.first[axis] * roots.side[axis] + cells[:, 1 + axis, None] * side
+        out[axis] = begin + side * (0.5 * (places[axis] + 1.0))
+    return out
+
+
+def coefficients(values: Floats, matrix: Floats, other: Floats) -> Floats:
+    """Return coefficients (…, k, l) of the polynomials through values (…, k, l) at nodes.
+
+    `matrix` and `other` are those of `interpolation` for the two directions. Sums in a fixed order:
+    BLAS rounds otherwise on other CPUs.
+    """
+    across = np.zeros_like(values)
+    for node in range(values.shape[-1]):
+        across += values[..., node, None] * other[node]
+    out = np.zeros_like(values)
+    for node in range(values.shape[-2]):
+        out += across[..., node, None, :] * matrix[node][:, None]
+    return out
+
+
+def table_of(roots: Lattice, squares: list[Square], base: Floats, polynomials: Floats) -> Table:
+    """Return the table of polynomials (P, C, ORDERS, ORDERS) on squares."""
+    top = np.full(roots.count, NOTHING, np.int64)
+    children: list[list[int]] = []
+    for number, (level, i, j) in enumerate(squares):
+        row, at = top.reshape(-1), (i >> level) * roots.count[1] + (j >> level)
+        for depth in range(level - 1, -1, -1):
+            if row[at] == NOTHING:
+                row[at] = -2 - len(children)
+                children.append([NOTHING] * 4)
+            row, at = children[-2 - row[at]], 2 * ((i >> depth) & 1) + ((j >> depth) & 1)
+        row[at] = number
+    cells = np.array(squares, np.float64).reshape(-1, 3)
+    side, first = np.array(roots.side), np.array(roots.first)
+    sides = side * 0.5 ** cells[:, :1]
+    return Table(
+        origin=first * side,
+        per_root=1.0 / side,
+        roots=top,
+        children=np.array(children, np.int64).reshape(-1, 4),
+        middle=first * side + (cells[:, 1:] + 0.5) * sides,
+        per_half=2.0 / sides,
+        base=base,
+        coefficients=polynomials,
+    )
+
+
+_NO_TABLE = Table(
+    *(np.zeros(1), np.zeros(1)),
+    *(np.zeros((1, 1), np.int64),) * 2,
+    *(np.zeros((1, 1)),) * 3,
+    np.zeros((1, 1, 1, 1)),
+)
+
+
+_VECTOR = types.Array(types.float64, 1, "C", readonly=True)
+_SQUARE = types.Array(types.int64, 1, "C")
+
+
+@once
+def _compile_find() -> Callable[..., None]:
+    """Compile find(w (N,), b (N,), table, square (N,)), which sets the numbers of squares, or −1."""
+
+    @compiled(types.void(_VECTOR, _VECTOR, typeof(_NO_TABLE), _SQUARE))
+    def find(w, b, table, square):
+        origin_w, origin_b = table.origin[0], table.origin[1]
+        per_w, per_b = table.per_root[0], table.per_root[1]
+        rows, columns = table.roots.shape
+        for k in range(len(b)):
+            u, v = (w[k] - origin_w) * per_w, (b[k] - origin_b) * per_b
+            square[k] = NOTHING
+            if not (0.0 <= u <= rows and 0.0 <= v <= columns):
+                continue
+            i, j = min(np.int64(u), rows - 1), min(np.int64(v), columns - 1)
+            number = table.roots[i, j]
+            while number < NOTHING:
+                u, v = 2.0 * (u - i), 2.0 * (v - j)
+                i, j = min(np.int64(u), 1), min(np.int64(v), 1)
+                number = table.children[-2 - number, 2 * i + j]
+            square[k] = number
+
+    return find
+
+
+@once
+def _compile_evaluate() -> Callable[..., None]:
+    """Compile evaluate(w (N,), b (N,), table, square (N,), values (C, N)); no number is NOTHING."""
+
+    @compiled(
+        types.void(_VECTOR, _VECTOR, typeof(_NO_TABLE), _SQUARE, types.Array(types.float64, 2, "C"))
+    )
+    def evaluate(w, b, table, square, values):
+        _, count, orders, _ = table.coefficients.shape
+        along = np.empty((count, orders))
+        known, known_w = NOTHING, np.nan
+        for k in range(len(b)):
+            p = square[k]
+            if p != known or w[k] != known_w:
+                # On a grid, neighbours share w: what is left is a polynomial in b.
+                known, known_w = p, w[k]
+                t = (known_w - table.middle[p, 0]) * table.per_half[p, 0]
+                for c in range(count):
+                    for m in range(orders):
+                        along[c, m] = table.coefficients[p, c, 0, m]
+                    for power in range(1, orders):
+                        for m in range(orders):
+                            along[c, m] = fma(along[c, m], t, table.coefficients[p, c, power, m])
+            t = (b[k] - table.middle[p, 1]) * table.per_half[p, 1]
+            for c in range(count):
+                value = along[c, 0]
+                for m in range(1, orders):
+                    value = fma(value, t, along[c, m])
+                values[c, k] = value + table.base[p, c]
+
+    return evaluate
+
+
+def find_squares(table: Table, w: Floats, b: Floats) -> NDArray[np.int64]:
+    """Return the numbers (N,) of the squares that points lie on, NOTHING for none."""
+    square = np.empty(len(b), np.int64)
+    _compile_find()(np.ascontiguousarray(w), np.ascontiguousarray(b), table, square)
+    return square
+
+
+def evaluate_on(table: Table, square: NDArray[np.int64], w: Floats, b: Floats) -> Floats:
+    """Return values (C, N) at points on squares of these numbers."""
+    values = np.empty((table.base.shape[1], len(b)))
+    points = np.ascontiguousarray(w), np.ascontiguousarray(b)
+    _compile_evaluate()(*points, table, square, values)
+    return values
+
+
+def steepest_of(table: Table, count: int) -> Floats:
+    """Return bounds (P,) of |∂/∂w| + |∂/∂b| of the first `count` values, from their coefficients."""
+    powers = np.arange(ORDERS - 1, -1, -1)
+    total = np.zeros((len(table.base), count))
+    for axis, scale in ((0, powers[:, None]), (1, powers)):
+        at_most = abs(table.coefficients[:, :count] * scale).sum(axis=(2, 3))
+        total += at_most * table.per_half[:, axis, None]
+    return total.max(axis=1)
