@@ -128,6 +128,7 @@ def _task(
         longest=min(problem.max_epochs + problem.max_epochs // 4 + 64, MAX_EPOCHS),
         rounding=UNIT_ROUNDOFF * (4.0 * theta + rate * gradient),
         train=parallel_trainer(rate, threads, stop),
+        threads=threads,
         stop=stop,
     )
 
@@ -228,7 +229,6 @@ def lookup_plane_into(
     bound, whole = plane.bound[square], np.ceil(times)
     certain = (abs(times - np.rint(times)) > bound) & (times > 0.0)
     met = certain & (whole <= most)
-    late = certain & (whole > most)
     done = here[met]
     ends = evaluate_ends(known.ends, square[met], place[met], 2.0 * (whole[met] - times[met]) - 1.0)
     write(done, ends, whole[met], np.minimum(ends[2], problem.tolerance))

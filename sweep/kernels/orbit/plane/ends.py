@@ -112,7 +112,13 @@ def evaluate_ends(ends: Ends, square: NDArray[np.int64], place: Floats, share: F
 
 
 def build_ends(
-    problem: Problem, rate: float, at: Floats, unit: Floats, train: Train, stop: NDArray[np.uint8]
+    problem: Problem,
+    rate: float,
+    at: Floats,
+    unit: Floats,
+    train: Train,
+    threads: int,
+    stop: NDArray[np.uint8],
 ) -> tuple[Ends, Floats]:
     """Return the ends of starts that cross at points (2, P, m), and how far they miss (P,).
 
@@ -148,7 +154,7 @@ def build_ends(
         last, last_off = miss, off
         off = off - miss * inverse
     curve = line + off * across
-    _, states = states_around(problem, rate, curve.reshape(2, -1), 0, stop)
+    _, states = states_around(problem, rate, curve.reshape(2, -1), 0, threads, stop)
     values = np.empty((3, *off.shape, len(shares)))
     apart = np.zeros(off.shape[:1])
     for row in (W, B):

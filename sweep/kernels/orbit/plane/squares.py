@@ -62,7 +62,7 @@ PRECISION, COARSEST, UNEVEN, ROUNDING = 4e-11, 2e-10, 4.0, 1e-13
 SAFETY = 4.0
 
 # Epochs that points within the tolerance walk backwards, at most.
-LONGEST_BACK = 2048
+LONGEST_BACK = 512
 
 # A round builds this part of the squares that are left, those that cross first, and at least so
 # many: a point then comes to a known square soon.
@@ -81,6 +81,7 @@ class Task(NamedTuple):
     rounding : float
         How far training rounds w and b in an epoch, at most.
     train : callable
+    threads : int
     stop : (1,) uint8 array
         The building is abandoned soon after it becomes 1.
     """
@@ -91,6 +92,7 @@ class Task(NamedTuple):
     longest: int
     rounding: float
     train: Train
+    threads: int
     stop: NDArray[np.uint8]
 
 
@@ -166,7 +168,7 @@ def walk(task: Task, theta: Floats, known: Known) -> Floats:
     out = np.full((9, theta.shape[1]), np.nan)
 
     def cross(which: NDArray[np.int64], start: Floats, epochs: Floats, most: int) -> None:
-        found = crossings(problem, task.rate, start, most, task.stop)
+        found = crossings(problem, task.rate, start, most, task.threads, task.stop)
         out[EPOCHS, which], out[AT_W : AT_B + 1, which] = epochs + found.epochs, found.at
         out[WALKED, which] = abs(epochs + found.epochs)
         out[BOUND:, which] = 0.0
@@ -262,11 +264,16 @@ def build_squares(task: Task, known_epochs: Floats) -> tuple[Known, list[Square]
     while waiting and points < MOST_POINTS and not task.stop[0]:
         waiting.sort()
         size = max(len(waiting) // ROUND, LEAST)
-        batch, waiting = [square for _, square in waiting[:size]], waiting[size:]
-        made, kept, edges = _build(task, batch, known)
-        points += len(batch) * EDGES.shape[1] + len(made.squares) * INSIDE.shape[1]
+        batch, waiting = _within_reach(task, waiting[:size]), waiting[size:]
+        for estimate, square in batch.too_far:
+            if square.level < DEEPEST:
+                waiting += [(estimate, child) for child in square.children()]
+        if not batch.near:
+            continue
+        made, kept, edges = _build(task, batch.near, known)
+        points += len(batch.near) * EDGES.shape[1] + len(made.squares) * INSIDE.shape[1]
         known = _joined(roots, [known, made])
-        for square, fits, times in zip(batch, kept, edges, strict=True):
+        for square, fits, times in zip(batch.near, kept, edges, strict=True):
             if not fits and square.level < DEEPEST:
                 for child, near in zip(square.children(), QUARTERS, strict=True):
                     put(child, times[near])
@@ -301,6 +308,33 @@ def _joined(roots: Lattice, parts: list[Known]) -> Known:
     )
 
 
+class _Batch(NamedTuple):
+    """Squares that can be built, and those in which the curve is too many epochs away."""
+
+    near: list[Square]
+    too_far: list[tuple[float, Square]]
+
+
+def _within_reach(task: Task, batch: list[tuple[float, Square]]) -> _Batch:
+    """Leave out the squares that lie within the tolerance, of which nothing is to be known."""
+    problem = task.problem
+    points = points_of(task.roots, [square for _, square in batch], EDGES)
+    trained = task.train(replace(problem, max_epochs=0), points.reshape(2, -1))
+    errors = trained.initial_error.reshape(points.shape[1:])
+    inside = errors <= problem.tolerance
+    # The point that is likely to walk backwards for longest.
+    deepest = points[:, np.arange(len(batch)), errors.argmin(axis=1)]
+    some = np.flatnonzero(inside.any(axis=1) & ~inside.all(axis=1))
+    back = crossings(
+        problem, task.rate, deepest[:, some], LONGEST_BACK, task.threads, task.stop
+    ).epochs
+    far = set(some[np.isnan(back)].tolist())
+    return _Batch(
+        [square for k, (_, square) in enumerate(batch) if not inside[k].all() and k not in far],
+        [each for k, each in enumerate(batch) if k in far],
+    )
+
+
 def _build(
     task: Task, squares: list[Square], known: Known
 ) -> tuple[Known, NDArray[np.bool_], Floats]:
@@ -328,7 +362,7 @@ def _build(
     found = np.concatenate([edges[:, fits], rest], axis=2)
     at = found[AT_W : AT_B + 1]
     unit = np.array(roots.side)[:, None] * 0.5 ** np.array([square.level for square in chosen])
-    ends, missed = build_ends(problem, task.rate, at, unit, task.train, task.stop)
+    ends, missed = build_ends(problem, task.rate, at, unit, task.train, task.threads, task.stop)
     base = np.column_stack([np.rint(found[EPOCHS, :, -1]), np.zeros(len(chosen))])
     values = np.stack([found[EPOCHS] - base[:, :1], ends.place(at)], axis=1)
     grid = values[:, :, -ORDERS * ORDERS :].reshape(-1, 2, ORDERS, ORDERS)

@@ -18,6 +18,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
+from sweep.kernels.pool import run_blocks
 from sweep.kernels.profile import residual_delta_slope
 from sweep.kernels.simd import bits_of, load, select, store, width_of
 from sweep.neuron.problem import Problem
@@ -44,9 +45,12 @@ BEFORE = STATES // 2
 
 WIDTH = width_of(types.float64)
 
-# Newton's method doubles the digits: what is left after so small a change, relative to the step of
-# an epoch, is below a rounding.
-SETTLED, MAX_ITERATIONS = 1e-9, 30
+# After a change c Newton's method is off by some c² times the rate and what the third derivatives of
+# the cost are; a rounding is some 1e-16.
+SETTLED, MAX_ITERATIONS = 1e-19, 30
+
+# Points times samples above which threads share them.
+SHARED = 2**16
 
 # Its steps for the time of a crossing, which begin on a straight line.
 CROSSING_ITERATIONS = 4
@@ -78,10 +82,10 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
         return error * (1.0 / len(y)), w - in_w * step, b - in_b * step
 
     @register_jitable
-    def backwards(w, b, feature, sign, y, c, step):
-        """Return the (v, u) with F(v, u) = (w, b)."""
+    def backwards(w, b, v, u, feature, sign, y, c, step):
+        """Return the (v, u) with F(v, u) = (w, b), from a guess."""
         zero = w * 0.0
-        v, u, going = w, b, zero + 1.0
+        going = zero + 1.0
         for _ in range(MAX_ITERATIONS):
             in_w, in_b, in_ww, in_wb, in_bb = zero, zero, zero, zero, zero
             for i in range(len(y)):
@@ -101,8 +105,8 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
             # A lane that has settled keeps its state: no bit depends on its neighbours.
             v = select(going > 0.5, v - change_w, v)
             u = select(going > 0.5, u - change_b, u)
-            size = (abs(in_w) + abs(in_b)) * (step * SETTLED)
-            going = select(abs(change_w) + abs(change_b) > size, going, zero)
+            change = abs(change_w) + abs(change_b)
+            going = select(change * change * step > SETTLED, going, zero)
             if bits_of(going > 0.5) == 0:
                 break
         return v, u
@@ -129,25 +133,34 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
                 epochs = select(going, epochs + 1.0, epochs)
                 error, next_w, next_b = forwards(w, b, feature, sign, y, c, step)
             epochs = select(error > limit, zero + np.nan, epochs)
+            # The step before is guessed to be as long as the one after.
+            _, to_w, to_b = forwards(w, b, feature, sign, y, c, step)
             for _ in range(longest):
                 if bits_of(inside > 0.5) == 0 or stop[0] != 0:
                     break
-                before_w, before_b = backwards(w, b, feature, sign, y, c, step)
+                before_w, before_b = backwards(
+                    w, b, w + (w - to_w), b + (b - to_b), feature, sign, y, c, step
+                )
                 error, _, _ = forwards(before_w, before_b, feature, sign, y, c, step)
                 inside = select(error > limit, zero, inside)
+                to_w, to_b = select(inside > 0.5, w, to_w), select(inside > 0.5, b, to_b)
                 w = select(inside > 0.5, before_w, w)
                 b = select(inside > 0.5, before_b, b)
                 epochs = select(inside > 0.5, epochs - 1.0, epochs)
             epochs = select(inside > 0.5, zero + np.nan, epochs)
             store(states, 3 * STATES, first, epochs)
             next_w, next_b = w, b
+            _, to_w, to_b = forwards(w, b, feature, sign, y, c, step)
             for k in range(BEFORE, STATES):
                 store(states, 3 * k + W, first, next_w)
                 store(states, 3 * k + B, first, next_b)
                 error, next_w, next_b = forwards(next_w, next_b, feature, sign, y, c, step)
                 store(states, 3 * k + ERROR, first, error)
             for k in range(BEFORE - 1, -1, -1):
-                w, b = backwards(w, b, feature, sign, y, c, step)
+                before_w, before_b = backwards(
+                    w, b, w + (w - to_w), b + (b - to_b), feature, sign, y, c, step
+                )
+                to_w, to_b, w, b = w, b, before_w, before_b
                 error, _, _ = forwards(w, b, feature, sign, y, c, step)
                 store(states, 3 * k + W, first, w)
                 store(states, 3 * k + B, first, b)
@@ -174,7 +187,12 @@ def samples_of(problem: Problem) -> Samples:
 
 
 def states_around(
-    problem: Problem, rate: float, theta: Floats, longest: int, stop: NDArray[np.uint8]
+    problem: Problem,
+    rate: float,
+    theta: Floats,
+    longest: int,
+    threads: int,
+    stop: NDArray[np.uint8],
 ) -> tuple[Floats, Floats]:
     """Return the epochs (N,) to the first state within the tolerance, and the states around it.
 
@@ -197,10 +215,21 @@ def states_around(
     padded[:, :count] = theta
     states = np.empty((3 * STATES + 1, padded.shape[1]))
     walk = _compile_states(problem.cost, problem.activation)
-    walk(
-        padded, *samples_of(problem), rate, problem.constants, problem.tolerance, longest, states,
-        stop,
-    )  # fmt: skip
+    samples, c = samples_of(problem), problem.constants
+
+    def block(first: int, last: int, _: NDArray[np.uint8]) -> None:
+        here = np.ascontiguousarray(padded[:, first:last])
+        out = np.empty((len(states), last - first))
+        walk(here, *samples, rate, c, problem.tolerance, longest, out, stop)
+        states[:, first:last] = out
+
+    every = padded.shape[1]
+    size = 8 * WIDTH if every * len(samples.y) > SHARED and threads > 1 else max(every, 1)
+    cuts = [(first, min(first + size, every)) for first in range(0, every, size)]
+    if len(cuts) > 1:
+        run_blocks(block, cuts, threads)
+    else:
+        block(0, every, stop)
     return states[-1, :count], states[:-1, :count].reshape(STATES, 3, count)
 
 
@@ -244,14 +273,19 @@ class Crossings(NamedTuple):
 
 
 def crossings(
-    problem: Problem, rate: float, theta: Floats, longest: int, stop: NDArray[np.uint8]
+    problem: Problem,
+    rate: float,
+    theta: Floats,
+    longest: int,
+    threads: int,
+    stop: NDArray[np.uint8],
 ) -> Crossings:
     """Return when and where the orbits of starts theta (2, N) cross the tolerance.
 
     A start and the state an epoch later have the same states around the crossing, so that their
     times differ by exactly 1.
     """
-    epochs, states = states_around(problem, rate, theta, longest, stop)
+    epochs, states = states_around(problem, rate, theta, longest, threads, stop)
     before, after = states[BEFORE - 1, ERROR], states[BEFORE, ERROR]
     with np.errstate(all="ignore"):  # what is not found is NaN
         time = (after - problem.tolerance) / (before - after)
