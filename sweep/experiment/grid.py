@@ -222,22 +222,19 @@ class Grid:
             return pieces[0]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
-    def z_range(self, x: NDArray[np.float64]) -> tuple[float, float]:
-        """Return the least and the greatest z₀ = w·x + b of all starts, for one sample x (d,).
+    def start_range(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the least and the greatest of each weight and of b over all starts, (d + 1,) each.
 
         For normal draws, six standard deviations.
         """
-        size = np.append(abs(x), 1.0)
         start = self.spec.start
         if start is not None and start.random is not None:
-            z = float((6.0 if start.random == "normal" else 1.0) * start.scale * size.sum())
-            return -z, z
+            reach = (6.0 if start.random == "normal" else 1.0) * start.scale
+            high = np.full(self.spec.inputs + 1, reach)
+            return -high, high
         columns = self._file_starts.T if start else [self.values[n] for n in self.start_names]
-        ends = [
-            factor * np.array([column.min(), column.max()])
-            for column, factor in zip(columns, np.append(x, 1.0), strict=True)
-        ]
-        return float(sum(e.min() for e in ends)), float(sum(e.max() for e in ends))
+        low, high = ([end(c) for c in columns] for end in (np.min, np.max))
+        return np.array(low, np.float64), np.array(high, np.float64)
 
     def problem(self, outer: dict[str, int]) -> tuple[Problem, float]:
         """Return the problem of a segment's neurons, and their learning rate."""

@@ -20,7 +20,7 @@ from sweep.experiment.spec import Spec
 from sweep.explorer.query import Cells, Point, View, own_cost, parsed
 from sweep.explorer.stored import UNCONVERGED, stored_cells
 from sweep.kernels.compile import watchers
-from sweep.kernels.orbit import choose_orbit
+from sweep.kernels.orbit import why_trained
 from sweep.kernels.results import TrainResult
 from sweep.kernels.tracing import trace
 from sweep.kernels.training import train_starts
@@ -73,7 +73,9 @@ def _trained(
     """Train starts by the quickest way that is exact, until stop[0] becomes 1."""
     rates = np.array([rate])
     # A staircase pays for few starts too: the next tiles need it again, and it takes milliseconds.
-    method = "orbit" if choose_orbit("auto", problem, rates, 2**20, "float64") else "train"
+    method = "auto"
+    if len(problem.x) == 1 and why_trained("orbit", problem, rates, len(b), "float64") is None:
+        method = "orbit"
     return train_starts(problem, w, b, rates, method=method, threads=usable_cpus(), stop=stop)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sweep.errors import SpecError
 from sweep.kernels.block import trainer
-from sweep.kernels.orbit import Orbit, build_orbit, choose_orbit, lookup_into
+from sweep.kernels.orbit import Orbit, Plane, build_orbit, choose_orbit, lookup_into
 from sweep.kernels.pool import ORBIT_BLOCK, block_sizes, blocks, check_threads, run_blocks
 from sweep.kernels.results import TrainResult, empty_results, rows
 from sweep.neuron.own_costs import Cost
@@ -152,13 +152,14 @@ def train_starts(
         The work is abandoned soon after it becomes 1.
     """
     out, abandoned = empty_results(len(b), w.shape[1], dtype, weights, problem.follow > 0), stop
-    orbit: Orbit | None = None
-    if choose_orbit(method, problem, rates, len(b), dtype):
+    orbit: Orbit | Plane | None = None
+    starts = _start_range(w, b)
+    if choose_orbit(method, problem, rates, len(b), dtype, *starts):
 
         def build(first: int, last: int, stop: NDArray[np.uint8]) -> None:
             nonlocal orbit
             stop = stop if abandoned is None else abandoned
-            orbit = build_orbit(problem, float(rates[0]), *_z_range(w, b, problem.x[0]), stop)
+            orbit = build_orbit(problem, float(rates[0]), *starts, threads, stop)
 
         run_blocks(build, [(0, 1)], 1)  # on a thread, for Ctrl-C: with `follow` it may take long
     # A copy as float64 would cost a tenth of a short training.
@@ -168,13 +169,13 @@ def train_starts(
 
     def block(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         here, stop = slice(first, last), stop if abandoned is None else abandoned
-        starts = _floats(w[here], given), _floats(b[here], given)
+        given_starts = _floats(w[here], given), _floats(b[here], given)
         if orbit is None:
             part_rates = rates[here] if len(rates) > 1 else rates
-            train_block(rows(out, here), *starts, part_rates, stop)
+            train_block(rows(out, here), *given_starts, part_rates, stop)
         else:
             rate = float(rates[0])
-            lookup_into(rows(out, here), *starts, rate, problem, stop, orbit)
+            lookup_into(rows(out, here), *given_starts, rate, problem, stop, orbit)
 
     n, d = problem.x.shape
     sizes = block_sizes(n, d + 1) if orbit is None else (ORBIT_BLOCK, ORBIT_BLOCK)
@@ -196,14 +197,15 @@ def _starts(w: ArrayLike, b: ArrayLike, inputs: int) -> tuple[NDArray[Any], NDAr
     return weights, biases
 
 
-@np.errstate(over="ignore")
-def _z_range(w: NDArray[Any], b: NDArray[Any], x: NDArray[np.float64]) -> tuple[float, float]:
-    """Return numbers between which w·x + b lies wherever it is finite."""
-    low = high = 0.0
-    for factor, values in [*zip(x, w.T, strict=True), (1.0, b)]:
-        ends = factor * np.array([values.min(initial=0.0), values.max(initial=0.0)])
-        if not np.isfinite(ends).all():
+def _start_range(
+    w: NDArray[Any], b: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the least and the greatest finite value of each weight and of b, (d + 1,) each."""
+    ends = np.zeros((2, w.shape[1] + 1))
+    for k, values in enumerate((*w.T, b)):
+        if len(values):
+            ends[:, k] = values.min(), values.max()
+        if not np.isfinite(ends[:, k]).all():
             finite = values[np.isfinite(values)]
-            ends = factor * np.array([finite.min(initial=0.0), finite.max(initial=0.0)])
-        low, high = low + float(ends.min()), high + float(ends.max())
-    return low, high
+            ends[:, k] = (finite.min(), finite.max()) if len(finite) else 0.0
+    return ends[0], ends[1]

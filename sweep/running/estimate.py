@@ -224,7 +224,9 @@ def _outer(grid: Grid, panel: int) -> dict[str, int]:
 def _why_trained(grid: Grid, outer: dict[str, int]) -> str | None:
     problem, rate = grid.problem(outer)
     spec = grid.spec
-    return why_trained(spec.method, problem, np.array([rate]), grid.starts_count, spec.dtype)
+    rates = np.array([rate])
+    starts = grid.start_range()
+    return why_trained(spec.method, problem, rates, grid.starts_count, spec.dtype, *starts)
 
 
 def _methods(
@@ -262,7 +264,7 @@ def _sample(grid: Grid, panel: int, stop: NDArray[np.uint8], panels: int) -> _Sa
 
     began, orbit = time.perf_counter(), None
     if _why_trained(grid, outer) is None:
-        orbit = build_orbit(problem, rate, *grid.z_range(problem.x[0]), stop)
+        orbit = build_orbit(problem, rate, *grid.start_range(), 1, stop)
         built = time.perf_counter() - began
         rows = min(ENCODED, every)
         out, seconds, _ = computed(grid.spread_starts(rows), problem)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sweep.experiment.grid import Grid, Segment
 from sweep.experiment.spec import Spec
 from sweep.kernels.block import trainer
-from sweep.kernels.orbit import Orbit, build_orbit, choose_orbit, lookup_into
+from sweep.kernels.orbit import Orbit, Plane, build_orbit, choose_orbit, lookup_into
 from sweep.kernels.pool import ORBIT_BLOCK, block_sizes
 from sweep.kernels.results import FollowResult, TrainResult, empty_results, rows
 from sweep.neuron.problem import Problem
@@ -27,7 +27,7 @@ from sweep.store.schema import table
 
 __all__ = ["Job", "OrbitLookup", "Progress", "make_part", "orbit_lookup", "part_table"]
 
-OrbitLookup: TypeAlias = Callable[[Segment, NDArray[np.uint8]], Orbit | None]
+OrbitLookup: TypeAlias = Callable[[Segment, NDArray[np.uint8]], Orbit | Plane | None]
 Progress: TypeAlias = Callable[[int, int], None]
 
 
@@ -39,7 +39,7 @@ class Job(NamedTuple):
     orbits: OrbitLookup
 
 
-def orbit_lookup(grid: Grid) -> OrbitLookup:
+def orbit_lookup(grid: Grid, threads: int = 1) -> OrbitLookup:
     """Return a function that gives the orbit of a segment, None where it is to be trained.
 
     Its second argument is a flag: building ends soon after it becomes 1, with None.
@@ -52,6 +52,7 @@ def orbit_lookup(grid: Grid) -> OrbitLookup:
         The spec says method = "orbit" and it does not apply somewhere.
     """
     spec, lock, stop = grid.spec, Lock(), np.zeros(1, np.uint8)
+    starts = grid.start_range()
 
     def choose(outer: tuple[tuple[str, int], ...]) -> tuple[Problem, float, bool]:
         problem, rate = grid.problem(dict(outer))
@@ -59,15 +60,15 @@ def orbit_lookup(grid: Grid) -> OrbitLookup:
         return (
             problem,
             rate,
-            choose_orbit(spec.method, problem, rates, grid.starts_count, spec.dtype),
+            choose_orbit(spec.method, problem, rates, grid.starts_count, spec.dtype, *starts),
         )
 
     @lru_cache(maxsize=64)
-    def build(outer: tuple[tuple[str, int], ...]) -> Orbit | None:
+    def build(outer: tuple[tuple[str, int], ...]) -> Orbit | Plane | None:
         problem, rate, applies = choose(outer)
         if not applies:
             return None
-        orbit = build_orbit(problem, rate, *grid.z_range(problem.x[0]), stop)
+        orbit = build_orbit(problem, rate, *starts, threads, stop)
         if stop[0]:
             raise InterruptedError  # which is not remembered
         return orbit
@@ -77,7 +78,7 @@ def orbit_lookup(grid: Grid) -> OrbitLookup:
         for index in product(*sizes):
             choose(tuple(zip(grid.outer_names, index, strict=True)))
 
-    def lookup(segment: Segment, flag: NDArray[np.uint8]) -> Orbit | None:
+    def lookup(segment: Segment, flag: NDArray[np.uint8]) -> Orbit | Plane | None:
         nonlocal stop
         with lock, suppress(InterruptedError):
             stop = flag

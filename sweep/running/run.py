@@ -150,7 +150,7 @@ def run(
     began = time.perf_counter()
     spec = as_spec(spec)
     folder, grid = open_folder(Path("results") / spec.name if out is None else out), Grid(spec)
-    job = Job(folder, grid, orbit_lookup(grid))
+    job = Job(folder, grid, orbit_lookup(grid, threads))
     prepare(folder, spec)
     shard_parts = range(number - 1, grid.parts, of)
     valid = valid_parts(folder, grid, shard_parts)

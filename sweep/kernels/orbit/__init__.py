@@ -56,16 +56,25 @@ from numpy.typing import NDArray
 
 from sweep.errors import SpecError
 from sweep.kernels.block import trainer
-from sweep.kernels.orbit.applicability import obstacle
+from sweep.kernels.orbit.applicability import obstacle, obstacle_of_all
 from sweep.kernels.orbit.branch import tolerance_rounding
 from sweep.kernels.orbit.following import FollowTable, build_follow_table, follow_into
 from sweep.kernels.orbit.lookup import HIGHEST, Outputs, Target, compile_lookup
+from sweep.kernels.orbit.plane import (
+    Plane,
+    build_plane,
+    lookup_plane_into,
+    plane_obstacle,
+    worth,
+)
 from sweep.kernels.orbit.staircase import NO_STAIRCASE, Staircase, build_staircase
 from sweep.kernels.profile import lower_target
 from sweep.kernels.results import COLUMNS, FollowResult, TrainResult, empty_results
 from sweep.neuron.problem import Problem
 
-__all__ = ["Orbit", "build_orbit", "choose_orbit", "lookup_into", "why_trained"]
+__all__ = ["Orbit", "Plane", "build_orbit", "choose_orbit", "lookup_into", "why_trained"]
+
+Floats = NDArray[np.float64]
 
 # An orbit takes 0.5 to 15 ms to build. Time of training over that of the orbit, the median of six
 # learning rates and costs: 1.0 with 4,000 neurons (0.2 to 5), 2.2 with 16,000 (0.3 to 14), 3.4 with
@@ -77,32 +86,60 @@ MIN_STARTS = 16_384
 # neurons for 2,000 epochs takes 95 ms on a core.
 MIN_FOLLOWED = 65_536
 
+# Tables of many samples take 0.1 s and more.
+MIN_OF_MANY = 65_536
+
 
 def why_trained(
-    method: str, problem: Problem, rates: NDArray[np.float64], starts: int, dtype: str
+    method: str,
+    problem: Problem,
+    rates: Floats,
+    starts: int,
+    dtype: str,
+    low: Floats | None = None,
+    high: Floats | None = None,
 ) -> str | None:
-    """Return why `starts` neurons of one problem are trained; None if they are looked up."""
+    """Return why `starts` neurons of one problem are trained; None if they are looked up.
+
+    low, high : (d + 1,) arrays, optional
+        The least and the greatest of each weight and of b; not needed with one sample.
+    """
     if method == "train":
         return "the method asked for"
-    least = MIN_FOLLOWED if problem.follow else MIN_STARTS
+    many = len(problem.x) > 1
+    least = MIN_OF_MANY if many else MIN_FOLLOWED if problem.follow else MIN_STARTS
     if method == "auto" and starts < least:
         return f"{starts:,} starts; the orbit pays from {least:,} on"
     if rates.min(initial=np.inf) < rates.max(initial=-np.inf):
         return "it needs one learning rate for all neurons"
-    return obstacle(problem, float(rates[0]), dtype)
+    rate = float(rates[0])
+    if not many or low is None or high is None:
+        return obstacle(problem, rate, dtype)
+    reason = obstacle_of_all(problem, dtype) or plane_obstacle(problem, rate, low, high)
+    if not reason and method == "auto" and not worth(problem, rate, low, high, starts):
+        return f"{starts:,} starts of so few epochs; building the tables would take longer"
+    return reason
 
 
 def choose_orbit(
-    method: str, problem: Problem, rates: NDArray[np.float64], starts: int, dtype: str
+    method: str,
+    problem: Problem,
+    rates: Floats,
+    starts: int,
+    dtype: str,
+    low: Floats | None = None,
+    high: Floats | None = None,
 ) -> bool:
     """Say whether `starts` neurons of one problem are looked up, and not trained.
+
+    The arguments are those of `why_trained`.
 
     Raises
     ------
     SpecError
         method is "orbit" and it does not apply; says which condition failed.
     """
-    reason = why_trained(method, problem, rates, starts, dtype)
+    reason = why_trained(method, problem, rates, starts, dtype, low, high)
     if reason and method == "orbit":
         raise SpecError(f"method = 'orbit': {reason}; method = 'train' always applies")
     return reason is None
@@ -127,34 +164,47 @@ class Orbit(NamedTuple):
 def build_orbit(
     problem: Problem,
     rate: float,
-    lowest: float,
-    highest: float,
+    low: Floats,
+    high: Floats,
+    threads: int = 1,
     stop: NDArray[np.uint8] | None = None,
-) -> Orbit:
-    """Return the orbit for starts z from lowest to highest; not to be used if stop[0] became 1."""
+) -> Orbit | Plane:
+    """Return what starts are looked up in; not to be used if stop[0] became 1.
+
+    low, high : (d + 1,) arrays
+        The least and the greatest of each weight and of b.
+    """
+    stop = np.zeros(1, np.uint8) if stop is None else stop
+    if len(problem.x) > 1:
+        return build_plane(problem, rate, low, high, threads, stop)
+    factors = [*problem.x[0].tolist(), 1.0]
+    sides = [(f * a, f * b) for f, a, b in zip(factors, low.tolist(), high.tolist(), strict=True)]
+    lowest, highest = sum(min(ends) for ends in sides), sum(max(ends) for ends in sides)
     mirrored = problem.mirrors(float(problem.y[0]))
     tops = (-lowest, highest) if mirrored else (highest, -lowest)
     above, below = (
         build_staircase(problem, rate, side, min(top, HIGHEST)) or NO_STAIRCASE
         for side, top in zip((1.0, -1.0), tops, strict=True)
     )
-    stop = np.zeros(1, np.uint8) if stop is None else stop
     return Orbit(above, below, build_follow_table(problem, rate, lowest, highest, stop))
 
 
 def lookup_into(
     out: TrainResult,
-    w: NDArray[np.float64],
-    b: NDArray[np.float64],
+    w: Floats,
+    b: Floats,
     rate: float,
     problem: Problem,
     stop: NDArray[np.uint8],
-    orbit: Orbit,
+    orbit: Orbit | Plane,
 ) -> None:
     """Write the results of a block of starts into `out`; uncertain ones are trained for it.
 
     As the function that `trainer` returns, for the one learning rate of the orbit.
     """
+    if isinstance(orbit, Plane):
+        lookup_plane_into(out, w, b, rate, problem, stop, orbit)
+        return
     target = Target(
         sign=-1.0 if problem.mirrors(float(problem.y[0])) else 1.0,
         y=lower_target(problem),

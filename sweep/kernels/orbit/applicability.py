@@ -10,7 +10,7 @@ from sweep.neuron.intervals import delta_bounds
 from sweep.neuron.own_formulas import formulas_of
 from sweep.neuron.problem import Problem
 
-__all__ = ["obstacle"]
+__all__ = ["obstacle", "obstacle_of_all"]
 
 # The first step must be so many times a rounding of z.
 FINEST = 2.0**10
@@ -25,21 +25,30 @@ def leads_to_target(problem: Problem, branch: Branch) -> bool:
     return bool((cells.delta[1] < 0.0)[-cells.edges[:-1] > branch.lowest].all())
 
 
-def obstacle(problem: Problem, rate: float, dtype: str) -> str | None:
-    """Return why the orbit is not proven for a problem and learning rate; None if it is.
+def obstacle_of_all(problem: Problem, dtype: str) -> str | None:
+    """Return why nothing is looked up for a problem, with one sample or many; None if it may be.
 
-    It needs one sample, so that z moves by a map f of z alone; float64, for which its bounds are;
-    a smooth activation, of which polynomials are made; a map that is increasing, κ·δ' < 1, so that
-    starts keep their order; and steps at the tolerance that float64 resolves.
+    It needs float64, for which the bounds are, and a smooth activation, of which polynomials are
+    made.
     """
     if problem.rule != "error":
         return f"it looks up when an error is met; the rule is {problem.rule}"
-    if len(problem.x) != 1:
-        return f"it needs one sample; there are {len(problem.x)}"
     if dtype != "float64":
         return f"its bounds are for float64; dtype is {dtype}"
     if problem.act.pole == 0.0:
         return f"it needs a smooth activation; {problem.activation} has a corner"
+    return None
+
+
+def obstacle(problem: Problem, rate: float, dtype: str) -> str | None:
+    """Return why the orbit of one sample is not proven for a learning rate; None if it is.
+
+    Of one sample z moves by a map f of z alone. It must be increasing, κ·δ' < 1, so that starts
+    keep their order, and float64 must resolve the steps at the tolerance.
+    """
+    reason = obstacle_of_all(problem, dtype)
+    if reason:
+        return reason
     if not problem.declared:
         if not formulas_of(problem.cost, problem.activation).smooth:
             return "it needs a smooth cost; abs, minimum and maximum have corners"
