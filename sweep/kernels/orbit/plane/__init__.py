@@ -68,6 +68,7 @@ from sweep.kernels.orbit.plane.squares import (
 from sweep.kernels.orbit.plane.tables import (
     NOTHING,
     Lattice,
+    Square,
     Table,
     evaluate_on,
     find_squares,
@@ -159,7 +160,7 @@ def _surveyed(
 def worth(problem: Problem, rate: float, low: Floats, high: Floats, starts: int) -> bool:
     """Say whether looking up so many starts, tables and all, takes less time than training them."""
     found, _ = _surveyed(problem, rate, low, high)
-    epochs = np.where(np.isnan(found.epochs), problem.max_epochs, found.epochs).ravel()
+    epochs = np.where(np.isnan(found.epochs), problem.max_epochs, found.epochs)
     return (starts - TABLES) * math.fsum(epochs.tolist()) / len(epochs) * len(problem.x) > BUILDING
 
 
@@ -195,12 +196,25 @@ def build_plane(
     """Return the tables for starts in a box; not to be used if stop[0] became 1."""
     found, _ = _surveyed(problem, rate, low, high)
     theta = float(max(abs(found.low).max(), abs(found.high).max()))
-    task = _task(problem, rate, lattice(low, high, ROOTS), theta, threads, stop)
-    known, late = build_squares(task, found.epochs)
+    task = _task(problem, rate, found.roots, theta, threads, stop)
+    known, late = build_squares(task, found.times)
+    starts = lattice(low, high, ROOTS)
+    late = [square for square in late if _is_within(square, found.roots, starts)]
     span = problem.act.high - problem.act.low
     of_test = UNIT_ROUNDOFF * (32 + len(problem.x)) * (span + 1.0)
     bound = 2.0 * (known.measures[:, BOUND - BOUND] + of_test / known.measures[:, FALL - BOUND])
     return Plane(known, bound, build_cut(task, late))
+
+
+def _is_within(square: Square, roots: Lattice, starts: Lattice) -> bool:
+    """Say whether a square of a lattice lies on another one, of equal roots."""
+    level, *place = square
+    return all(
+        0 <= (at >> level) + begin - first < count
+        for at, begin, first, count in zip(
+            place, roots.first, starts.first, starts.count, strict=True
+        )
+    )
 
 
 def lookup_plane_into(

@@ -56,7 +56,7 @@ Floats = NDArray[np.float64]
 
 # What polynomials may miss of w, b and the error at the end, the error relative to the tolerance.
 # Rounding alone moves A by some 1e-12 of itself.
-PRECISION, COARSEST, UNEVEN, ROUNDING = 4e-11, 2e-10, 4.0, 1e-13
+PRECISION, COARSEST, UNEVEN, ROUNDING = 2e-11, 5e-10, 5.0, 1e-13
 
 # What is bounded is so many times what was seen, at points between those that made a polynomial.
 SAFETY = 4.0
@@ -151,6 +151,10 @@ def parallel_trainer(rate: float, threads: int, stop: NDArray[np.uint8]) -> Trai
 # The middle of a root and those of its quarters.
 SURVEYED = np.array([[0.0, -0.5, -0.5, 0.5, 0.5], [0.0, -0.5, 0.5, -0.5, 0.5]])
 
+# Roots beyond the starts are built if so many orbits pass through them, as a share of the orbits and
+# counted at each stop, and if they are not farther than so many times the starts' extent.
+FREQUENT, MOST_FARTHER = 0.05, 2
+
 # Updates by single samples in a call of a survey.
 SURVEY_UPDATES = 2**28
 
@@ -162,7 +166,7 @@ SHARED = 2e6
 
 
 def walk(task: Task, theta: Floats, known: Known) -> Floats:
-    """Return the rows EPOCHS and so on (9, …) of points theta (2, …), NaN where no orbit crosses."""
+    """Return the rows EPOCHS and so on (9, …) of points (2, …), NaN where no orbit crosses."""
     problem, shape = task.problem, theta.shape[1:]
     theta = theta.reshape(2, -1)
     out = np.full((9, theta.shape[1]), np.nan)
@@ -178,7 +182,9 @@ def walk(task: Task, theta: Floats, known: Known) -> Floats:
     if inside.any():
         here = np.flatnonzero(inside)
         cross(here, theta[:, here], np.zeros(len(here)), LONGEST_BACK)
-    left, state, epochs = np.flatnonzero(~inside), theta[:, ~inside], 0
+    left, state = np.flatnonzero(~inside), theta[:, ~inside]
+    epochs = np.zeros(len(left))
+    walked = 0
     while len(left) and not task.stop[0]:
         square = find_squares(known.table, *state)
         hit = square != NOTHING
@@ -186,20 +192,30 @@ def walk(task: Task, theta: Floats, known: Known) -> Floats:
             here, number = left[hit], square[hit]
             times, place = evaluate_on(known.table, number, *state[:, hit])
             crossing = evaluate_ends(known.ends, number, place, np.full(len(number), -1.0))
-            out[EPOCHS, here], out[WALKED, here] = epochs + times, epochs
+            out[EPOCHS, here], out[WALKED, here] = epochs[hit] + times, epochs[hit]
             out[AT_W : AT_B + 1, here] = crossing[:2]
             out[BOUND:, here] = known.measures[number].T
-            left, state = left[~hit], state[:, ~hit]
-        if epochs >= task.longest or not len(left):
+            left, state, epochs = left[~hit], state[:, ~hit], epochs[~hit]
+        near = epochs < task.longest
+        left, state, epochs = left[near], state[:, near], epochs[near]
+        if not len(left):
             break
-        chunk = min(max(16, epochs // 2), task.longest - epochs)
+        chunk = min(max(16, walked // 2), task.longest)
         trained = task.train(replace(problem, max_epochs=chunk), state)
         state = np.array([trained.w[:, 0], trained.b])
+        epochs += trained.epochs
         met = trained.status == Status.converged
         if met.any():
-            cross(left[met], state[:, met], epochs + trained.epochs[met].astype(np.float64), 2)
-        left, state, epochs = left[~met], state[:, ~met], epochs + chunk
+            cross(left[met], state[:, met], epochs[met], 2)
+        left, state, epochs, walked = left[~met], state[:, ~met], epochs[~met], walked + chunk
     return out.reshape(9, *shape)
+
+
+class Waiting(NamedTuple):
+    """A square to be built, and the mean of what is known of A there."""
+
+    mean: float
+    square: Square
 
 
 class Survey(NamedTuple):
@@ -207,13 +223,19 @@ class Survey(NamedTuple):
 
     Attributes
     ----------
-    epochs : (R, m) array
-        NaN for those that do not converge within `longest`, 0 within the tolerance.
+    epochs : (S,) array
+        Of the starts; NaN for those that do not converge within `longest`.
+    roots : Lattice
+        The roots that cover the starts and what they pass through.
+    times : dict
+        Epochs from some points on each root of a start, or passed through, to convergence.
     low, high : (2,) arrays
         The least and greatest w and b on their way.
     """
 
     epochs: Floats
+    roots: Lattice
+    times: dict[Square, list[float]]
     low: Floats
     high: Floats
 
@@ -225,55 +247,79 @@ def every_root(roots: Lattice) -> list[Square]:
 
 def survey(task: Task) -> Survey:
     """Train a few starts of each root, and see where they come."""
-    squares = every_root(task.roots)
-    state = points_of(task.roots, squares, SURVEYED).reshape(2, -1)
+    roots = task.roots
+    state = points_of(roots, every_root(roots), SURVEYED).reshape(2, -1)
     epochs, left, walked = np.full(state.shape[1], np.nan), np.arange(state.shape[1]), 0
     low, high = state.min(axis=1), state.max(axis=1)
+    side = np.array(roots.side)[:, None]
+    passed = [(left, walked, np.floor(state / side))]
     # No call takes long: between two of them Ctrl-C is heard.
     most = max(SURVEY_UPDATES // (state.shape[1] * len(task.problem.x)), 1)
     while len(left) and walked < task.longest and not task.stop[0]:
-        chunk = min(max(16, walked // 2), most, task.longest - walked)
+        chunk = min(max(8, walked // 8), most, task.longest - walked)
         trained = task.train(replace(task.problem, max_epochs=chunk), state)
         state = np.array([trained.w[:, 0], trained.b])
         low, high = np.minimum(low, state.min(axis=1)), np.maximum(high, state.max(axis=1))
         met = trained.status == Status.converged
         epochs[left[met]] = walked + trained.epochs[met]
         left, state, walked = left[~met], state[:, ~met], walked + chunk
-    return Survey(epochs.reshape(len(squares), -1), low, high)
+        passed.append((left, walked, np.floor(state / side)))
+    cells = np.concatenate([cell for _, _, cell in passed], axis=1)
+    first, last = np.array(roots.first), np.array(roots.first) + roots.count
+    farther = MOST_FARTHER * (last - first)
+    begin = np.maximum(np.minimum(cells.min(axis=1), first), first - farther)
+    end = np.minimum(np.maximum(cells.max(axis=1) + 1, last), last + farther)
+    (i, j), (rows, columns) = begin.astype(int).tolist(), (end - begin).astype(int).tolist()
+    times = dict[Square, list[float]]()
+    for which, after, (u, v) in passed:
+        there = (begin[0] <= u) & (u < end[0]) & (begin[1] <= v) & (v < end[1])
+        for k, a, b in zip(which[there].tolist(), u[there], v[there], strict=True):
+            square = Square(0, int(a) - i, int(b) - j)
+            times.setdefault(square, []).append(float(epochs[k]) - after)
+    found = Lattice(roots.side, (i, j), (rows, columns))
+    starts = {Square(0, first[0] - i + k, first[1] - j + m) for _, k, m in every_root(roots)}
+    many = FREQUENT * len(epochs)
+    times = {
+        square: after
+        for square, after in times.items()
+        if square in starts or len(after) > many
+    }
+    return Survey(epochs, found, times, low, high)
 
 
-def build_squares(task: Task, known_epochs: Floats) -> tuple[Known, list[Square]]:
+def build_squares(task: Task, times: dict[Square, list[float]]) -> tuple[Known, list[Square]]:
     """Return the squares on which starts are known, and those whose starts max_epochs cuts off.
 
-    `known_epochs` (R, m) are those of a survey.
+    `times` are those of a survey.
     """
     roots, most = task.roots, task.problem.max_epochs
     known, late = _joined(roots, []), list[Square]()
-    waiting = list[tuple[float, Square]]()
+    waiting = list[Waiting]()
 
     def put(square: Square, epochs: Floats) -> None:
         found = epochs[~np.isnan(epochs)]
         if len(found) and found.min() <= most:
-            waiting.append((math.fsum(found.tolist()) / len(found), square))
+            waiting.append(Waiting(math.fsum(found.tolist()) / len(found), square))
         else:
             late.append(square)
 
-    for square, epochs in zip(every_root(roots), known_epochs, strict=True):
-        put(square, epochs)
+    for square, epochs in times.items():
+        put(square, np.array(epochs))
     points = 0
     while waiting and points < MOST_POINTS and not task.stop[0]:
         waiting.sort()
         size = max(len(waiting) // ROUND, LEAST)
         batch, waiting = _within_reach(task, waiting[:size]), waiting[size:]
-        for estimate, square in batch.too_far:
-            if square.level < DEEPEST:
-                waiting += [(estimate, child) for child in square.children()]
+        for each in batch.too_far:
+            if each.square.level < DEEPEST:
+                waiting += [each._replace(square=child) for child in each.square.children()]
         if not batch.near:
             continue
-        made, kept, edges = _build(task, batch.near, known)
+        squares = [each.square for each in batch.near]
+        made, kept, edges = _build(task, squares, known)
         points += len(batch.near) * EDGES.shape[1] + len(made.squares) * INSIDE.shape[1]
         known = _joined(roots, [known, made])
-        for square, fits, times in zip(batch.near, kept, edges, strict=True):
+        for square, fits, times in zip(squares, kept, edges, strict=True):
             if not fits and square.level < DEEPEST:
                 for child, near in zip(square.children(), QUARTERS, strict=True):
                     put(child, times[near])
@@ -311,14 +357,14 @@ def _joined(roots: Lattice, parts: list[Known]) -> Known:
 class _Batch(NamedTuple):
     """Squares that can be built, and those in which the curve is too many epochs away."""
 
-    near: list[Square]
-    too_far: list[tuple[float, Square]]
+    near: list[Waiting]
+    too_far: list[Waiting]
 
 
-def _within_reach(task: Task, batch: list[tuple[float, Square]]) -> _Batch:
+def _within_reach(task: Task, batch: list[Waiting]) -> _Batch:
     """Leave out the squares that lie within the tolerance, of which nothing is to be known."""
     problem = task.problem
-    points = points_of(task.roots, [square for _, square in batch], EDGES)
+    points = points_of(task.roots, [each.square for each in batch], EDGES)
     trained = task.train(replace(problem, max_epochs=0), points.reshape(2, -1))
     errors = trained.initial_error.reshape(points.shape[1:])
     inside = errors <= problem.tolerance
@@ -330,7 +376,7 @@ def _within_reach(task: Task, batch: list[tuple[float, Square]]) -> _Batch:
     ).epochs
     far = set(some[np.isnan(back)].tolist())
     return _Batch(
-        [square for k, (_, square) in enumerate(batch) if not inside[k].all() and k not in far],
+        [each for k, each in enumerate(batch) if not inside[k].all() and k not in far],
         [each for k, each in enumerate(batch) if k in far],
     )
 
