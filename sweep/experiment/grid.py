@@ -233,8 +233,8 @@ class Grid:
             high = np.full(self.spec.inputs + 1, reach)
             return -high, high
         columns = self._file_starts.T if start else [self.values[n] for n in self.start_names]
-        low, high = ([end(c) for c in columns] for end in (np.min, np.max))
-        return np.array(low, np.float64), np.array(high, np.float64)
+        ends = np.array([[column.min(), column.max()] for column in columns], np.float64)
+        return ends[:, 0], ends[:, 1]
 
     def problem(self, outer: dict[str, int]) -> tuple[Problem, float]:
         """Return the problem of a segment's neurons, and their learning rate."""

@@ -18,7 +18,7 @@ from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
 from sweep.neuron.problem import Problem, make_problem
 
-__all__ = ["Differences", "compare", "hunt", "random_settings", "random_starts"]
+__all__ = ["Differences", "compare", "differences", "hunt", "random_settings", "random_starts"]
 
 Floats = NDArray[np.float64]
 
@@ -96,12 +96,17 @@ def compare(kwargs: dict[str, Any], z: Floats, rng: np.random.Generator) -> Diff
     b = z - w @ x[0]
     trained, orbit = (train(w, b, **kwargs, method=m) for m in ("train", "orbit"))
     kappa = step_size(_problem(kwargs), kwargs["learning_rate"])
+    return differences(trained, orbit, max(1.0, kappa))
+
+
+def differences(trained: TrainResult, looked_up: TrainResult, unit: float) -> Differences:
+    """Compare the results of the two methods; deviations of w and b are in this unit."""
     return Differences(
-        cells=len(z),
-        epochs_differ=int((trained.epochs != orbit.epochs).sum()),
-        status_differ=int((trained.status != orbit.status).sum()),
-        error_apart=_apart(trained.final_error, orbit.final_error),
-        weights_apart=_weights_apart(trained, orbit) / max(1.0, kappa),
+        cells=len(trained),
+        epochs_differ=int((trained.epochs != looked_up.epochs).sum()),
+        status_differ=int((trained.status != looked_up.status).sum()),
+        error_apart=_apart(trained.final_error, looked_up.final_error),
+        weights_apart=_weights_apart(trained, looked_up) / unit,
     )
 
 
@@ -116,19 +121,30 @@ def _weights_apart(a: TrainResult, b: TrainResult) -> float:
     return float((abs(a.b - b.b) / size).max(initial=0.0))
 
 
-def hunt(cells: int, settings: int, seed: int = 0) -> Differences:
-    """Compare the two methods on `cells` starts, spread over `settings` random settings."""
+def hunt(cells: int, settings: int, seed: int = 0, *, samples: bool = False) -> Differences:
+    """Compare the two methods on `cells` starts, spread over `settings` random settings.
+
+    samples : bool
+        Whether the settings have many samples of one input, and not one sample.
+    """
+    from sweep.bench.studies.hunt_samples import compare_samples, random_samples
+
     rng = np.random.default_rng(seed)
     total, compared, began = Differences(), 0, time.perf_counter()
     while compared < settings:
-        kwargs = random_settings(rng, 3e3)
-        if kwargs is None:
+        if samples:
+            kwargs, box = random_samples(rng, 3e3)
+            found = compare_samples(kwargs, box, cells // settings, rng)
+        else:
+            one = random_settings(rng, 3e3)
+            kwargs = one or {}
+            found = compare(one, random_starts(rng, one, cells // settings), rng) if one else None
+        if found is None:
             continue
-        differences = compare(kwargs, random_starts(rng, kwargs, cells // settings), rng)
         compared += 1
-        total = total.merge(differences)
-        if differences.epochs_differ or differences.status_differ or differences.error_apart > 1e-9:
-            print(f"{differences}\n  {kwargs}")
+        total = total.merge(found)
+        if found.epochs_differ or found.status_differ or found.error_apart > 1e-9:
+            print(f"{found}\n  {kwargs}")
         if compared % max(1, settings // 10) == 0:
             print(f"{compared} settings, {time.perf_counter() - began:.0f} s: {total}", flush=True)
     return total
@@ -137,11 +153,12 @@ def hunt(cells: int, settings: int, seed: int = 0) -> Differences:
 def main() -> int:
     """Run the comparison from the command line; exit code 1 if epochs or status differ."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", action="store_true", help="of many samples, not of one")
     parser.add_argument("--cells", type=float, default=1e8, help="default: 1e8")
     parser.add_argument("--settings", type=int, default=1000, help="default: 1000")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    total = hunt(int(args.cells), args.settings, args.seed)
+    total = hunt(int(args.cells), args.settings, args.seed, samples=args.samples)
     return 1 if total.epochs_differ or total.status_differ else 0
 
 

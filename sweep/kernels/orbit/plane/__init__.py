@@ -30,8 +30,8 @@ is looked up if A is farther from every whole number than twice the sum of
 
 and trained otherwise; as are starts on squares that stay uneven when they are halved six times. By
 the mean value theorem an error e of a state moves A by at most |∇A|·e, and A of the state after it
-is one less: no error grows on the way. With u = 2⁻⁵³, n samples, X = 1 + max|x| and θ within the box
-of the orbits,
+is one less: no error grows on the way. With u = 2⁻⁵³, n samples, X = 1 + max|x|, and θ within the
+box of the orbits,
 
     e = u (4 |θ| + η (32 + n) X (1 + |θ| X L)),    r = u (32 + n) (range + 1):
 
@@ -59,12 +59,9 @@ from sweep.kernels.orbit.plane.squares import (
     BOUND,
     FALL,
     Known,
-    Survey,
-    Task,
     build_squares,
-    parallel_trainer,
-    survey,
 )
+from sweep.kernels.orbit.plane.survey import Survey, Task, parallel_trainer, survey
 from sweep.kernels.orbit.plane.tables import (
     NOTHING,
     Lattice,
@@ -212,7 +209,7 @@ def _is_within(square: Square, roots: Lattice, starts: Lattice) -> bool:
     return all(
         0 <= (at >> level) + begin - first < count
         for at, begin, first, count in zip(
-            place, roots.first, starts.first, starts.count, strict=True
+            place, roots.first, starts.first, starts.shape, strict=True
         )
     )
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.kernels.orbit.plane.squares import COARSEST, SAFETY, Task
+from sweep.kernels.orbit.plane.squares import COARSEST, SAFETY
+from sweep.kernels.orbit.plane.survey import Task
 from sweep.kernels.orbit.plane.tables import (
     CHECKED,
     DEEPEST,
@@ -57,8 +58,8 @@ def build_cut(task: Task, squares: list[Square]) -> CutOff:
     while squares and points < MOST_POINTS and not task.stop[0]:
         at = points_of(roots, squares, places)
         unmet = task.train(replace(task.problem, max_epochs=0), at.reshape(2, -1)).initial_error
-        open_ = (unmet > task.problem.tolerance).reshape(at.shape[1:]).any(axis=1)
-        squares = [square for square, is_open in zip(squares, open_, strict=True) if is_open]
+        open_ = (unmet > task.problem.tolerance).reshape(at.shape[1:]).max(axis=1)
+        squares = [squares[k] for k in np.flatnonzero(open_)]
         if not squares:
             break
         at = at[:, open_]

@@ -66,10 +66,11 @@ class Ends(NamedTuple):
     def place(self, at: Floats) -> Floats:
         """Return the places (P, …) of points (2, P, …)."""
         shape = (-1,) + (1,) * (at.ndim - 2)
-        return sum(
-            self.along[:, axis].reshape(shape) * (at[axis] - self.origin[:, axis].reshape(shape))
-            for axis in (0, 1)
-        )
+        moved = (at[axis] - self.origin[:, axis].reshape(shape) for axis in (0, 1))
+        along = (self.along[:, axis].reshape(shape) for axis in (0, 1))
+        in_w, in_b = (m * a for m, a in zip(moved, along, strict=True))
+        place: Floats = in_w + in_b
+        return place
 
 
 @once

@@ -16,6 +16,7 @@ with bounds of all that varies within them, and halved where these are too coars
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -87,9 +88,9 @@ def largest_curvature(problem: Problem) -> float:
     They are at most those of Σ x xᵀ/n, with x = (x, 1), times the greatest dδ/dz.
     """
     x = problem.x[:, 0].tolist()
-    square, linear = sum(v * v for v in x) / len(x), sum(x) / len(x)
+    square, linear = math.fsum(v * v for v in x) / len(x), math.fsum(x) / len(x)
     half = 0.5 * (square - 1.0)
-    greatest = 0.5 * (square + 1.0) + float(np.sqrt(half * half + linear * linear))
+    greatest = 0.5 * (square + 1.0) + math.sqrt(half * half + linear * linear)
     targets = np.unique(problem.y).tolist()
     slope = max(steepest(replace(problem, x=np.ones((1, 1)), y=np.array([y]))) for y in targets)
     return greatest * slope

@@ -1,8 +1,9 @@
-"""The squares of (w, b) on which the time of the crossing is a polynomial, built from the curve out.
+"""The squares of (w, b) on which the time of the crossing is a polynomial.
 
-The curve is that of the states whose error is the tolerance. A start is known by two numbers: the
-time A at which its orbit crosses the curve, and the place there. Both are smooth, and A falls by 1
-in an epoch, so that a point is walked only until it comes to a square that is known already.
+They are built from the curve outwards, which is that of the states whose error is the tolerance. A
+start is known by two numbers: the time A at which its orbit crosses the curve, and the place there.
+Both are smooth, and A falls by 1 in an epoch, so that a point is walked only until it comes to a
+square that is known already.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.kernels.block import trainer
 from sweep.kernels.orbit.plane.ends import Ends, build_ends, evaluate_ends, no_ends
 from sweep.kernels.orbit.plane.stencil import crossings
+from sweep.kernels.orbit.plane.survey import Task
 from sweep.kernels.orbit.plane.tables import (
     CHECKED,
     DEEPEST,
@@ -29,27 +30,21 @@ from sweep.kernels.orbit.plane.tables import (
     Lattice,
     Square,
     Table,
-    Train,
     coefficients,
     evaluate_on,
     find_squares,
     points_of,
+    size_of,
     steepest_of,
     table_of,
 )
-from sweep.kernels.pool import blocks, run_blocks
-from sweep.kernels.results import TrainResult, empty_results, rows
 from sweep.neuron.problem import Problem, Status
 
 __all__ = [
     "COARSEST",
     "SAFETY",
     "Known",
-    "Survey",
-    "Task",
     "build_squares",
-    "parallel_trainer",
-    "survey",
 ]
 
 Floats = NDArray[np.float64]
@@ -64,36 +59,12 @@ SAFETY = 4.0
 # Epochs that points within the tolerance walk backwards, at most.
 LONGEST_BACK = 512
 
+# Points that are walked, about, before the rest is left to be trained.
+MOST_POINTS = 300_000
+
 # A round builds this part of the squares that are left, those that cross first, and at least so
 # many: a point then comes to a known square soon.
 ROUND, LEAST = 4, 16
-
-
-class Task(NamedTuple):
-    """What all steps of the building share.
-
-    Attributes
-    ----------
-    roots : Lattice
-        The squares that cover the starts.
-    longest : int
-        Epochs after which a point is given up.
-    rounding : float
-        How far training rounds w and b in an epoch, at most.
-    train : callable
-    threads : int
-    stop : (1,) uint8 array
-        The building is abandoned soon after it becomes 1.
-    """
-
-    problem: Problem
-    rate: float
-    roots: Lattice
-    longest: int
-    rounding: float
-    train: Train
-    threads: int
-    stop: NDArray[np.uint8]
 
 
 class Known(NamedTuple):
@@ -124,45 +95,6 @@ class Known(NamedTuple):
 # - how much the error falls in an epoch at the crossing, at least, and w and b change, at most;
 # - how uneven A is there for all its polynomials missed.
 EPOCHS, AT_W, AT_B, WALKED, BOUND, STEEP, FALL, PACE, NOISE = range(9)
-
-
-def parallel_trainer(rate: float, threads: int, stop: NDArray[np.uint8]) -> Train:
-    """Return a function that trains starts on so many threads."""
-    rates = np.array([rate])
-
-    def train(problem: Problem, theta: Floats) -> TrainResult:
-        w, b = np.ascontiguousarray(theta[0])[:, None], np.ascontiguousarray(theta[1])
-        out = empty_results(len(b), 1)
-        train_block = trainer(problem, "float64")
-
-        def block(first: int, last: int, _: NDArray[np.uint8]) -> None:
-            here = slice(first, last)
-            train_block(rows(out, here), w[here], b[here], rates, stop)
-
-        if threads == 1 or len(b) * (problem.max_epochs + 1) * len(problem.x) < SHARED:
-            block(0, len(b), stop)
-        else:
-            run_blocks(block, blocks(len(b), threads, len(b), 128), threads)
-        return out
-
-    return train
-
-
-# The middle of a root and those of its quarters.
-SURVEYED = np.array([[0.0, -0.5, -0.5, 0.5, 0.5], [0.0, -0.5, 0.5, -0.5, 0.5]])
-
-# Roots beyond the starts are built if so many orbits pass through them, as a share of the orbits and
-# counted at each stop, and if they are not farther than so many times the starts' extent.
-FREQUENT, MOST_FARTHER = 0.05, 2
-
-# Updates by single samples in a call of a survey.
-SURVEY_UPDATES = 2**28
-
-# Points that are walked, about, before the rest is left to be trained.
-MOST_POINTS = 300_000
-
-# Updates by single samples from which on several threads take part.
-SHARED = 2e6
 
 
 def walk(task: Task, theta: Floats, known: Known) -> Floats:
@@ -218,75 +150,6 @@ class Waiting(NamedTuple):
     square: Square
 
 
-class Survey(NamedTuple):
-    """What a few starts of each root do.
-
-    Attributes
-    ----------
-    epochs : (S,) array
-        Of the starts; NaN for those that do not converge within `longest`.
-    roots : Lattice
-        The roots that cover the starts and what they pass through.
-    times : dict
-        Epochs from some points on each root of a start, or passed through, to convergence.
-    low, high : (2,) arrays
-        The least and greatest w and b on their way.
-    """
-
-    epochs: Floats
-    roots: Lattice
-    times: dict[Square, list[float]]
-    low: Floats
-    high: Floats
-
-
-def every_root(roots: Lattice) -> list[Square]:
-    """Return all roots of a lattice."""
-    return [Square(0, i, j) for i in range(roots.count[0]) for j in range(roots.count[1])]
-
-
-def survey(task: Task) -> Survey:
-    """Train a few starts of each root, and see where they come."""
-    roots = task.roots
-    state = points_of(roots, every_root(roots), SURVEYED).reshape(2, -1)
-    epochs, left, walked = np.full(state.shape[1], np.nan), np.arange(state.shape[1]), 0
-    low, high = state.min(axis=1), state.max(axis=1)
-    side = np.array(roots.side)[:, None]
-    passed = [(left, walked, np.floor(state / side))]
-    # No call takes long: between two of them Ctrl-C is heard.
-    most = max(SURVEY_UPDATES // (state.shape[1] * len(task.problem.x)), 1)
-    while len(left) and walked < task.longest and not task.stop[0]:
-        chunk = min(max(8, walked // 8), most, task.longest - walked)
-        trained = task.train(replace(task.problem, max_epochs=chunk), state)
-        state = np.array([trained.w[:, 0], trained.b])
-        low, high = np.minimum(low, state.min(axis=1)), np.maximum(high, state.max(axis=1))
-        met = trained.status == Status.converged
-        epochs[left[met]] = walked + trained.epochs[met]
-        left, state, walked = left[~met], state[:, ~met], walked + chunk
-        passed.append((left, walked, np.floor(state / side)))
-    cells = np.concatenate([cell for _, _, cell in passed], axis=1)
-    first, last = np.array(roots.first), np.array(roots.first) + roots.count
-    farther = MOST_FARTHER * (last - first)
-    begin = np.maximum(np.minimum(cells.min(axis=1), first), first - farther)
-    end = np.minimum(np.maximum(cells.max(axis=1) + 1, last), last + farther)
-    (i, j), (rows, columns) = begin.astype(int).tolist(), (end - begin).astype(int).tolist()
-    times = dict[Square, list[float]]()
-    for which, after, (u, v) in passed:
-        there = (begin[0] <= u) & (u < end[0]) & (begin[1] <= v) & (v < end[1])
-        for k, a, b in zip(which[there].tolist(), u[there], v[there], strict=True):
-            square = Square(0, int(a) - i, int(b) - j)
-            times.setdefault(square, []).append(float(epochs[k]) - after)
-    found = Lattice(roots.side, (i, j), (rows, columns))
-    starts = {Square(0, first[0] - i + k, first[1] - j + m) for _, k, m in every_root(roots)}
-    many = FREQUENT * len(epochs)
-    times = {
-        square: after
-        for square, after in times.items()
-        if square in starts or len(after) > many
-    }
-    return Survey(epochs, found, times, low, high)
-
-
 def build_squares(task: Task, times: dict[Square, list[float]]) -> tuple[Known, list[Square]]:
     """Return the squares on which starts are known, and those whose starts max_epochs cuts off.
 
@@ -303,8 +166,8 @@ def build_squares(task: Task, times: dict[Square, list[float]]) -> tuple[Known, 
         else:
             late.append(square)
 
-    for square, epochs in times.items():
-        put(square, np.array(epochs))
+    for square, after in times.items():
+        put(square, np.array(after))
     points = 0
     while waiting and points < MOST_POINTS and not task.stop[0]:
         waiting.sort()
@@ -319,12 +182,12 @@ def build_squares(task: Task, times: dict[Square, list[float]]) -> tuple[Known, 
         made, kept, edges = _build(task, squares, known)
         points += len(batch.near) * EDGES.shape[1] + len(made.squares) * INSIDE.shape[1]
         known = _joined(roots, [known, made])
-        for square, fits, times in zip(squares, kept, edges, strict=True):
+        for square, fits, epochs in zip(squares, kept, edges, strict=True):
             if not fits and square.level < DEEPEST:
                 for child, near in zip(square.children(), QUARTERS, strict=True):
-                    put(child, times[near])
+                    put(child, epochs[near])
     table = known.table
-    greatest = table.base[:, 0] + abs(table.coefficients[:, 0]).sum(axis=(1, 2))
+    greatest = table.base[:, 0] + size_of(table.coefficients[:, 0])
     late += [square for square, a in zip(known.squares, greatest, strict=True) if a > most]
     return known, late
 
@@ -392,12 +255,12 @@ def _build(
     roots, problem = task.roots, task.problem
     edges = walk(task, points_of(roots, squares, EDGES), known)
     lines = edges[EPOCHS].reshape(len(squares), -1, len(ON_EDGE))
-    made, powers = np.zeros((*lines.shape[:2], ORDERS)), np.zeros(lines.shape)
+    along, values = np.zeros((*lines.shape[:2], ORDERS)), np.zeros(lines.shape)
     for node in range(ORDERS):
-        made += (lines[..., node, None] - lines[..., :1]) * TO_COEFFICIENTS[node]
+        along += (lines[..., node, None] - lines[..., :1]) * TO_COEFFICIENTS[node]
     for power in range(ORDERS):
-        powers = powers * ON_EDGE + made[..., power, None]
-    off = abs(powers + lines[..., :1] - lines).reshape(len(squares), -1).max(axis=1)
+        values = values * ON_EDGE + along[..., power, None]
+    off = abs(values + lines[..., :1] - lines).reshape(len(squares), -1).max(axis=1)
     fits = off * _fastest(edges, problem) <= _allowed(edges, problem)
     chosen = [square for square, fit in zip(squares, fits, strict=True) if fit]
     if not chosen:
@@ -443,11 +306,13 @@ def _build(
 
 def _fastest(found: Floats, problem: Problem) -> Floats:
     """Return by how much an error in A of 1 moves the ends of squares, from rows (9, P, m)."""
-    return np.maximum(found[FALL] / problem.tolerance, found[PACE]).max(axis=1)
+    fastest: Floats = np.maximum(found[FALL] / problem.tolerance, found[PACE]).max(axis=1)
+    return fastest
 
 
 def _allowed(found: Floats, problem: Problem) -> Floats:
     """Return what polynomials of A may miss, as they move the ends; NaN where A is not known."""
     rounding = ROUNDING * abs(found[EPOCHS]).max(axis=1) * _fastest(found, problem)
     noise = UNEVEN * found[NOISE].max(axis=1)
-    return np.minimum(np.maximum(np.maximum(PRECISION, rounding), noise), COARSEST)
+    allowed: Floats = np.minimum(np.maximum(np.maximum(PRECISION, rounding), noise), COARSEST)
+    return allowed

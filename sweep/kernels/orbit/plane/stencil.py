@@ -45,8 +45,8 @@ BEFORE = STATES // 2
 
 WIDTH = width_of(types.float64)
 
-# After a change c Newton's method is off by some c² times the rate and what the third derivatives of
-# the cost are; a rounding is some 1e-16.
+# After a change c Newton's method is off by some c² times the rate times the cost's third
+# derivatives; a rounding is some 1e-16.
 SETTLED, MAX_ITERATIONS = 1e-19, 30
 
 # Points times samples above which threads share them.

@@ -9,7 +9,7 @@ The squares are those of a quadtree: roots of one size, each cut into four as of
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import typeof
@@ -41,6 +41,7 @@ __all__ = [
     "find_squares",
     "lattice",
     "points_of",
+    "size_of",
     "steepest_of",
     "table_of",
 ]
@@ -86,7 +87,7 @@ class Lattice(NamedTuple):
 
     side: tuple[float, float]
     first: tuple[int, int]
-    count: tuple[int, int]
+    shape: tuple[int, int]
 
 
 class Square(NamedTuple):
@@ -175,10 +176,11 @@ def coefficients(values: Floats, matrix: Floats, other: Floats) -> Floats:
 
 def table_of(roots: Lattice, squares: list[Square], base: Floats, polynomials: Floats) -> Table:
     """Return the table of polynomials (P, C, ORDERS, ORDERS) on squares."""
-    top = np.full(roots.count, NOTHING, np.int64)
+    top = np.full(roots.shape, NOTHING, np.int64)
+    row: Any
     children: list[list[int]] = []
     for number, (level, i, j) in enumerate(squares):
-        row, at = top.reshape(-1), (i >> level) * roots.count[1] + (j >> level)
+        row, at = top.reshape(-1), (i >> level) * roots.shape[1] + (j >> level)
         for depth in range(level - 1, -1, -1):
             if row[at] == NOTHING:
                 row[at] = -2 - len(children)
@@ -214,7 +216,7 @@ _SQUARE = types.Array(types.int64, 1, "C")
 
 @once
 def _compile_find() -> Callable[..., None]:
-    """Compile find(w (N,), b (N,), table, square (N,)), which sets the numbers of squares, or −1."""
+    """Compile find(w (N,), b (N,), table, square (N,)), which sets numbers of squares, or −1."""
 
     @compiled(types.void(_VECTOR, _VECTOR, typeof(_NO_TABLE), _SQUARE))
     def find(w, b, table, square):
@@ -230,7 +232,7 @@ def _compile_find() -> Callable[..., None]:
             number = table.roots[i, j]
             while number < NOTHING:
                 u, v = 2.0 * (u - i), 2.0 * (v - j)
-                i, j = min(np.int64(u), 1), min(np.int64(v), 1)
+                i, j = np.int64(u >= 1.0), np.int64(v >= 1.0)
                 number = table.children[-2 - number, 2 * i + j]
             square[k] = number
 
@@ -285,11 +287,19 @@ def evaluate_on(table: Table, square: NDArray[np.int64], w: Floats, b: Floats) -
     return values
 
 
+def size_of(polynomials: Floats) -> Floats:
+    """Return the sums (…,) of the sizes of all coefficients (…, ORDERS, ORDERS), in their order."""
+    total = np.zeros(polynomials.shape[:-2])
+    for k in range(ORDERS * ORDERS):
+        total += abs(polynomials[..., k // ORDERS, k % ORDERS])
+    return total
+
+
 def steepest_of(table: Table, count: int) -> Floats:
-    """Return bounds (P,) of |∂/∂w| + |∂/∂b| of the first `count` values, from their coefficients."""
-    powers = np.arange(ORDERS - 1, -1, -1)
-    total = np.zeros((len(table.base), count))
-    for axis, scale in ((0, powers[:, None]), (1, powers)):
-        at_most = abs(table.coefficients[:, :count] * scale).sum(axis=(2, 3))
-        total += at_most * table.per_half[:, axis, None]
-    return total.max(axis=1)
+    """Return bounds (P,) of |∂/∂w| + |∂/∂b| of the first `count` values, by their coefficients."""
+    powers = np.arange(ORDERS - 1.0, -1.0, -1.0)
+    made = table.coefficients[:, :count]
+    in_w, in_b = size_of(made * powers[:, None]), size_of(made * powers)
+    steep: Floats = in_w * table.per_half[:, :1] + in_b * table.per_half[:, 1:]
+    greatest: Floats = steep.max(axis=1)
+    return greatest

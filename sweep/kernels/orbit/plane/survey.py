@@ -1,0 +1,148 @@
+"""What a few starts do, before anything is built: which squares come first, where orbits lead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.kernels.block import trainer
+from sweep.kernels.orbit.plane.tables import Lattice, Square, Train, points_of
+from sweep.kernels.pool import blocks, run_blocks
+from sweep.kernels.results import TrainResult, empty_results, rows
+from sweep.neuron.problem import Problem, Status
+
+__all__ = ["Survey", "Task", "parallel_trainer", "survey"]
+
+Floats = NDArray[np.float64]
+
+# The middle of a root and those of its quarters.
+SURVEYED = np.array([[0.0, -0.5, -0.5, 0.5, 0.5], [0.0, -0.5, 0.5, -0.5, 0.5]])
+
+# Roots beyond the starts are built if so many orbits stop there, as a share of all orbits, and if
+# they are not farther than so many times the starts' extent.
+FREQUENT, MOST_FARTHER = 0.05, 2
+
+# Updates by single samples in a call of a survey.
+SURVEY_UPDATES = 2**28
+
+# Updates by single samples from which on several threads take part.
+SHARED = 2e6
+
+
+class Task(NamedTuple):
+    """What all steps of the building share.
+
+    Attributes
+    ----------
+    roots : Lattice
+        The squares that cover the starts.
+    longest : int
+        Epochs after which a point is given up.
+    rounding : float
+        How far training rounds w and b in an epoch, at most.
+    train : callable
+    threads : int
+    stop : (1,) uint8 array
+        The building is abandoned soon after it becomes 1.
+    """
+
+    problem: Problem
+    rate: float
+    roots: Lattice
+    longest: int
+    rounding: float
+    train: Train
+    threads: int
+    stop: NDArray[np.uint8]
+
+
+def parallel_trainer(rate: float, threads: int, stop: NDArray[np.uint8]) -> Train:
+    """Return a function that trains starts on so many threads."""
+    rates = np.array([rate])
+
+    def train(problem: Problem, theta: Floats) -> TrainResult:
+        w, b = np.ascontiguousarray(theta[0])[:, None], np.ascontiguousarray(theta[1])
+        out = empty_results(len(b), 1)
+        train_block = trainer(problem, "float64")
+
+        def block(first: int, last: int, _: NDArray[np.uint8]) -> None:
+            here = slice(first, last)
+            train_block(rows(out, here), w[here], b[here], rates, stop)
+
+        if threads == 1 or len(b) * (problem.max_epochs + 1) * len(problem.x) < SHARED:
+            block(0, len(b), stop)
+        else:
+            run_blocks(block, blocks(len(b), threads, len(b), 128), threads)
+        return out
+
+    return train
+
+
+class Survey(NamedTuple):
+    """What a few starts of each root do.
+
+    Attributes
+    ----------
+    epochs : (S,) array
+        Of the starts; NaN for those that do not converge within `longest`.
+    roots : Lattice
+        The roots that cover the starts and what they pass through.
+    times : dict
+        Epochs from some points on each root of a start, or passed through, to convergence.
+    low, high : (2,) arrays
+        The least and greatest w and b on their way.
+    """
+
+    epochs: Floats
+    roots: Lattice
+    times: dict[Square, list[float]]
+    low: Floats
+    high: Floats
+
+
+def every_root(roots: Lattice) -> list[Square]:
+    """Return all roots of a lattice."""
+    return [Square(0, i, j) for i in range(roots.shape[0]) for j in range(roots.shape[1])]
+
+
+def survey(task: Task) -> Survey:
+    """Train a few starts of each root, and see where they come."""
+    roots = task.roots
+    state = points_of(roots, every_root(roots), SURVEYED).reshape(2, -1)
+    epochs, left, walked = np.full(state.shape[1], np.nan), np.arange(state.shape[1]), 0
+    low, high = state.min(axis=1), state.max(axis=1)
+    side = np.array(roots.side)[:, None]
+    passed = [(left, walked, np.floor(state / side))]
+    # No call takes long: between two of them Ctrl-C is heard.
+    most = max(SURVEY_UPDATES // (state.shape[1] * len(task.problem.x)), 1)
+    while len(left) and walked < task.longest and not task.stop[0]:
+        chunk = min(max(8, walked // 8), most, task.longest - walked)
+        trained = task.train(replace(task.problem, max_epochs=chunk), state)
+        state = np.array([trained.w[:, 0], trained.b])
+        low, high = np.minimum(low, state.min(axis=1)), np.maximum(high, state.max(axis=1))
+        met = trained.status == Status.converged
+        epochs[left[met]] = walked + trained.epochs[met]
+        left, state, walked = left[~met], state[:, ~met], walked + chunk
+        passed.append((left, walked, np.floor(state / side)))
+    cells = np.concatenate([cell for _, _, cell in passed], axis=1)
+    first, last = np.array(roots.first), np.array(roots.first) + roots.shape
+    farther = MOST_FARTHER * (last - first)
+    begin = np.maximum(np.minimum(cells.min(axis=1), first), first - farther)
+    end = np.minimum(np.maximum(cells.max(axis=1) + 1, last), last + farther)
+    (i, j), (rows, columns) = begin.astype(int).tolist(), (end - begin).astype(int).tolist()
+    times = dict[Square, list[float]]()
+    for which, after, (u, v) in passed:
+        there = (begin[0] <= u) & (u < end[0]) & (begin[1] <= v) & (v < end[1])
+        for k, a, b in zip(which[there].tolist(), u[there], v[there], strict=True):
+            square = Square(0, int(a) - i, int(b) - j)
+            times.setdefault(square, []).append(float(epochs[k]) - after)
+    found = Lattice(roots.side, (i, j), (rows, columns))
+    starts = {Square(0, first[0] - i + k, first[1] - j + m) for _, k, m in every_root(roots)}
+    many = FREQUENT * len(epochs)
+    times = {
+        square: after for square, after in times.items() if square in starts or len(after) > many
+    }
+    return Survey(epochs, found, times, low, high)
