@@ -194,7 +194,7 @@ def build_plane(
     found, _ = _surveyed(problem, rate, low, high)
     theta = float(max(abs(found.low).max(), abs(found.high).max()))
     task = _task(problem, rate, found.roots, theta, threads, stop)
-    known, late = build_squares(task, found.times)
+    known, late = build_squares(task, found)
     starts = lattice(low, high, ROOTS)
     late = [square for square in late if _is_within(square, found.roots, starts)]
     span = problem.act.high - problem.act.low

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.kernels.orbit.plane.squares import COARSEST, SAFETY
-from sweep.kernels.orbit.plane.survey import Task
+from sweep.kernels.orbit.plane.survey import UNREACHABLE, Task
 from sweep.kernels.orbit.plane.tables import (
     CHECKED,
     DEEPEST,
@@ -33,9 +33,6 @@ from sweep.kernels.orbit.plane.tables import (
 __all__ = ["CutOff", "build_cut"]
 
 Floats = NDArray[np.float64]
-
-# No error is as small: all points are trained for max_epochs.
-UNREACHABLE = 5e-324
 
 # Points that are trained for max_epochs, about, before the rest is left.
 MOST_POINTS = 100_000

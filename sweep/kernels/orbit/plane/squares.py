@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.kernels.orbit.plane.ends import Ends, build_ends, evaluate_ends, no_ends
+from sweep.kernels.orbit.plane.jumps import Jumps, build_jumps, jump
 from sweep.kernels.orbit.plane.stencil import crossings
-from sweep.kernels.orbit.plane.survey import Task
+from sweep.kernels.orbit.plane.survey import Survey, Task
 from sweep.kernels.orbit.plane.tables import (
     CHECKED,
     DEEPEST,
@@ -62,6 +63,9 @@ LONGEST_BACK = 512
 # Points that are walked, about, before the rest is left to be trained.
 MOST_POINTS = 300_000
 
+# Squares halved more often than so are small.
+LARGE = 3
+
 # A round builds this part of the squares that are left, those that cross first, and at least so
 # many: a point then comes to a known square soon.
 ROUND, LEAST = 4, 16
@@ -97,7 +101,7 @@ class Known(NamedTuple):
 EPOCHS, AT_W, AT_B, WALKED, BOUND, STEEP, FALL, PACE, NOISE = range(9)
 
 
-def walk(task: Task, theta: Floats, known: Known) -> Floats:
+def walk(task: Task, theta: Floats, known: Known, jumps: Jumps | None) -> Floats:
     """Return the rows EPOCHS and so on (9, …) of points (2, …), NaN where no orbit crosses."""
     problem, shape = task.problem, theta.shape[1:]
     theta = theta.reshape(2, -1)
@@ -132,54 +136,65 @@ def walk(task: Task, theta: Floats, known: Known) -> Floats:
         left, state, epochs = left[near], state[:, near], epochs[near]
         if not len(left):
             break
-        chunk = min(max(16, walked // 2), task.longest)
-        trained = task.train(replace(problem, max_epochs=chunk), state)
-        state = np.array([trained.w[:, 0], trained.b])
-        epochs += trained.epochs
-        met = trained.status == Status.converged
+        chunk, slow = max(16, walked // 2), np.ones(len(left), np.bool_)
+        if jumps is not None:
+            jumped, moved = jump(task, jumps, state)
+            state[:, jumped], slow, chunk = moved, ~jumped, jumps.epochs
+            epochs[jumped] += chunk
+        chunk, walked = min(chunk, task.longest), walked + chunk
+        trained = task.train(replace(problem, max_epochs=chunk), state[:, slow])
+        state[:, slow] = trained.w[:, 0], trained.b
+        epochs[slow] += trained.epochs
+        met = np.zeros(len(left), np.bool_)
+        met[slow] = trained.status == Status.converged
         if met.any():
             cross(left[met], state[:, met], epochs[met], 2)
-        left, state, epochs, walked = left[~met], state[:, ~met], epochs[~met], walked + chunk
+            left, state, epochs = left[~met], state[:, ~met], epochs[~met]
     return out.reshape(9, *shape)
 
 
 class Waiting(NamedTuple):
-    """A square to be built, and the mean of what is known of A there."""
+    """A square to be built, and the mean of what is known of A there.
 
+    They come in the order of these fields: those that cross first, but small squares last, so that
+    narrow fronts do not take all the points that may be walked.
+    """
+
+    small: int
     mean: float
     square: Square
 
 
-def build_squares(task: Task, times: dict[Square, list[float]]) -> tuple[Known, list[Square]]:
-    """Return the squares on which starts are known, and those whose starts max_epochs cuts off.
-
-    `times` are those of a survey.
-    """
+def build_squares(task: Task, found: Survey) -> tuple[Known, list[Square]]:
+    """Return the squares on which starts are known, and those whose starts max_epochs cuts off."""
     roots, most = task.roots, task.problem.max_epochs
     known, late = _joined(roots, []), list[Square]()
     waiting = list[Waiting]()
 
     def put(square: Square, epochs: Floats) -> None:
-        found = epochs[~np.isnan(epochs)]
-        if len(found) and found.min() <= most:
-            waiting.append(Waiting(math.fsum(found.tolist()) / len(found), square))
+        some = epochs[~np.isnan(epochs)]
+        if len(some) and some.min() <= most:
+            mean = math.fsum(some.tolist()) / len(some)
+            waiting.append(Waiting(max(square.level, LARGE), mean, square))
         else:
             late.append(square)
 
-    for square, after in times.items():
-        put(square, np.array(after))
-    points = 0
+    for square, after in found.times.items():
+        if square in found.often:
+            put(square, np.array(after))
+    jumps, points = build_jumps(task, found), 0
     while waiting and points < MOST_POINTS and not task.stop[0]:
         waiting.sort()
         size = max(len(waiting) // ROUND, LEAST)
         batch, waiting = _within_reach(task, waiting[:size]), waiting[size:]
         for each in batch.too_far:
             if each.square.level < DEEPEST:
-                waiting += [each._replace(square=child) for child in each.square.children()]
+                small = max(each.square.level + 1, LARGE)
+                waiting += [Waiting(small, each.mean, k) for k in each.square.children()]
         if not batch.near:
             continue
         squares = [each.square for each in batch.near]
-        made, kept, edges = _build(task, squares, known)
+        made, kept, edges = _build(task, squares, known, jumps)
         points += len(batch.near) * EDGES.shape[1] + len(made.squares) * INSIDE.shape[1]
         known = _joined(roots, [known, made])
         for square, fits, epochs in zip(squares, kept, edges, strict=True):
@@ -245,7 +260,7 @@ def _within_reach(task: Task, batch: list[Waiting]) -> _Batch:
 
 
 def _build(
-    task: Task, squares: list[Square], known: Known
+    task: Task, squares: list[Square], known: Known, jumps: Jumps | None
 ) -> tuple[Known, NDArray[np.bool_], Floats]:
     """Return those of some squares that are smooth, which these are, and A at EDGES of all.
 
@@ -253,7 +268,7 @@ def _build(
     its points.
     """
     roots, problem = task.roots, task.problem
-    edges = walk(task, points_of(roots, squares, EDGES), known)
+    edges = walk(task, points_of(roots, squares, EDGES), known, jumps)
     lines = edges[EPOCHS].reshape(len(squares), -1, len(ON_EDGE))
     along, values = np.zeros((*lines.shape[:2], ORDERS)), np.zeros(lines.shape)
     for node in range(ORDERS):
@@ -267,7 +282,7 @@ def _build(
         return _joined(roots, []), fits, edges[EPOCHS]
 
     points = points_of(roots, chosen, np.concatenate([EDGES, CHECKED, INSIDE], axis=1))
-    rest = walk(task, points[:, :, EDGES.shape[1] :], known)
+    rest = walk(task, points[:, :, EDGES.shape[1] :], known, jumps)
     found = np.concatenate([edges[:, fits], rest], axis=2)
     at = found[AT_W : AT_B + 1]
     unit = np.array(roots.side)[:, None] * 0.5 ** np.array([square.level for square in chosen])
@@ -296,7 +311,7 @@ def _build(
     )
     fits[np.flatnonzero(fits)] = smooth
     made = Known(
-        table._replace(base=base[smooth], coefficients=table.coefficients[smooth]),
+        table_of(roots, [], base[smooth], table.coefficients[smooth]),
         Ends(*(each[smooth] for each in ends)),
         measures[smooth],
         [square for square, fit in zip(chosen, smooth, strict=True) if fit],

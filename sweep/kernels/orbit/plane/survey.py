@@ -14,7 +14,7 @@ from sweep.kernels.pool import blocks, run_blocks
 from sweep.kernels.results import TrainResult, empty_results, rows
 from sweep.neuron.problem import Problem, Status
 
-__all__ = ["Survey", "Task", "parallel_trainer", "survey"]
+__all__ = ["UNREACHABLE", "Survey", "Task", "parallel_trainer", "survey"]
 
 Floats = NDArray[np.float64]
 
@@ -24,6 +24,9 @@ SURVEYED = np.array([[0.0, -0.5, -0.5, 0.5, 0.5], [0.0, -0.5, 0.5, -0.5, 0.5]])
 # Roots beyond the starts are built if so many orbits stop there, as a share of all orbits, and if
 # they are not farther than so many times the starts' extent.
 FREQUENT, MOST_FARTHER = 0.05, 2
+
+# No error is as small: all points are trained for max_epochs.
+UNREACHABLE = 5e-324
 
 # Updates by single samples in a call of a survey.
 SURVEY_UPDATES = 2**28
@@ -92,6 +95,8 @@ class Survey(NamedTuple):
         The roots that cover the starts and what they pass through.
     times : dict
         Epochs from some points on each root of a start, or passed through, to convergence.
+    often : set
+        The roots of starts, and those that many pass through.
     low, high : (2,) arrays
         The least and greatest w and b on their way.
     """
@@ -99,6 +104,7 @@ class Survey(NamedTuple):
     epochs: Floats
     roots: Lattice
     times: dict[Square, list[float]]
+    often: set[Square]
     low: Floats
     high: Floats
 
@@ -130,8 +136,8 @@ def survey(task: Task) -> Survey:
     cells = np.concatenate([cell for _, _, cell in passed], axis=1)
     first, last = np.array(roots.first), np.array(roots.first) + roots.shape
     farther = MOST_FARTHER * (last - first)
-    begin = np.maximum(np.minimum(cells.min(axis=1), first), first - farther)
-    end = np.minimum(np.maximum(cells.max(axis=1) + 1, last), last + farther)
+    begin = np.maximum(np.minimum(cells.min(axis=1) - 1, first), first - farther)
+    end = np.minimum(np.maximum(cells.max(axis=1) + 2, last), last + farther)
     (i, j), (rows, columns) = begin.astype(int).tolist(), (end - begin).astype(int).tolist()
     times = dict[Square, list[float]]()
     for which, after, (u, v) in passed:
@@ -142,7 +148,5 @@ def survey(task: Task) -> Survey:
     found = Lattice(roots.side, (i, j), (rows, columns))
     starts = {Square(0, first[0] - i + k, first[1] - j + m) for _, k, m in every_root(roots)}
     many = FREQUENT * len(epochs)
-    times = {
-        square: after for square, after in times.items() if square in starts or len(after) > many
-    }
-    return Survey(epochs, found, times, low, high)
+    passed_often = {square for square, after in times.items() if len(after) > many}
+    return Survey(epochs, found, times, starts | passed_often, low, high)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sweep.kernels.compile import compiled, once
 from sweep.kernels.orbit.abel import cosines, interpolation
 from sweep.kernels.results import TrainResult
+from sweep.kernels.simd import load, store, width_of
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.problem import Problem
 
@@ -72,6 +73,11 @@ INSIDE = _grid(NODES, NODES)
 EDGES = np.concatenate([_grid(SIDES, ON_EDGE), _grid(SIDES, ON_EDGE)[::-1]], axis=1)
 CHECKED = _grid(CHECKS[1:-1], CHECKS[1:-1])
 
+WIDTH = width_of(types.float64)
+
+# Lanes on every CPU are a part of so many.
+LANES = 32
+
 # How often a square may be halved.
 DEEPEST = 6
 
@@ -123,6 +129,8 @@ class Table(NamedTuple):
         What is added to each polynomial.
     coefficients : (P, C, ORDERS, ORDERS) array
         Of powers of the places in w and in b, from −1 to 1, highest first.
+    packed : (P · ORDERS, columns) array
+        The same, a power of the place in w in each row, filled up to whole lanes on every CPU.
     """
 
     origin: Floats
@@ -133,6 +141,7 @@ class Table(NamedTuple):
     per_half: Floats
     base: Floats
     coefficients: Floats
+    packed: Floats
 
 
 def lattice(low: Floats, high: Floats, most: int) -> Lattice:
@@ -199,7 +208,16 @@ def table_of(roots: Lattice, squares: list[Square], base: Floats, polynomials: F
         per_half=2.0 / sides,
         base=base,
         coefficients=polynomials,
+        packed=_packed(polynomials),
     )
+
+
+def _packed(polynomials: Floats) -> Floats:
+    count, values = polynomials.shape[:2]
+    out = np.zeros((count, ORDERS, -(-values * ORDERS // LANES) * LANES))
+    rows = polynomials.swapaxes(1, 2).reshape(count, ORDERS, values * ORDERS)
+    out[:, :, : values * ORDERS] = rows
+    return out.reshape(count * ORDERS, out.shape[2])
 
 
 _NO_TABLE = Table(
@@ -207,6 +225,7 @@ _NO_TABLE = Table(
     *(np.zeros((1, 1), np.int64),) * 2,
     *(np.zeros((1, 1)),) * 3,
     np.zeros((1, 1, 1, 1)),
+    np.zeros((1, 1)),
 )
 
 
@@ -247,8 +266,8 @@ def _compile_evaluate() -> Callable[..., None]:
         types.void(_VECTOR, _VECTOR, typeof(_NO_TABLE), _SQUARE, types.Array(types.float64, 2, "C"))
     )
     def evaluate(w, b, table, square, values):
-        _, count, orders, _ = table.coefficients.shape
-        along = np.empty((count, orders))
+        packed, count = table.packed, table.base.shape[1]
+        along = np.zeros((1, packed.shape[1]))
         known, known_w = NOTHING, np.nan
         for k in range(len(b)):
             p = square[k]
@@ -256,18 +275,17 @@ def _compile_evaluate() -> Callable[..., None]:
                 # On a grid, neighbours share w: what is left is a polynomial in b.
                 known, known_w = p, w[k]
                 t = (known_w - table.middle[p, 0]) * table.per_half[p, 0]
-                for c in range(count):
-                    for m in range(orders):
-                        along[c, m] = table.coefficients[p, c, 0, m]
-                    for power in range(1, orders):
-                        for m in range(orders):
-                            along[c, m] = fma(along[c, m], t, table.coefficients[p, c, power, m])
+                for column in range(0, packed.shape[1], WIDTH):
+                    value = load(packed, ORDERS * p, column)
+                    for row in range(ORDERS * p + 1, ORDERS * (p + 1)):
+                        value = fma(value, value * 0.0 + t, load(packed, row, column))
+                    store(along, 0, column, value)
             t = (b[k] - table.middle[p, 1]) * table.per_half[p, 1]
             for c in range(count):
-                value = along[c, 0]
-                for m in range(1, orders):
-                    value = fma(value, t, along[c, m])
-                values[c, k] = value + table.base[p, c]
+                total = along[0, ORDERS * c]
+                for m in range(ORDERS * c + 1, ORDERS * (c + 1)):
+                    total = fma(total, t, along[0, m])
+                values[c, k] = total + table.base[p, c]
 
     return evaluate
 
