@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from sweep.kernels.compile import compiled, once
 from sweep.kernels.orbit.abel import cosines, interpolation
 from sweep.kernels.orbit.plane.stencil import ERROR, B, W, interpolate, states_around
-from sweep.kernels.orbit.plane.tables import Train, coefficients
+from sweep.kernels.orbit.plane.tables import LANES, Train, coefficients
+from sweep.kernels.simd import load, store, width_of
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.problem import Problem
 
@@ -34,6 +35,8 @@ PLACES, SHARES = 16, 6
 PLACE_NODES, TO_PLACES = interpolation(PLACES)
 SHARE_NODES, TO_SHARES = interpolation(SHARES)
 PLACE_CHECKS, SHARE_CHECKS = (cosines(np.arange(0, n + 1, 2) / n) for n in (PLACES, SHARES))
+
+WIDTH = width_of(types.float64)
 
 # Pieces are longer than what crosses at the nodes of a square by this factor, and by this part of a
 # square.
@@ -54,9 +57,9 @@ class Ends(NamedTuple):
     ----------
     origin, along : (P, 2) arrays
         The middle of a piece, and the place of a point θ on it is along·(θ − origin).
-    polynomials : (P, PLACES, 3 SHARES) array
+    polynomials : (P, PLACES, columns) array
         Coefficients of powers of the place, and of the share of an epoch after the crossing as a
-        number from −1 to 1, highest first; of w, b and the error in turn.
+        number from −1 to 1, highest first; of w, b and the error in turn, filled up to whole lanes.
     """
 
     origin: Floats
@@ -78,28 +81,25 @@ def _compile_ends() -> Callable[..., None]:
     """Compile evaluate(polynomials, square (N,), place (N,), share (N,), out (3, N))."""
     vector = types.Array(types.float64, 1, "C", readonly=True)
 
-    @compiled(
-        types.void(
-            types.Array(types.float64, 3, "C"), types.Array(types.int64, 1, "C"), vector, vector,
-            types.Array(types.float64, 2, "C"),
-        )
-    )  # fmt: skip
+    matrix = types.Array(types.float64, 2, "C")
+
+    @compiled(types.void(matrix, types.Array(types.int64, 1, "C"), vector, vector, matrix))
     def evaluate(polynomials, square, place, share, out):
-        _, places, columns = polynomials.shape
-        along = np.empty(columns)
+        along = np.zeros((1, polynomials.shape[1]))
         for k in range(len(place)):
-            p, t = square[k], place[k]
-            for m in range(columns):
-                along[m] = polynomials[p, 0, m]
-            for power in range(1, places):
-                for m in range(columns):
-                    along[m] = fma(along[m], t, polynomials[p, power, m])
+            first, t = PLACES * square[k], place[k]
+            for column in range(0, polynomials.shape[1], WIDTH):
+                value = load(polynomials, first, column)
+                for row in range(first + 1, first + PLACES):
+                    value = fma(value, value * 0.0 + t, load(polynomials, row, column))
+                store(along, 0, column, value)
             t = share[k]
-            for row in range(3):
-                value = along[row]
-                for m in range(3 + row, columns, 3):
-                    value = fma(value, t, along[m])
-                out[row, k] = value
+            w, b, error = along[0, W], along[0, B], along[0, ERROR]
+            for m in range(3, 3 * SHARES, 3):
+                w = fma(w, t, along[0, m + W])
+                b = fma(b, t, along[0, m + B])
+                error = fma(error, t, along[0, m + ERROR])
+            out[W, k], out[B, k], out[ERROR, k] = w, b, error
 
     return evaluate
 
@@ -108,7 +108,8 @@ def evaluate_ends(ends: Ends, square: NDArray[np.int64], place: Floats, share: F
     """Return w, b and the error (3, N) of starts of squares; shares are from −1 to 1, too."""
     out = np.empty((3, len(place)))
     place, share = np.ascontiguousarray(place), np.ascontiguousarray(share)
-    _compile_ends()(ends.polynomials, square, place, share, out)
+    rows = ends.polynomials.reshape(-1, ends.polynomials.shape[2])
+    _compile_ends()(rows, square, place, share, out)
     return out
 
 
@@ -168,7 +169,8 @@ def build_ends(
     values[ERROR] = error(values[:ERROR])
     values = np.moveaxis(values, 0, 1)
     made = coefficients(values[:, :, :PLACES, :SHARES], TO_PLACES, TO_SHARES)
-    polynomials = np.ascontiguousarray(made.transpose(0, 2, 3, 1)).reshape(len(made), PLACES, -1)
+    polynomials = np.zeros((len(made), PLACES, LANES))
+    polynomials[:, :, : 3 * SHARES] = made.transpose(0, 2, 3, 1).reshape(len(made), PLACES, -1)
     ends = Ends(origin.T, (tangent / (unit * half)).T, polynomials)
     square, place, share = (
         np.ascontiguousarray(np.broadcast_to(each, values[:, 0].shape)).ravel()
@@ -182,4 +184,4 @@ def build_ends(
 
 def no_ends() -> Ends:
     """Return the ends of no squares."""
-    return Ends(np.empty((0, 2)), np.empty((0, 2)), np.empty((0, PLACES, 3 * SHARES)))
+    return Ends(np.empty((0, 2)), np.empty((0, 2)), np.empty((0, PLACES, LANES)))

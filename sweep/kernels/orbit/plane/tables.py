@@ -28,6 +28,7 @@ __all__ = [
     "DEEPEST",
     "EDGES",
     "INSIDE",
+    "LANES",
     "NODES",
     "NOTHING",
     "ON_EDGE",
