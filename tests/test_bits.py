@@ -136,6 +136,10 @@ trained = sweep.train(w[:, 0], b, learning_rate=0.3, cost=own, y=[0.0, 1.0, 0.3]
                       x=[1.0, -0.3, 2.0], max_epochs=40)
 for values in vars(trained).values():
     digest.update(values.tobytes())
+looked_up = sweep.train(*rng.uniform(-2, 2, (2, 900)), learning_rate=0.3, cost="quadratic",
+                        x=[1.0, -0.3], y=[0.0, 1.0], tolerance=0.3, max_epochs=60, method="orbit")
+for values in vars(looked_up).values():
+    digest.update(values.tobytes())
 for x, y in (([1.0], [0.75]), ([1.0, -0.3, 2.0], [0.75, 0.2, 0.6])):
     w, b = rng.normal(0, 4, (2, 99))
     followed = sweep.train(w, b, learning_rate=8.5, cost="cross_entropy", x=x, y=y, follow=150,

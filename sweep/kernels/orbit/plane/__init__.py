@@ -56,8 +56,10 @@ from sweep.kernels.orbit.plane.cut import CutOff, build_cut
 from sweep.kernels.orbit.plane.ends import evaluate_ends
 from sweep.kernels.orbit.plane.falling import largest_curvature, rises_at
 from sweep.kernels.orbit.plane.squares import (
+    ANSWERED,
     BOUND,
     FALL,
+    TOTAL,
     Known,
     build_squares,
 )
@@ -80,6 +82,9 @@ Floats = NDArray[np.float64]
 
 # Building takes about as long as training so many starts, and so many updates by single samples.
 TABLES, BUILDING = 30_000, 1.5e9
+
+# Starts beyond are trained.
+FARTHEST = 1000.0
 
 # Roots in each direction, about: see `tables.lattice`.
 ROOTS = 16
@@ -134,7 +139,8 @@ def _task(
 def _surveyed(
     problem: Problem, rate: float, low: Floats, high: Floats
 ) -> tuple[Survey, str | None]:
-    """Return what a few starts do, and why an error may rise again; remembered."""
+    """Return what a few starts do, and why an error is not proven to stay low; remembered."""
+    low, high = np.maximum(low, -FARTHEST), np.minimum(high, FARTHEST)
     given = (
         problem.x.tobytes(), problem.y.tobytes(), problem.cost, problem.activation,
         problem.tolerance, problem.max_epochs, rate, *low.tolist(), *high.tolist(),
@@ -145,8 +151,8 @@ def _surveyed(
         side = np.array(roots.side)
         place = rises_at(problem, rate, found.low - side, found.high + side, stop)
         reason = place and (
-            f"the error may rise through tolerance = {problem.tolerance:g} again, near "
-            f"w = {place[0]:.3g}, b = {place[1]:.3g}"
+            f"once below tolerance = {problem.tolerance:g} the error is not proven to stay there, "
+            f"near w = {place[0]:.3g}, b = {place[1]:.3g}"
         )
         while len(_SURVEYS) >= MOST_SURVEYS:
             _SURVEYS.pop(next(iter(_SURVEYS)))
@@ -195,11 +201,12 @@ def build_plane(
     theta = float(max(abs(found.low).max(), abs(found.high).max()))
     task = _task(problem, rate, found.roots, theta, threads, stop)
     known, late = build_squares(task, found)
-    starts = lattice(low, high, ROOTS)
+    starts = lattice(np.maximum(low, -FARTHEST), np.minimum(high, FARTHEST), ROOTS)
     late = [square for square in late if _is_within(square, found.roots, starts)]
     span = problem.act.high - problem.act.low
     of_test = UNIT_ROUNDOFF * (32 + len(problem.x)) * (span + 1.0)
-    bound = 2.0 * (known.measures[:, BOUND - BOUND] + of_test / known.measures[:, FALL - BOUND])
+    bound, fall, total = (known.measures[:, row - BOUND] for row in (BOUND, FALL, TOTAL))
+    bound = np.where(total <= ANSWERED, 2.0 * (bound + of_test / fall), np.inf)
     return Plane(known, bound, build_cut(task, late))
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.kernels.orbit.plane.squares import COARSEST, SAFETY
+from sweep.kernels.orbit.plane.squares import OF_ENDS, SAFETY
 from sweep.kernels.orbit.plane.survey import UNREACHABLE, Task
 from sweep.kernels.orbit.plane.tables import (
     CHECKED,
@@ -72,7 +72,7 @@ def build_cut(task: Task, squares: list[Square]) -> CutOff:
         found = evaluate_on(table, number, *at.reshape(2, -1)).reshape(3, *at.shape[1:])
         off = abs(np.moveaxis(found, 0, 1) - values).max(axis=2)
         least = values[:, 2].min(axis=1)
-        smooth = (off[:, :2].max(axis=1) <= COARSEST) & (off[:, 2] <= COARSEST * least)
+        smooth = (off[:, :2].max(axis=1) <= OF_ENDS) & (off[:, 2] <= OF_ENDS * least)
         steep = steepest_of(table, 2)
         rounding = problem.max_epochs * task.rounding * np.maximum(steep, 1.0) * reach
         kept += [square for square, fit in zip(squares, smooth, strict=True) if fit]

@@ -41,18 +41,17 @@ from sweep.kernels.orbit.plane.tables import (
 )
 from sweep.neuron.problem import Problem, Status
 
-__all__ = [
-    "COARSEST",
-    "SAFETY",
-    "Known",
-    "build_squares",
-]
+__all__ = ["ANSWERED", "BOUND", "FALL", "OF_ENDS", "SAFETY", "TOTAL", "Known", "build_squares"]
 
 Floats = NDArray[np.float64]
 
-# What polynomials may miss of w, b and the error at the end, the error relative to the tolerance.
-# Rounding alone moves A by some 1e-12 of itself.
-PRECISION, COARSEST, UNEVEN, ROUNDING = 2e-11, 5e-10, 5.0, 1e-13
+# What polynomials of A may miss, as it moves w, b and the error at the end, the error relative to the
+# tolerance: so much at first; UNEVEN times of what those missed to which its points came, for that
+# is noise, which halving does not lessen, but no more than COARSEST; rounding alone moves A by some
+# 1e-13 of itself. What is missed of the place, and of where starts end, is at most OF_ENDS. Squares
+# on whose way more than ANSWERED is missed in all are walked to, and no start is looked up there.
+PRECISION, UNEVEN, COARSEST, ROUNDING = 2e-11, 5.0, 3e-10, 1e-13
+OF_ENDS, ANSWERED = 1e-10, 8e-10
 
 # What is bounded is so many times what was seen, at points between those that made a polynomial.
 SAFETY = 4.0
@@ -79,7 +78,7 @@ class Known(NamedTuple):
     table : Table
         Of two values: A, and the place on the curve, from −1 to 1.
     ends : Ends
-    measures : (P, 5) array
+    measures : (P, 6) array
         Columns BOUND and so on.
     squares : list of Square
         Where they are.
@@ -97,15 +96,16 @@ class Known(NamedTuple):
 #   points that made them came to known squares, and what rounds in training;
 # - the greatest |∂A/∂w| + |∂A/∂b|;
 # - how much the error falls in an epoch at the crossing, at least, and w and b change, at most;
-# - how uneven A is there for all its polynomials missed.
-EPOCHS, AT_W, AT_B, WALKED, BOUND, STEEP, FALL, PACE, NOISE = range(9)
+# - what its polynomial of A missed at most, as that moves the ends, or one on the way, and the sum
+#   of these on the way.
+EPOCHS, AT_W, AT_B, WALKED, BOUND, STEEP, FALL, PACE, NOISE, TOTAL = range(10)
 
 
 def walk(task: Task, theta: Floats, known: Known, jumps: Jumps | None) -> Floats:
-    """Return the rows EPOCHS and so on (9, …) of points (2, …), NaN where no orbit crosses."""
+    """Return the rows EPOCHS and so on (10, …) of points (2, …), NaN where no orbit crosses."""
     problem, shape = task.problem, theta.shape[1:]
     theta = theta.reshape(2, -1)
-    out = np.full((9, theta.shape[1]), np.nan)
+    out = np.full((10, theta.shape[1]), np.nan)
 
     def cross(which: NDArray[np.int64], start: Floats, epochs: Floats, most: int) -> None:
         found = crossings(problem, task.rate, start, most, task.threads, task.stop)
@@ -150,7 +150,7 @@ def walk(task: Task, theta: Floats, known: Known, jumps: Jumps | None) -> Floats
         if met.any():
             cross(left[met], state[:, met], epochs[met], 2)
             left, state, epochs = left[~met], state[:, ~met], epochs[~met]
-    return out.reshape(9, *shape)
+    return out.reshape(10, *shape)
 
 
 class Waiting(NamedTuple):
@@ -220,7 +220,7 @@ def _joined(roots: Lattice, parts: list[Known]) -> Known:
     squares = [square for part in parts for square in part.squares]
     if not squares:
         nothing = table_of(roots, [], np.empty((0, 2)), np.empty((0, 2, ORDERS, ORDERS)))
-        return Known(nothing, no_ends(), np.empty((0, 5)), [])
+        return Known(nothing, no_ends(), np.empty((0, 6)), [])
     tables, ends = [part.table for part in parts], [part.ends for part in parts]
     base = np.concatenate([each.base for each in tables])
     made = np.concatenate([each.coefficients for each in tables])
@@ -297,7 +297,7 @@ def _build(
     missed = np.maximum(missed, abs(crossing[:2].reshape(at.shape) - at).max(axis=(0, 2)))
     off = abs(times.reshape(found.shape[1:]) - found[EPOCHS]).max(axis=1)
     noise = off * _fastest(found, problem)
-    smooth = (noise <= _allowed(found, problem)) & (missed <= COARSEST)
+    smooth = (noise <= _allowed(found, problem)) & (missed <= OF_ENDS)
     steep = steepest_of(table, 1)
     between = task.rounding * found[WALKED] * np.maximum(found[STEEP], steep[:, None])
     measures = np.column_stack(
@@ -307,6 +307,7 @@ def _build(
             found[FALL].min(axis=1),
             found[PACE].max(axis=1),
             np.maximum(noise, found[NOISE].max(axis=1)),
+            noise + found[TOTAL].max(axis=1),
         ]
     )
     fits[np.flatnonzero(fits)] = smooth
@@ -320,7 +321,7 @@ def _build(
 
 
 def _fastest(found: Floats, problem: Problem) -> Floats:
-    """Return by how much an error in A of 1 moves the ends of squares, from rows (9, P, m)."""
+    """Return by how much an error in A of 1 moves the ends of squares, from rows (10, P, m)."""
     fastest: Floats = np.maximum(found[FALL] / problem.tolerance, found[PACE]).max(axis=1)
     return fastest
 

@@ -1,0 +1,250 @@
+"""Many samples of one input looked up: epochs as in training, and only where that is proven."""
+
+import numpy as np
+import pytest
+
+import sweep
+from sweep.bench.studies.hunt_samples import compare_samples, random_samples
+from sweep.kernels import orbit
+from sweep.kernels.orbit import plane
+from sweep.kernels.orbit.plane import squares, stencil
+from sweep.kernels.orbit.plane.falling import largest_curvature, rises_at
+from sweep.neuron.problem import make_problem
+from sweep.neuron.reference import train_one
+
+X = np.random.default_rng(0).normal(size=16)
+OVERLAP = 0.3 * np.random.default_rng(1).normal(size=16)
+SAMPLES = {"x": X, "y": (X + OVERLAP > 0.2) * 1.0}
+KWARGS = {**SAMPLES, "tolerance": 0.15, "max_epochs": 20_000, "learning_rate": 0.15}
+STOP = np.zeros(1, np.uint8)
+BOX = np.array([-5.0, -5.0]), np.array([5.0, 5.0])
+
+
+def problem_of(kwargs):
+    return make_problem(**{k: v for k, v in kwargs.items() if k != "learning_rate"})
+
+
+def grid(side, half=5.0):
+    axis = np.linspace(-half, half, side)
+    return [values.ravel() for values in np.meshgrid(axis, axis, indexing="ij")]
+
+
+def count_trained(monkeypatch):
+    """Return a list to which lookups add how many starts they train."""
+    trained, trainer = [], plane.trainer
+
+    def counted(problem, dtype):
+        train = trainer(problem, dtype)
+
+        def train_block(out, *others):
+            if problem.max_epochs:
+                trained.append(len(out))
+            return train(out, *others)
+
+        return train_block
+
+    monkeypatch.setattr(plane, "trainer", counted)
+    return trained
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_hunt_finds_no_difference(seed):
+    rng, met = np.random.default_rng([20, seed]), 0
+    while met < 8:
+        kwargs, box = random_samples(rng, 1e3)
+        found = compare_samples(kwargs, box, 4000, rng)
+        if found is not None:
+            assert (found.epochs_differ, found.status_differ) == (0, 0), kwargs
+            assert found.error_apart < 1e-9, kwargs
+            assert found.weights_apart < 1e-9, kwargs
+            met += 1
+
+
+def test_the_hunt_finds_differences_where_nothing_is_left_to_training(monkeypatch):
+    build = plane.build_plane
+
+    def without_bounds(*args):
+        made = build(*args)
+        cut = made.cut._replace(bound=0.0 * made.cut.bound)
+        return made._replace(bound=0.0 * made.bound, cut=cut)
+
+    monkeypatch.setattr("sweep.bench.studies.hunt_samples.build_plane", without_bounds)
+    kwargs = {**KWARGS, "cost": "quadratic", "max_epochs": 5000}
+    rng = np.random.default_rng(5)
+    assert compare_samples(kwargs, np.array(BOX), 20_000, rng).epochs_differ > 0
+
+
+@pytest.mark.parametrize(
+    ("cost", "tolerance", "max_epochs"),
+    [("cross_entropy", 0.15, 20_000), ("quadratic", 0.2, 1500), ("quadratic", 1e-3, 300)],
+)
+def test_a_grid_has_the_same_columns(cost, tolerance, max_epochs, monkeypatch):
+    trained_starts = count_trained(monkeypatch)
+    kwargs = {**KWARGS, "cost": cost, "tolerance": tolerance, "max_epochs": max_epochs}
+    w, b = grid(150)
+    trained, looked_up = (sweep.train(w, b, **kwargs, method=m) for m in ("train", "orbit"))
+    assert sum(trained_starts) < 0.1 * len(b)
+    assert (trained.epochs == looked_up.epochs).all()
+    assert (trained.status == looked_up.status).all()
+    assert (trained.initial_error == looked_up.initial_error).all()
+    for name in ("final_error", "w", "b"):
+        assert getattr(looked_up, name) == pytest.approx(getattr(trained, name), rel=1e-9, abs=1e-9)
+    met = looked_up.status == sweep.Status.converged
+    assert (looked_up.final_error[met] <= tolerance).all()
+    assert (looked_up.final_error[~met] > tolerance).all()
+
+
+def test_the_obvious_loop_agrees():
+    kwargs = {**KWARGS, "cost": "quadratic"}
+    w, b = np.random.default_rng(3).uniform(-5, 5, (2, 70_000))
+    looked_up = sweep.train(w, b, **kwargs, method="auto")
+    for k in range(0, 70_000, 7_000):
+        loop = train_one([w[k]], b[k], 0.15, problem_of(kwargs))
+        assert looked_up.epochs[k] == loop.epochs
+        assert looked_up.final_error[k] == pytest.approx(loop.final_error, rel=1e-9)
+
+
+def test_results_depend_on_neither_threads_nor_shards(tmp_path):
+    kwargs = {**KWARGS, "cost": "quadratic", "max_epochs": 3000, "method": "orbit"}
+    w, b = grid(100)
+    one, two = (sweep.train(w, b, **kwargs, threads=threads) for threads in (1, 2))
+    for name in ("epochs", "final_error", "w", "b"):
+        assert getattr(one, name).tobytes() == getattr(two, name).tobytes()
+    axes = {"w": {"start": -5, "stop": 5, "num": 100}, "b": {"start": -5, "stop": 5, "num": 100},
+            "learning_rate": [0.15], "cost": ["quadratic"]}  # fmt: skip
+    task = {name: values.tolist() for name, values in SAMPLES.items()}
+    spec = sweep.Spec(
+        task=task, axes=axes, stop={"tolerance": 0.15, "max_epochs": 3000}, method="orbit",
+        part_rows=3000,
+    )  # fmt: skip
+    assert sweep.run(spec, tmp_path / "whole").method == "orbit"
+    for shard in ((2, 2), (1, 2)):
+        sweep.run(spec, tmp_path / "shards", shard=shard, threads=1)
+    whole, shards = (sweep.load(tmp_path / name) for name in ("whole", "shards"))
+    assert whole.equals(shards)
+    assert (whole.epochs.to_numpy() == one.epochs).all()
+
+
+def test_time_falls_by_one_in_an_epoch():
+    problem = problem_of({**KWARGS, "cost": "cross_entropy"})
+    theta = np.array(grid(20))
+    before = stencil.crossings(problem, 0.15, theta, 5000, 1, STOP)
+    after = sweep.train(*theta, **{**KWARGS, "cost": "cross_entropy", "max_epochs": 1})
+    above = after.status == sweep.Status.max_epochs
+    moved = np.array([after.w, after.b])[:, above]
+    later = stencil.crossings(problem, 0.15, moved, 5000, 1, STOP)
+    assert before.epochs[above] - later.epochs == pytest.approx(1.0, abs=1e-9)
+    assert before.at[:, above] == pytest.approx(later.at, abs=1e-12)
+    assert (before.fall > 0.0).all()
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+def test_an_epoch_is_inverted(activation):
+    y = SAMPLES["y"] if activation == "sigmoid" else 2.0 * SAMPLES["y"] - 1.0
+    kwargs = {**KWARGS, "y": y, "activation": activation, "cost": "quadratic"}
+    problem = problem_of(kwargs)
+    rate = 0.9 / largest_curvature(problem)
+    theta = np.random.default_rng(2).uniform(-4, 4, (2, 50))
+    _, states = stencil.states_around(problem, rate, theta, 0, 1, STOP)
+    walked = {**kwargs, "learning_rate": rate, "tolerance": 1e-300, "max_epochs": 1}
+    for k in range(stencil.STATES - 1):
+        next_state = sweep.train(*states[k, :2], **walked)
+        found = np.array([next_state.w, next_state.b])
+        assert states[k + 1, :2] == pytest.approx(found, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_where_falling_is_proven_no_error_rises_through_the_tolerance(seed):
+    rng, proven = np.random.default_rng([21, seed]), 0
+    while proven < 8:
+        kwargs, box = random_samples(rng, 1e3)
+        problem, rate = problem_of(kwargs), kwargs["learning_rate"]
+        if rises_at(problem, rate, *box, STOP) is not None:
+            continue
+        w, b = (
+            values.ravel() for values in np.meshgrid(*(np.linspace(*ends, 300) for ends in box.T))
+        )
+        one = sweep.train(w, b, **{**kwargs, "max_epochs": 1, "tolerance": 1e-300})
+        assert not (
+            (one.initial_error <= problem.tolerance) & (one.final_error > problem.tolerance)
+        ).any()
+        proven += 1
+
+
+def test_curvature_is_that_of_the_cost():
+    problem = problem_of({**KWARGS, "cost": "cross_entropy"})
+    features = np.column_stack([X, np.ones(16)])
+    assert largest_curvature(problem) == pytest.approx(
+        np.linalg.eigvalsh(features.T @ features / 16).max() / 4, rel=0.15
+    )
+    assert largest_curvature(problem) >= np.linalg.eigvalsh(features.T @ features / 16).max() / 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": 10.0}, r"the map folds: learning_rate = 10 must be below"),
+        ({"x": np.ones((16, 2))}, "needs one input; there are 2"),
+        ({"follow": 10}, "does not follow"),
+        ({"rule": "gradient"}, "the rule is gradient"),
+        ({"dtype": "float32"}, "bounds are for float64"),
+        ({"cost": sweep.Cost("own", "0.5*(a-y)**2")}, "needs a declared cost"),
+        (
+            {"x": [1.0, 1.0, 1.0], "y": [0.0, 0.0, 1.0], "tolerance": 0.4},
+            "once below tolerance = 0.4 the error is not proven to stay there, near w = ",
+        ),
+    ],
+)
+def test_orbit_by_name_says_which_condition_failed(change, message):
+    kwargs = {**KWARGS, "cost": "quadratic", "method": "orbit", **change}
+    inputs = 2 if np.ndim(kwargs["x"]) > 1 else 1
+    with pytest.raises(sweep.SpecError, match=f"method = 'orbit': .*{message}"):
+        sweep.train(np.linspace(-3, 3, 4 * inputs).reshape(4, inputs), np.ones(4), **kwargs)
+
+
+def test_auto_takes_the_tables_only_where_they_pay():
+    def why(starts, **change):
+        problem = problem_of({**KWARGS, "cost": "quadratic", **change})
+        return orbit.why_trained("auto", problem, np.array([0.15]), starts, "float64", *BOX)
+
+    assert why(1_000_000) is None
+    assert "pays from 65,536 on" in why(10_000)
+    assert "would take longer" in why(70_000, tolerance=0.45)
+
+
+def test_starts_that_are_not_finite_touch_no_other():
+    w = np.array([4.5, np.nan, np.inf, 0.5, 3.0, -3.0])
+    kwargs = {**KWARGS, "cost": "quadratic", "max_epochs": 50}
+    trained, looked_up = (
+        sweep.train(w, np.zeros(6), **kwargs, method=m) for m in ("train", "orbit")
+    )
+    assert (looked_up.status == sweep.Status.non_finite).sum() == 2
+    for name in ("epochs", "status"):
+        assert (getattr(trained, name) == getattr(looked_up, name)).all()
+    assert looked_up.final_error == pytest.approx(trained.final_error, rel=1e-9, nan_ok=True)
+
+
+def test_building_ends_when_it_is_told_to():
+    problem = problem_of({**KWARGS, "cost": "quadratic"})
+    plane.plane_obstacle(problem, 0.15, *BOX)
+    made = plane.build_plane(problem, 0.15, *BOX, 1, np.ones(1, np.uint8))
+    assert not made.known.squares
+
+
+def test_many_samples_are_crossed_in_jumps_of_many_epochs():
+    rng = np.random.default_rng(9)
+    x = rng.normal(size=80)
+    y = (x + 0.3 * rng.normal(size=80) > 0.2) * 1.0
+    kwargs = {**KWARGS, "x": x, "y": y, "tolerance": 0.17, "cost": "quadratic"}
+    problem = problem_of(kwargs)
+    found, why = plane._surveyed(problem, 0.15, *BOX)
+    assert why is None
+    task = plane._task(problem, 0.15, found.roots, 10.0, 1, STOP)
+    jumps = squares.build_jumps(task, found)
+    theta = np.array(grid(30, 4.9))
+    may, moved = squares.jump(task, jumps, theta)
+    assert may.sum() > 100
+    walked = {**kwargs, "max_epochs": jumps.epochs, "tolerance": 1e-300}
+    trained = sweep.train(*theta[:, may], **walked)
+    assert moved == pytest.approx(np.array([trained.w, trained.b]), abs=1e-11)
+    assert (trained.final_error > 0.17).all()
