@@ -170,7 +170,6 @@ def test_auto_takes_the_orbit_only_where_it_pays_and_holds():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x": [1.0, 2.0], "y": [0.0, 1.0]}, "needs one sample; there are 2"),
         ({"dtype": "float32"}, "bounds are for float64"),
         ({"learning_rate": [0.1, 0.2]}, "needs one learning rate"),
         ({"learning_rate": 10.0}, r"the map folds: .* = 20 must be below"),
@@ -216,7 +215,8 @@ def test_ten_million_epochs_take_no_more_memory_than_ten():
     assert (trained.epochs == by_orbit.epochs).all()
     assert by_orbit.final_error == pytest.approx(trained.final_error, rel=1e-9)
     problem = make_problem(x=1.0, y=0.0, cost="quadratic", tolerance=0.1, max_epochs=10_000_000)
-    stairs = orbit.build_orbit(problem, 0.01, -20.0, 20.0).above
+    ends = np.array([-10.0, -10.0]), np.array([10.0, 10.0])
+    stairs = orbit.build_orbit(problem, 0.01, *ends).above
     assert sum(getattr(stairs, name).nbytes for name in ("edges", "pieces", "inverses")) < 2**17
 
 

@@ -95,7 +95,7 @@ def test_a_grid_has_the_same_columns(cost, tolerance, max_epochs, monkeypatch):
 
 
 def test_the_obvious_loop_agrees():
-    kwargs = {**KWARGS, "cost": "quadratic"}
+    kwargs = {**KWARGS, "cost": "cross_entropy"}
     w, b = np.random.default_rng(3).uniform(-5, 5, (2, 70_000))
     looked_up = sweep.train(w, b, **kwargs, method="auto")
     for k in range(0, 70_000, 7_000):
@@ -105,16 +105,16 @@ def test_the_obvious_loop_agrees():
 
 
 def test_results_depend_on_neither_threads_nor_shards(tmp_path):
-    kwargs = {**KWARGS, "cost": "quadratic", "max_epochs": 3000, "method": "orbit"}
+    kwargs = {**KWARGS, "cost": "cross_entropy", "max_epochs": 500, "method": "orbit"}
     w, b = grid(100)
     one, two = (sweep.train(w, b, **kwargs, threads=threads) for threads in (1, 2))
     for name in ("epochs", "final_error", "w", "b"):
         assert getattr(one, name).tobytes() == getattr(two, name).tobytes()
     axes = {"w": {"start": -5, "stop": 5, "num": 100}, "b": {"start": -5, "stop": 5, "num": 100},
-            "learning_rate": [0.15], "cost": ["quadratic"]}  # fmt: skip
+            "learning_rate": [0.15], "cost": ["cross_entropy"]}  # fmt: skip
     task = {name: values.tolist() for name, values in SAMPLES.items()}
     spec = sweep.Spec(
-        task=task, axes=axes, stop={"tolerance": 0.15, "max_epochs": 3000}, method="orbit",
+        task=task, axes=axes, stop={"tolerance": 0.15, "max_epochs": 500}, method="orbit",
         part_rows=3000,
     )  # fmt: skip
     assert sweep.run(spec, tmp_path / "whole").method == "orbit"

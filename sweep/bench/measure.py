@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.bench.lookups import lookup_ratios
 from sweep.bench.machine import description, fma_peak, operations, versions
 from sweep.bench.rows import FLOAT32_OVER_FLOAT64, GOALS, ROWS, SHARE_OF_BOUND, Row
 from sweep.bench.startup import startup
@@ -338,6 +339,7 @@ def bench(
         "blocks": block_times(rounds),
         "following": following_ratios(works, rounds),
         "formula": formula_ratios(works, rounds),
+        "lookup": lookup_ratios(threads, min(rounds, 3), full=full),
         "startup": startup(rounds),
         "goals": _goals(summaries, lines),
     }

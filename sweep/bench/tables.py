@@ -79,6 +79,7 @@ def report(result: dict[str, Any]) -> str:
     for what, key in (
         ("following a neuron ÷ training it, for as many epochs (goal: at most 2.5)", "following"),
         ("speed of a formula ÷ that of the built-in cross-entropy (goal: at least 0.8)", "formula"),
+        ("training many samples ÷ looking them up, tables and all", "lookup"),
     ):
         lines += ["", what]
         lines += [

@@ -76,7 +76,7 @@ from sweep.kernels.orbit.plane.tables import (
 from sweep.kernels.results import TrainResult, empty_results
 from sweep.neuron.problem import MAX_EPOCHS, Problem, Status
 
-__all__ = ["Plane", "build_plane", "lookup_plane_into", "plane_obstacle", "worth"]
+__all__ = ["Plane", "build_plane", "forget", "lookup_plane_into", "plane_obstacle", "worth"]
 
 Floats = NDArray[np.float64]
 
@@ -158,6 +158,11 @@ def _surveyed(
             _SURVEYS.pop(next(iter(_SURVEYS)))
         _SURVEYS[given] = found, reason
     return _SURVEYS[given]
+
+
+def forget() -> None:
+    """Forget what is remembered of problems, as a benchmark must."""
+    _SURVEYS.clear()
 
 
 def worth(problem: Problem, rate: float, low: Floats, high: Floats, starts: int) -> bool:

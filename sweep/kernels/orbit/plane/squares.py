@@ -45,11 +45,11 @@ __all__ = ["ANSWERED", "BOUND", "FALL", "OF_ENDS", "SAFETY", "TOTAL", "Known", "
 
 Floats = NDArray[np.float64]
 
-# What polynomials of A may miss, as it moves w, b and the error at the end, the error relative to the
-# tolerance: so much at first; UNEVEN times of what those missed to which its points came, for that
-# is noise, which halving does not lessen, but no more than COARSEST; rounding alone moves A by some
-# 1e-13 of itself. What is missed of the place, and of where starts end, is at most OF_ENDS. Squares
-# on whose way more than ANSWERED is missed in all are walked to, and no start is looked up there.
+# What polynomials of A may miss, as it moves w, b and the error at the end, the error relative to
+# the tolerance: so much at first; UNEVEN times of what those missed to which its points came, for
+# that is noise, which halving does not lessen, but no more than COARSEST; rounding alone moves A by
+# some 1e-13 of itself. What is missed of the place, and of where starts end, is at most OF_ENDS.
+# Squares on whose way more than ANSWERED is missed in all are walked to, and answer no start.
 PRECISION, UNEVEN, COARSEST, ROUNDING = 2e-11, 5.0, 3e-10, 1e-13
 OF_ENDS, ANSWERED = 1e-10, 8e-10
 
