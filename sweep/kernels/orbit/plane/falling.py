@@ -50,8 +50,9 @@ WIDTH = width_of(types.float64)
 # What a cell is found to be.
 CLEAR, FALLS, UNDECIDED = 0.0, 1.0, 2.0
 
-# Cells of a box in each direction at first, how often they are halved, and how many there may be.
-CELLS, HALVINGS, MOST_CELLS = 16, 14, 400_000
+# Cells of a box in each direction at first, how often they are halved, and how many there may be,
+# times samples.
+CELLS, HALVINGS, MOST_CELLS = 16, 14, 2e8
 
 # Parts of the way from θ to F(θ) that are tested each with bounds of its own.
 PARTS = 4
@@ -190,7 +191,7 @@ def rises_at(
         middle = middle[:, cells[4, :count] == UNDECIDED]
         if not middle.shape[1]:
             return None
-        if 4 * middle.shape[1] > MOST_CELLS or stop[0]:
+        if 4 * middle.shape[1] * len(samples.y) > MOST_CELLS or stop[0]:
             break
         half = half / 2
         ways = np.array([[-1, -1, 1, 1], [-1, 1, -1, 1]]) * half[:, None]
