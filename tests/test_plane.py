@@ -224,7 +224,7 @@ def test_starts_that_are_not_finite_touch_no_other():
     assert looked_up.final_error == pytest.approx(trained.final_error, rel=1e-9, nan_ok=True)
 
 
-def test_building_ends_when_it_is_told_to():
+def test_building_ends_when_it_is_stopped():
     problem = problem_of({**KWARGS, "cost": "quadratic"})
     plane.plane_obstacle(problem, 0.15, *BOX)
     made = plane.build_plane(problem, 0.15, *BOX, 1, np.ones(1, np.uint8))

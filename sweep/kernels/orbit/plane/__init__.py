@@ -15,8 +15,9 @@ they come to a square that is known already, where A is that of the square, plus
 Starts that max_epochs = K cuts off are looked up in polynomials of F^K.
 
 **Read in this order.** `falling` proves that an error within the tolerance stays there. `stencil`
-finds a crossing. `tables` holds polynomials on squares, and looks them up. `ends` says where starts
-end, `squares` builds A from the curve outwards, and `cut` builds F^K.
+finds a crossing. `tables` holds polynomials on squares, and looks them up. `survey` trains a few
+starts to see which squares come first. `ends` says where starts end, `squares` builds A from the
+curve outwards, with `jumps` of many epochs for many samples, and `cut` builds F^K.
 
 **Which starts are certain.** F must be one to one, ηL < 1 for the largest curvature L of the cost,
 so that each state has one past, and the error must fall through the tolerance (`falling`). A start
