@@ -153,13 +153,14 @@ def train_starts(
     """
     out, abandoned = empty_results(len(b), w.shape[1], dtype, weights, problem.follow > 0), stop
     orbit: Orbit | Plane | None = None
-    starts = _start_range(w, b)
-    if choose_orbit(method, problem, rates, len(b), dtype, *starts):
+    starts = None if method == "train" else _start_range(w, b)
+    if starts and choose_orbit(method, problem, rates, len(b), dtype, *starts):
+        low, high = starts
 
         def build(first: int, last: int, stop: NDArray[np.uint8]) -> None:
             nonlocal orbit
             stop = stop if abandoned is None else abandoned
-            orbit = build_orbit(problem, float(rates[0]), *starts, threads, stop)
+            orbit = build_orbit(problem, float(rates[0]), low, high, threads, stop)
 
         run_blocks(build, [(0, 1)], 1)  # on a thread, for Ctrl-C: with `follow` it may take long
     # A copy as float64 would cost a tenth of a short training.

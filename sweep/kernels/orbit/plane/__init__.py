@@ -112,7 +112,7 @@ class Plane(NamedTuple):
     cut: CutOff
 
 
-# What is remembered of problems and boxes of starts: a plan and a run ask for the same.
+# What is remembered of problems and boxes of starts: a plan and a run need the same.
 _SURVEYS: dict[tuple[object, ...], tuple[Survey, str | None]] = {}
 MOST_SURVEYS = 256
 

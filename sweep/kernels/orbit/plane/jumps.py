@@ -32,7 +32,6 @@ Floats = NDArray[np.float64]
 # Looking it up takes as long as 20 epochs of 16 samples, or half of one of 569.
 JUMPS, SHORTEST, FEWEST = 48.0, 16, 64
 
-
 # The error after a jump is known so well, relative to the tolerance.
 MARGIN = 1e-6
 
