@@ -11,6 +11,7 @@
     sweep.check               what is missing or damaged in a folder
     sweep.explore             a widget for Jupyter that computes the heatmap as one moves
     sweep.Cost                a cost of your own, from a formula
+    sweep.Optimizer           gradient descent, momentum, nesterov or adam, with parameters
     sweep.SpecError           bad input; a SweepError, as all errors that sweep raises
 
 These names are public, and their arguments stay; all else may change. Data flows one way, and a
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from sweep.kernels.tracing import Trace, trace
     from sweep.kernels.training import train
     from sweep.neuron.following import Outcome
+    from sweep.neuron.optimizers import Optimizer
     from sweep.neuron.own_costs import Cost
     from sweep.neuron.problem import Status
     from sweep.result import Result, open  # noqa: A004
@@ -54,6 +56,7 @@ __all__ = [
     "Cost",
     "Follow",
     "FollowResult",
+    "Optimizer",
     "Outcome",
     "Result",
     "RunResult",
@@ -83,6 +86,7 @@ _MODULES = {
     "Cost": "sweep.neuron.own_costs",
     "Follow": "sweep.experiment.tables",
     "FollowResult": "sweep.kernels.results",
+    "Optimizer": "sweep.neuron.optimizers",
     "Outcome": "sweep.neuron.following",
     "Result": "sweep.result",
     "RunResult": "sweep.running.run",

@@ -49,6 +49,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+def check_choice(field: str, value: object, allowed: Iterable[str]) -> None:
+    """Raise SpecError unless value is one of the allowed names; suggest the nearest."""
+    names = list(allowed)
+    if isinstance(value, str) and value in names:
+        return
+    hint = did_you_mean(value, names) if isinstance(value, str) else ""
+    raise SpecError(f"{field} = {short(value)}: must be one of {', '.join(names)}{hint}")
+
+
 def printable(text: object) -> str:
     """Return a name or a message on one line of at most 500 characters, escaped where needed."""
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))

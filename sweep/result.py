@@ -21,9 +21,8 @@ from sweep.analysis.outcomes import outcomes
 from sweep.analysis.row_groups import ResultRows, open_result
 from sweep.analysis.selection import combine, select
 from sweep.analysis.summary import summary
-from sweep.errors import SpecError, short
+from sweep.errors import SpecError, check_choice, short
 from sweep.experiment.spec import Spec
-from sweep.neuron.problem import check_choice
 from sweep.store.folder import FIGURES_SUFFIX, Folder
 from sweep.store.parts import fault_lines, faults
 from sweep.store.reading import Condition, load_rows, open_parts

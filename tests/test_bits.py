@@ -87,18 +87,7 @@ def test_the_hot_loop_is_packed_and_calls_no_exp(kind, dtype):
     number, lanes = getattr(types, dtype), numba.typeof(descent.empty_lanes(1, dtype))
 
     def advance(lanes, block, limit, epochs):
-        loops.advance(
-            "quadratic",
-            "sigmoid",
-            kind,
-            "error",
-            lanes,
-            block.x,
-            block.y,
-            block.parameters,
-            limit,
-            epochs,
-        )
+        loops.advance("quadratic", "sigmoid", kind, "error", "gd", lanes, block, limit, epochs)
 
     def measure(lanes, block):
         loops.measure("quadratic", "sigmoid", kind, "error", lanes, block)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from sweep.analysis.cell_index import lengths
 from sweep.analysis.row_groups import ResultRows, Run
-from sweep.errors import SpecError, did_you_mean, short
+from sweep.errors import SpecError, check_choice, did_you_mean, short
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import labels
 from sweep.experiment.spec import Spec, differences
 from sweep.experiment.tables import OwnCost
-from sweep.neuron.problem import check_choice, finite
+from sweep.neuron.problem import finite
 
 __all__ = ["combine", "select"]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep.errors import SpecError, did_you_mean, printable, short
+from sweep.errors import SpecError, check_choice, did_you_mean, printable, short
 from sweep.experiment.own import check_parameters, cost_of, parameter_axes
 from sweep.neuron.costs import COSTS
-from sweep.neuron.problem import check_choice, check_step, check_targets, make_problem
+from sweep.neuron.problem import check_step, check_targets, make_problem
 
 if TYPE_CHECKING:
     from sweep.experiment.spec import Spec

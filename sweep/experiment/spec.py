@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from sweep.errors import SpecError, printable, short
+from sweep.errors import SpecError, check_choice, printable, short
 from sweep.experiment.checks import (
     MAX_PART_ROWS,
     check_axes,
@@ -32,7 +32,7 @@ from sweep.experiment.start_file import file_starts
 from sweep.experiment.table import MAX_DEPTH, Table, plain
 from sweep.experiment.tables import STORED, Axis, Follow, OwnCost, Span, Start, Stop, Task
 from sweep.neuron.costs import default_costs
-from sweep.neuron.problem import DTYPES, METHODS, check_choice
+from sweep.neuron.problem import DTYPES, METHODS
 
 if TYPE_CHECKING:
     from sweep.experiment.samples import Samples

@@ -22,11 +22,11 @@ from pydantic import (
     model_validator,
 )
 
-from sweep.errors import SpecError
+from sweep.errors import SpecError, check_choice
 from sweep.experiment.checks import MAX_CELLS, MAX_VALUES
 from sweep.experiment.table import Table, is_table
 from sweep.neuron.activations import ACTIVATIONS
-from sweep.neuron.problem import MAX_EPOCHS, check_choice
+from sweep.neuron.problem import MAX_EPOCHS
 
 if TYPE_CHECKING:
     from sweep.experiment.samples import Samples

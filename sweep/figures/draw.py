@@ -19,10 +19,9 @@ from matplotlib.image import imsave
 from sweep.analysis.by_error import Counted, count_by_error, epochs_by_error, share_by_epochs
 from sweep.analysis.by_start import epochs_by_start
 from sweep.analysis.row_groups import ResultRows
-from sweep.errors import SpecError
+from sweep.errors import SpecError, check_choice
 from sweep.figures import FIGURES
 from sweep.figures.style import Look, Page, check_look, metadata, styled
-from sweep.neuron.problem import check_choice
 from sweep.store.folder import Folder, files, open_folder, remove_unfinished, write_whole
 
 FORMATS = ("png", "svg", "pdf")

@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from sweep.errors import SpecError, did_you_mean, short
+from sweep.errors import SpecError, check_choice, did_you_mean, short
 from sweep.experiment.labels import labels
-from sweep.neuron.problem import check_choice, finite
+from sweep.neuron.problem import finite
 
 # Distinct for the colour-blind, and in greyscale, where the line's style differs too.
 COST_COLOURS = {"quadratic": "#d95f02", "cross_entropy": "#0a5fa5"}

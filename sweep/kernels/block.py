@@ -19,6 +19,7 @@ from sweep.kernels.passes import (
     empty_queue,
 )
 from sweep.kernels.results import FollowResult, TrainResult, empty_results
+from sweep.neuron.optimizers import GD
 from sweep.neuron.problem import MAX_EPOCHS, Problem
 
 __all__ = ["trainer"]
@@ -69,8 +70,9 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
     stop : (1,) uint8 array
         The work is abandoned soon after it becomes 1.
     """
-    n = len(problem.x)
-    one_sample = n == 1
+    n, optimizer = len(problem.x), problem.optimizer
+    linear = optimizer.update.linear
+    one_sample = n == 1 and linear
     sign, y = _oriented(problem)
     exp2_scale = problem.act.exp2_scale
     if one_sample:
@@ -78,7 +80,8 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
         step = (float((problem.x**2).sum()) + 1.0) * exp2_scale
     else:
         features = np.hstack([problem.x, np.ones((n, 1))]) * sign[:, None] * exp2_scale
-        step = 1.0 / (n * exp2_scale)
+        step = 1.0 / (n * exp2_scale) if linear else 1.0
+    constants = np.array([*optimizer.constants, 1.0 / (n * exp2_scale)])
     number = np.dtype(dtype)
     features, y = features.astype(number), y.astype(number)
     p, by_gradient = features.shape[1], problem.rule == "gradient"
@@ -100,14 +103,18 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
         back=float(sign[0]) if one_sample else step,
     )
     prepare, idle = compile_prepare(dtype, given), list[LaneState]()
-    near_z, near_rate = NEAR[dtype] if problem.declared else (-1.0, -1.0)
+    proven_near = problem.declared and optimizer == GD
+    near_z, near_rate = NEAR[dtype] if proven_near else (-1.0, -1.0)
+    kept = optimizer.update.kept
     follow = follower(problem, features, sign, limit)
     proven = never_rises_up_to(problem) if problem.follow else 0.0
 
     def train(
         out: TrainResult, w: Floats, b: Floats, learning_rate: Floats, stop: NDArray[np.uint8]
     ) -> int:
-        block = empty_block(len(b), features, y, problem.constants, out.epochs, by_gradient)
+        block = empty_block(
+            len(b), features, y, problem.constants, constants, out.epochs, by_gradient
+        )
         start = block, w, b, learning_rate, scales
         results = Results(out.initial_error, out.status, out.final_error, out.w, out.b)
         farthest, fastest = prepare(*start), learning_rate.max() * step
@@ -116,8 +123,10 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
             farthest = compile_mark(dtype)(block, results.status)
         near = farthest <= near_z and fastest <= near_rate
         kind = ("near" if near else "one") if one_sample else "two" if p == 2 else "many"
-        train = compile_training(problem.cost, problem.activation, kind, dtype, problem.rule, given)
-        lanes, queue = idle.pop() if idle else empty_lanes(p, dtype), empty_queue(len(b))
+        train = compile_training(
+            problem.cost, problem.activation, kind, dtype, problem.rule, given, optimizer.name
+        )
+        lanes, queue = idle.pop() if idle else empty_lanes(p, dtype, kept), empty_queue(len(b))
         widest = number.type(farthest if one_sample else n * span)
         walked = train(*start, results, lanes, queue, limit, widest, problem.max_epochs, stop)
         if isinstance(out, FollowResult):

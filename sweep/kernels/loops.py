@@ -10,6 +10,10 @@ With one sample every step goes along (x, 1), so T has one number and z = z₀ �
 
 z is counted in octaves, z/ln 2 (`Activation.exp2_scale`), so that its exponential is a power of 2:
 one sample's z₀ and κ are multiplied by that beforehand, of many samples the features are.
+
+With another optimiser than gradient descent T is the sum of its steps. Where those are linear in
+the gradients, all else is the same; where not, one sample has w and b, too, and gradients are the
+means themselves.
 """
 
 # compiled code: its types are Numba's
@@ -25,6 +29,7 @@ from sweep.kernels.formulas import sample_of, value_of
 from sweep.kernels.simd import bits_of, load, select, store, width_of, zero
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
+from sweep.neuron.optimizers import OPTIMIZERS
 
 __all__ = [
     "CHUNK",
@@ -55,20 +60,71 @@ def measure(cost, activation, kind, rule, lanes, block):
     """Set error and criterion of every neuron of a block; in compiled code only."""
 
 
-def advance(cost, activation, kind, rule, state, x, y, c, limit, epochs):
+def advance(cost, activation, kind, rule, optimizer, state, block, limit, epochs):
     """Walk some epochs with every neuron of the lanes; in compiled code only.
 
     A neuron whose criterion is at most the limit keeps its T.
     """
 
 
+def of_ones(optimizer, state, lane, k):
+    """Move on, and return, the moments of a gradient of 1; in compiled code only."""
+
+
+def step_of(optimizer, state, j, lane, gradient, m1, v1, k):
+    """Move the moments of a parameter on, and return its step; in compiled code only."""
+
+
 # Overloads and not closures over compiled functions: Numba's cache would never find those again.
-# `cost`, `activation`, `kind` and `rule` are literals; `c` has the values of
-# a cost's parameters.
+# `cost`, `activation`, `kind`, `rule` and `optimizer` are literals; `c` has the values of a cost's
+# parameters, `k` those of the optimiser's.
+
+
+@overload(of_ones, prefer_literal=True)
+def _overload_of_ones(optimizer, state, lane, k):
+    if not isinstance(optimizer, types.StringLiteral):
+        return None
+    update = OPTIMIZERS[optimizer.literal_value]
+    if update.kept < 2:  # a single moment is corrected by nothing
+        return lambda optimizer, state, lane, k: (zero(state.total), zero(state.total))
+    next_moments = register_jitable(update.moments)
+
+    def ones(optimizer, state, lane, k):
+        moments, p = state.moments, len(state.total)
+        one = zero(moments) + 1.0
+        m, v = next_moments(one, load(moments, p, lane), load(moments, 2 * p + 1, lane), k[0], k[1])
+        store(moments, p, lane, m)
+        store(moments, 2 * p + 1, lane, v)
+        return m, v
+
+    return ones
+
+
+@overload(step_of, prefer_literal=True)
+def _overload_step_of(optimizer, state, j, lane, gradient, m1, v1, k):
+    if not isinstance(optimizer, types.StringLiteral):
+        return None
+    update = OPTIMIZERS[optimizer.literal_value]
+    kept, linear = update.kept, update.linear
+    if not kept:
+        return lambda optimizer, state, j, lane, gradient, m1, v1, k: gradient
+    next_moments, step = register_jitable(update.moments), register_jitable(update.step)
+
+    def next_step(optimizer, state, j, lane, gradient, m1, v1, k):
+        moments, second = state.moments, len(state.total) + 1 + j
+        g = gradient if linear else gradient * k[3]
+        v = load(moments, second, lane) if kept > 1 else zero(moments)
+        m, v = next_moments(g, load(moments, j, lane), v, k[0], k[1])
+        store(moments, j, lane, m)
+        if kept > 1:
+            store(moments, second, lane, v)
+        return step(g, m, v, m1, v1, k[0], k[1], k[2])
+
+    return next_step
 
 
 @overload(advance, prefer_literal=True)
-def _overload_advance(cost, activation, kind, rule, state, x, y, c, limit, epochs):
+def _overload_advance(cost, activation, kind, rule, optimizer, state, block, limit, epochs):
     if not isinstance(cost, types.StringLiteral):
         return None
     sample, value = sample_of(cost, activation, kind), value_of(cost, activation)
@@ -77,10 +133,11 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, c, limit, epoch
     per_octave = 1.0 / ACTIVATIONS[activation.literal_value].exp2_scale
 
     # Adding a masked δ, and keeping masks instead of counts: 1.12× the epochs.
-    def one(cost, activation, kind, rule, state, x, y, c, limit, epochs):
+    def one(cost, activation, kind, rule, optimizer, state, block, limit, epochs):
         """Update z = z₀ − rate·T, in octaves: T ← T + δ(z) where |a − y| (|δ|) > limit."""
         start, total, rate = state.start, state.total, state.rate
-        unconverged, target, previous = state.unconverged, y[0], state.previous
+        unconverged, target, previous = state.unconverged, block.y[0], state.previous
+        c, k = block.parameters, block.constants
         for epoch in range(epochs):
             for v in range(VECTORS):
                 lane = v * width
@@ -92,12 +149,15 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, c, limit, epoch
                     total_cost = value(z * per_octave, residual, target, c)
                     criterion = unless_risen(previous, lane, total_cost, abs(z), criterion, 1)
                 unmet = criterion > limit
-                store(total, 0, lane, t + select(unmet, d, zero(total)))
+                m1, v1 = of_ones(optimizer, state, lane, k)
+                step = step_of(optimizer, state, 0, lane, d, m1, v1, k)
+                store(total, 0, lane, t + select(unmet, step, zero(total)))
                 unconverged[epoch, v] = bits_of(unmet)
 
-    def two(cost, activation, kind, rule, state, x, y, c, limit, epochs):
+    def two(cost, activation, kind, rule, optimizer, state, block, limit, epochs):
         """Do what `many` does, with two parameters, in registers."""
-        start, total = state.start, state.total
+        start, total, x, y = state.start, state.total, block.x, block.y
+        c, k = block.parameters, block.constants
         for epoch in range(epochs):
             for v in range(VECTORS):
                 lane = v * width
@@ -121,14 +181,18 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, c, limit, epoch
                     criterion, other = abs(gradient0), abs(gradient1)
                     criterion = select(other > criterion, other, criterion)
                 unmet = criterion > limit
-                store(total, 0, lane, load(total, 0, lane) + select(unmet, gradient0, zero(total)))
-                store(total, 1, lane, load(total, 1, lane) + select(unmet, gradient1, zero(total)))
+                m1, v1 = of_ones(optimizer, state, lane, k)
+                step0 = step_of(optimizer, state, 0, lane, gradient0, m1, v1, k)
+                step1 = step_of(optimizer, state, 1, lane, gradient1, m1, v1, k)
+                store(total, 0, lane, load(total, 0, lane) + select(unmet, step0, zero(total)))
+                store(total, 1, lane, load(total, 1, lane) + select(unmet, step1, zero(total)))
                 state.unconverged[epoch, v] = bits_of(unmet)
 
-    def many(cost, activation, kind, rule, state, x, y, c, limit, epochs):
+    def many(cost, activation, kind, rule, optimizer, state, block, limit, epochs):
         """Update θ = θ₀ − rate·T, z_i = θ·x_i: T ← T + Σ_i δ_i x_i where it is > limit."""
         total, theta, gradient = state.total, state.theta, state.gradient
-        chunk = state.chunk
+        chunk, x, y = state.chunk, block.x, block.y
+        c, k = block.parameters, block.constants
         n, p = x.shape
         for epoch in range(epochs):
             for v in range(VECTORS):
@@ -173,8 +237,10 @@ def _overload_advance(cost, activation, kind, rule, state, x, y, c, limit, epoch
                 if by_rise:
                     criterion = unless_risen(state.previous, lane, total_cost, size, error, n)
                 unmet = criterion > limit
+                m1, v1 = of_ones(optimizer, state, lane, k)
                 for j in range(p):
-                    step = select(unmet, load(gradient, j, 0), zero(total))
+                    step = step_of(optimizer, state, j, lane, load(gradient, j, 0), m1, v1, k)
+                    step = select(unmet, step, zero(total))
                     store(total, j, lane, load(total, j, lane) + step)
                 state.unconverged[epoch, v] = bits_of(unmet)
 

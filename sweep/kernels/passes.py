@@ -65,6 +65,8 @@ class Block(NamedTuple):
         The samples' features and targets.
     parameters : (k,) float64 array
         Of the cost, if it is a formula.
+    constants : (4,) float64 array
+        The optimiser's parameters, and what makes Σ δ x_j the gradient.
     """
 
     start: NDArray[Any]
@@ -76,6 +78,7 @@ class Block(NamedTuple):
     x: NDArray[Any]
     y: NDArray[Any]
     parameters: NDArray[np.float64]
+    constants: NDArray[np.float64]
 
 
 class Scales(NamedTuple):
@@ -84,7 +87,7 @@ class Scales(NamedTuple):
     Attributes
     ----------
     x : (d,) array
-        Of one sample, so that θ₀ = z (x·w + b); of many, none: θ₀ = (w, b).
+        Of one sample, so that θ₀ = z (x·w + b); else none: θ₀ = (w, b).
     z, rate, back : float
         What x·w + b and the learning rate are multiplied by, and what T times the learning rate is.
     """
@@ -110,6 +113,7 @@ def empty_block(
     x: NDArray[Any],
     y: NDArray[Any],
     parameters: NDArray[np.float64],
+    constants: NDArray[np.float64],
     epochs: NDArray[np.int32],
     by_gradient: bool,
 ) -> Block:
@@ -119,7 +123,7 @@ def empty_block(
     error = rows[2 * p + 1 : 2 * p + 2]
     return Block(
         rows[:p], rows[p : 2 * p], rows[2 * p : 2 * p + 1], error,
-        rows[2 * p + 2 :] if by_gradient else error, epochs, x, y, parameters,
+        rows[2 * p + 2 :] if by_gradient else error, epochs, x, y, parameters, constants,
     )  # fmt: skip
 
 
@@ -162,7 +166,7 @@ def numba_types(dtype: str, given: str) -> NumbaTypes:
     return NumbaTypes(
         start=(
             types.NamedTuple(
-                [matrix] * 5 + [epochs, matrix, vector, types.Array(double, 1, "C")], Block
+                [matrix] * 5 + [epochs, matrix, vector] + [types.Array(double, 1, "C")] * 2, Block
             ),
             start(2),
             start(1),

@@ -21,6 +21,7 @@ from sweep.kernels.pool import blocks, check_threads, run_blocks
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, fused
+from sweep.neuron.optimizers import OPTIMIZERS, Optimizer
 from sweep.neuron.own_costs import Cost
 from sweep.neuron.own_formulas import formulas_of
 from sweep.neuron.problem import (
@@ -132,6 +133,7 @@ def trace(
     y: ArrayLike,
     epochs: ArrayLike,
     activation: str = "sigmoid",
+    optimizer: str | Optimizer = "gd",
     threads: int | None = None,
 ) -> Trace:
     """Follow one neuron, or N, for a number of epochs.
@@ -149,6 +151,7 @@ def trace(
     y : scalar or (n,) array
     epochs : int or (E + 1,) array
         How many updates to apply, or after how many of them to look, in rising order.
+    optimizer : str or Optimizer
     threads : int, optional
         Default: the CPUs that this process may use.
 
@@ -169,8 +172,9 @@ def trace(
     """
     at = _epochs(epochs)
     problem = make_problem(
-        x=x, y=y, cost=cost, activation=activation, tolerance=1.0, max_epochs=int(at[-1])
-    )  # a learning curve does not stop at a tolerance
+        x=x, y=y, cost=cost, activation=activation, tolerance=1.0, max_epochs=int(at[-1]),
+        optimizer=optimizer,
+    )  # fmt: skip  # a learning curve does not stop at a tolerance
     n, d = problem.x.shape
     weights, biases = finite("w", w, 2), finite("b", b, 1)
     one = biases.ndim == 0
@@ -187,7 +191,7 @@ def trace(
         raise SpecError(
             f"learning_rate: has shape {rates.shape}; must be one number or one for each neuron"
         )
-    check_step(np.atleast_1d(rates), problem.x)
+    check_step(np.atleast_1d(rates), problem.x, optimizer=problem.optimizer)
     with np.errstate(over="ignore", invalid="ignore"):
         if not np.isfinite(weights @ problem.x.T + biases[:, None]).all():
             raise SpecError(f"w = {short(w)}, b = {short(b)}: w·x + b overflows")
@@ -211,13 +215,14 @@ def trace(
     mirrored = np.array([problem.mirrors(target) for target in problem.y])
     sides = np.where(mirrored, act.low + act.high - problem.y, problem.y)
     rates = np.full(biases.shape, rates)
-    record = _compile_record(problem.cost, activation)
+    record = _compile_record(problem.cost, activation, problem.optimizer.name)
+    constants = np.array(problem.optimizer.constants)
 
     def block(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         k = slice(first, last)
         samples = (problem.x, problem.y, sides, mirrored, problem.constants)
         columns = (out.output[k], out.cost[k], out.error[k], out.w[k], out.b[k])
-        record(weights[k], biases[k], rates[k], *samples, epoch, *columns, stop)
+        record(weights[k], biases[k], rates[k], *samples, constants, epoch, *columns, stop)
 
     threads = check_threads(threads)
     run_blocks(block, blocks(count, threads, NEURONS, NEURONS), threads)
@@ -293,23 +298,28 @@ def _overload_output(activation, z):
 
 
 @once
-def _compile_record(cost: str, activation: str) -> Callable[..., None]:
-    """Compile the reference loop of a cost with an activation."""
+def _compile_record(cost: str, activation: str, optimizer: str) -> Callable[..., None]:
+    """Compile the reference loop of a cost with an activation and an optimiser."""
+    update = OPTIMIZERS[optimizer]
+    next_moments, step = register_jitable(update.moments), register_jitable(update.step)
     vector, matrix = types.float64[::1], types.float64[:, ::1]
     cube = types.float64[:, :, ::1]
-    samples = (matrix, vector, vector, types.boolean[::1], vector)
+    samples = (matrix, vector, vector, types.boolean[::1], vector, vector)
     columns = (cube, matrix, matrix, cube, matrix)
 
     @compiled(
         types.void(matrix, vector, vector, *samples, types.int64[::1], *columns, types.uint8[::1])
     )
     def record(
-        w0, b0, rate, xs, ys, side, mirrored, c, epochs, output, cost_, error_, w_, b_, stop
-    ):
+        w0, b0, rate, xs, ys, side, mirrored, c, of_update, epochs, output, cost_, error_, w_, b_,
+        stop,
+    ):  # fmt: skip
         n, d = xs.shape
-        w, gradient = np.empty(d), np.empty(d)
+        w, gradient, m, v = np.empty(d), np.empty(d), np.empty(d + 1), np.empty(d + 1)
+        p, q, r = of_update[0], of_update[1], of_update[2]
         for k in range(len(b0)):
             w[:], b = w0[k], b0[k]
+            m[:] = v[:] = m1 = v1 = 0.0
             epoch = 0
             for row in range(len(epochs)):
                 while True:
@@ -335,9 +345,12 @@ def _compile_record(cost: str, activation: str) -> Callable[..., None]:
                         error_[k, row], cost_[k, row] = error / n, total / n
                         w_[k, row], b_[k, row] = w, b
                         break
+                    m1, v1 = next_moments(1.0, m1, v1, p, q)
                     for j in range(d):
-                        w[j] -= rate[k] * gradient[j]
-                    b -= rate[k] * slope
+                        m[j], v[j] = next_moments(gradient[j], m[j], v[j], p, q)
+                        w[j] -= rate[k] * step(gradient[j], m[j], v[j], m1, v1, p, q, r)
+                    m[d], v[d] = next_moments(slope, m[d], v[d], p, q)
+                    b -= rate[k] * step(slope, m[d], v[d], m1, v1, p, q, r)
                     epoch += 1
                     if stop[0] != 0:
                         return

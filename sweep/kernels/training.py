@@ -8,21 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sweep.errors import SpecError
+from sweep.errors import SpecError, check_choice
 from sweep.kernels.block import trainer
 from sweep.kernels.orbit import Orbit, Plane, build_orbit, choose_orbit, lookup_into
 from sweep.kernels.pool import ORBIT_BLOCK, block_sizes, blocks, check_threads, run_blocks
 from sweep.kernels.results import TrainResult, empty_results, rows
+from sweep.neuron.optimizers import Optimizer
 from sweep.neuron.own_costs import Cost
-from sweep.neuron.problem import (
-    METHODS,
-    Problem,
-    check_choice,
-    check_dtype,
-    check_step,
-    make_problem,
-    numbers,
-)
+from sweep.neuron.problem import METHODS, Problem, check_dtype, check_step, make_problem, numbers
 
 __all__ = ["train", "train_starts"]
 
@@ -47,6 +40,7 @@ def train(
     method: str = "auto",
     rule: str = "error",
     follow: int | None = None,
+    optimizer: str | Optimizer = "gd",
     threads: int | None = None,
 ) -> TrainResult:
     """Train N independent neurons by batch gradient descent and count their epochs.
@@ -84,7 +78,11 @@ def train(
         plateau, too: a saturated start has "converged" under the quadratic cost at once.
     follow : int, optional
         Epochs to walk each neuron after its training, converged or not, to see what becomes of it:
-        the result is a `FollowResult` with `outcome`, `period`, `lyapunov` and more.
+        the result is a `FollowResult` with `outcome`, `period`, `lyapunov` and more. With gradient
+        descent alone.
+    optimizer : str or Optimizer
+        "gd", gradient descent; "momentum", "nesterov" or "adam", or an `Optimizer` with other
+        parameters than theirs. All but gradient descent are trained, whatever `method` "auto" is.
     threads : int, optional
         Default: the CPUs that this process may use. The results do not depend on it.
 
@@ -113,7 +111,7 @@ def train(
     """
     problem = make_problem(
         x=x, y=y, cost=cost, activation=activation, tolerance=tolerance, max_epochs=max_epochs,
-        rule=rule, follow=follow,
+        rule=rule, follow=follow, optimizer=optimizer,
     )  # fmt: skip
     dtype = check_dtype(dtype)
     check_choice("method", method, METHODS)
@@ -125,7 +123,7 @@ def train(
             f"learning_rate: has shape {rates.shape}; must be one number or one for each of the "
             f"{len(biases)} neurons"
         )
-    check_step(rates, problem.x, dtype)
+    check_step(rates, problem.x, dtype, problem.optimizer)
     out = train_starts(
         problem, weights, biases, rates, dtype=dtype, method=method, threads=threads, weights=True
     )

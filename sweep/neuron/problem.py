@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import IntEnum
@@ -13,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sweep.errors import SpecError, did_you_mean, short
+from sweep.errors import SpecError, check_choice, short
 from sweep.neuron.activations import ACTIVATIONS, Activation
 from sweep.neuron.arithmetic import exp_ratio
 from sweep.neuron.costs import COSTS, Fused, fused
+from sweep.neuron.optimizers import GD, LEAST_EPSILON, Optimizer
 from sweep.neuron.own_costs import Cost
 from sweep.neuron.own_formulas import formulas_of, parameters_of
 
@@ -29,7 +29,6 @@ __all__ = [
     "Code",
     "Problem",
     "Status",
-    "check_choice",
     "check_dtype",
     "check_step",
     "check_targets",
@@ -112,6 +111,7 @@ class Problem:
         Epochs that each neuron is followed after its training; 0 for none.
     parameters : tuple of float
         Of a cost of one's own, in the order of `parameters_of`; `cost` is its formula then.
+    optimizer : Optimizer
     """
 
     x: NDArray[np.float64]
@@ -123,6 +123,7 @@ class Problem:
     rule: str = "error"
     follow: int = 0
     parameters: tuple[float, ...] = ()
+    optimizer: Optimizer = GD
 
     @property
     def act(self) -> Activation:
@@ -184,15 +185,6 @@ class Problem:
             return self.fused.value(z, residual, y)
         own = formulas_of(self.cost, self.activation)
         return float(own.cost(z, y, self.parameters, exp_ratio, 1.0)[0])
-
-
-def check_choice(field: str, value: object, allowed: Iterable[str]) -> None:
-    """Raise SpecError unless value is one of the allowed names; suggest the nearest."""
-    names = list(allowed)
-    if isinstance(value, str) and value in names:
-        return
-    hint = did_you_mean(value, names) if isinstance(value, str) else ""
-    raise SpecError(f"{field} = {short(value)}: must be one of {', '.join(names)}{hint}")
 
 
 def check_dtype(dtype: object) -> str:
@@ -269,8 +261,9 @@ def make_problem(
     max_epochs: int,
     rule: str = "error",
     follow: int | None = None,
+    optimizer: str | Optimizer = GD,
 ) -> Problem:
-    """Check samples, cost and stopping rule, and bring them into one form.
+    """Check samples, cost, stopping rule and optimiser, and bring them into one form.
 
     Parameters
     ----------
@@ -287,6 +280,12 @@ def make_problem(
     """
     check_choice("activation", activation, ACTIVATIONS)
     check_choice("rule", rule, RULES)
+    optimizer = optimizer if isinstance(optimizer, Optimizer) else Optimizer(optimizer)
+    if follow is not None and optimizer != GD:
+        raise SpecError(
+            f"follow = {short(follow)}: goes with gradient descent alone, and the optimizer is "
+            f"{optimizer.name}: what is followed is a map of w and b, without moments"
+        )
     parameters: tuple[float, ...] = ()
     if isinstance(cost, Cost):
         cost, parameters = cost.kernel(activation)
@@ -316,21 +315,36 @@ def make_problem(
         rule=rule,
         follow=0 if follow is None else whole_number("follow", follow, 1, MAX_EPOCHS),
         parameters=parameters,
+        optimizer=optimizer,
     )
 
 
 def check_step(
-    learning_rate: NDArray[np.float64], x: NDArray[np.float64], dtype: str = "float64"
+    learning_rate: NDArray[np.float64],
+    x: NDArray[np.float64],
+    dtype: str = "float64",
+    optimizer: Optimizer = GD,
 ) -> None:
     """Raise SpecError unless learning rates are positive and nothing overflows in training."""
     invalid = learning_rate[~(np.isfinite(learning_rate) & (learning_rate > 0))]
     if invalid.size:
         raise SpecError(f"learning_rate = {invalid[0]:g}: must be finite and greater than 0")
-    limit = LARGEST_STEP[dtype]
+    limit, least = LARGEST_STEP[dtype], LEAST_EPSILON[dtype]
+    if optimizer.name == "adam" and optimizer.values[2] < least:
+        raise SpecError(
+            f"optimizer.epsilon = {optimizer.values[2]:g}: must be at least {least:g} with "
+            f"dtype = {dtype}"
+        )
     with np.errstate(over="ignore"):
         largest = np.max(learning_rate, initial=0.0) * ((x * x).sum(axis=1).max() + 1.0)
         inputs = abs(x).sum(axis=0).max()
-    for name, value in (("learning_rate·(|x|² + 1)", largest), ("the sum of |x|", inputs)):
+        # So much larger than all gradients a step may be.
+        gain = "" if optimizer == GD else f", times {optimizer.gain:g} with {optimizer.name},"
+        values = {f"learning_rate·(|x|² + 1){gain}": largest * optimizer.gain,
+                  f"the sum of |x|{gain}": inputs * optimizer.gain}  # fmt: skip
+        if not optimizer.update.linear:
+            values["the sum of |x|, squared,"] = inputs * inputs
+    for name, value in values.items():
         if not value <= limit:
             raise SpecError(
                 f"learning_rate and x: {name} = {value:g} overflows in training; "

@@ -42,6 +42,10 @@ def descend(
     xs, ys = problem.x.tolist(), problem.y.tolist()
     n, inputs = len(xs), range(len(xs[0]))
     w, b = list(w0), b0
+    p, q, r = problem.optimizer.constants
+    moments, step = problem.optimizer.update.moments, problem.optimizer.update.step
+    kept = [(0.0, 0.0) for _ in [*w, b]]
+    of_ones = 0.0, 0.0  # the moments of a gradient that is 1 in every epoch
     while True:
         z = [sum(w[j] * x[j] for j in inputs) + b for x in xs]
         error, cost, grad_w, grad_b = 0.0, 0.0, [0.0 for _ in inputs], 0.0
@@ -54,9 +58,13 @@ def descend(
             grad_b += delta / n
         gradient = max(map(abs, [*grad_w, grad_b]))
         yield State(list(w), b, z, error / n, cost / n, gradient)
+        of_ones, steps = moments(1.0, *of_ones, p, q), []
+        for j, g in enumerate([*grad_w, grad_b]):
+            kept[j] = moments(g, *kept[j], p, q)
+            steps.append(step(g, *kept[j], *of_ones, p, q, r))
         for j in inputs:
-            w[j] -= learning_rate * grad_w[j]
-        b -= learning_rate * grad_b
+            w[j] -= learning_rate * steps[j]
+        b -= learning_rate * steps[-1]
 
 
 def train_one(w0: Sequence[float], b0: float, learning_rate: float, problem: Problem) -> Trained:

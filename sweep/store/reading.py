@@ -13,10 +13,10 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sweep.errors import SpecError, SweepError, short
+from sweep.errors import SpecError, SweepError, check_choice, short
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import stored_value
-from sweep.neuron.problem import Code, check_choice
+from sweep.neuron.problem import Code
 from sweep.resources import free_memory
 from sweep.store.folder import Folder, open_file, open_folder, retried, unreachable
 from sweep.store.parts import part_name, usable_parts

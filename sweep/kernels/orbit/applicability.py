@@ -7,6 +7,7 @@ from sweep.kernels.orbit.branch import UNIT_ROUNDOFF, Branch, find_branch, step_
 from sweep.kernels.profile import steepest
 from sweep.neuron.formula_check import check_formula
 from sweep.neuron.intervals import delta_bounds
+from sweep.neuron.optimizers import GD
 from sweep.neuron.own_formulas import formulas_of
 from sweep.neuron.problem import Problem
 
@@ -28,9 +29,11 @@ def leads_to_target(problem: Problem, branch: Branch) -> bool:
 def obstacle_of_all(problem: Problem, dtype: str) -> str | None:
     """Return why nothing is looked up for a problem, with one sample or many; None if it may be.
 
-    It needs float64, for which the bounds are, and a smooth activation, of which polynomials are
-    made.
+    It needs gradient descent, whose next state follows from w and b alone; float64, for which the
+    bounds are; and a smooth activation, of which polynomials are made.
     """
+    if problem.optimizer != GD:
+        return f"it is of gradient descent; the optimizer is {problem.optimizer.name}"
     if problem.rule != "error":
         return f"it looks up when an error is met; the rule is {problem.rule}"
     if dtype != "float64":
