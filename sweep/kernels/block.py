@@ -121,8 +121,9 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
         results.status.fill(0)
         if not farthest * largest_feature_sum <= SURELY_FINITE:
             farthest = compile_mark(dtype)(block, results.status)
+        of_two = "pair" if n == 1 else "two"
         near = farthest <= near_z and fastest <= near_rate
-        kind = ("near" if near else "one") if one_sample else "two" if p == 2 else "many"
+        kind = ("near" if near else "one") if one_sample else of_two if p == 2 else "many"
         train = compile_training(
             problem.cost, problem.activation, kind, dtype, problem.rule, given, optimizer.name
         )

@@ -140,7 +140,7 @@ def compile_training(
     types_of = numba_types(dtype, given)
     queue_type, stop_type = typeof(empty_queue(1)), types.Array(types.uint8, 1, "C")
     width = width_of(number)
-    every_lane, many = np.uint64((1 << width) - 1), kind in ("many", "two")
+    every_lane, many = np.uint64((1 << width) - 1), kind in ("many", "two", "pair")
 
     # One call: between two, threads would wait for one another at the interpreter's lock.
     @compiled(

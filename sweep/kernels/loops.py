@@ -28,7 +28,7 @@ from numba.extending import overload, register_jitable
 from sweep.kernels.formulas import sample_of, value_of
 from sweep.kernels.simd import bits_of, load, select, store, width_of, zero
 from sweep.neuron.activations import ACTIVATIONS
-from sweep.neuron.arithmetic import fma
+from sweep.neuron.arithmetic import fma, sqrt
 from sweep.neuron.optimizers import OPTIMIZERS
 
 __all__ = [
@@ -68,11 +68,15 @@ def advance(cost, activation, kind, rule, optimizer, state, block, limit, epochs
 
 
 def of_ones(optimizer, state, lane, k):
-    """Move on, and return, the moments of a gradient of 1; in compiled code only."""
+    """Move on m and v of a gradient of 1, and return m and √v; in compiled code only."""
 
 
-def step_of(optimizer, state, j, lane, gradient, m1, v1, k):
-    """Move the moments of a parameter on, and return its step; in compiled code only."""
+def moved(optimizer, state, j, lane, gradient, k):
+    """Move on m and v of a parameter, and return g, m and √v; in compiled code only."""
+
+
+def step_of(optimizer, g, m, root, m1, root1, k):
+    """Return the step of a parameter; in compiled code only."""
 
 
 # Overloads and not closures over compiled functions: Numba's cache would never find those again.
@@ -85,7 +89,7 @@ def _overload_of_ones(optimizer, state, lane, k):
     if not isinstance(optimizer, types.StringLiteral):
         return None
     update = OPTIMIZERS[optimizer.literal_value]
-    if update.kept < 2:  # a single moment is corrected by nothing
+    if update.kept < 2:  # what has no mean square is not divided
         return lambda optimizer, state, lane, k: (zero(state.total), zero(state.total))
     next_moments = register_jitable(update.moments)
 
@@ -95,32 +99,40 @@ def _overload_of_ones(optimizer, state, lane, k):
         m, v = next_moments(one, load(moments, p, lane), load(moments, 2 * p + 1, lane), k[0], k[1])
         store(moments, p, lane, m)
         store(moments, 2 * p + 1, lane, v)
-        return m, v
+        return m, sqrt(v)
 
     return ones
 
 
-@overload(step_of, prefer_literal=True)
-def _overload_step_of(optimizer, state, j, lane, gradient, m1, v1, k):
+@overload(moved, prefer_literal=True)
+def _overload_moved(optimizer, state, j, lane, gradient, k):
     if not isinstance(optimizer, types.StringLiteral):
         return None
     update = OPTIMIZERS[optimizer.literal_value]
-    kept, linear = update.kept, update.linear
-    if not kept:
-        return lambda optimizer, state, j, lane, gradient, m1, v1, k: gradient
-    next_moments, step = register_jitable(update.moments), register_jitable(update.step)
+    kept, linear, next_moments = update.kept, update.linear, register_jitable(update.moments)
 
-    def next_step(optimizer, state, j, lane, gradient, m1, v1, k):
+    def move(optimizer, state, j, lane, gradient, k):
         moments, second = state.moments, len(state.total) + 1 + j
         g = gradient if linear else gradient * k[3]
+        m = load(moments, j, lane) if kept else zero(moments)
         v = load(moments, second, lane) if kept > 1 else zero(moments)
-        m, v = next_moments(g, load(moments, j, lane), v, k[0], k[1])
-        store(moments, j, lane, m)
+        m, v = next_moments(g, m, v, k[0], k[1])
+        if kept:
+            store(moments, j, lane, m)
         if kept > 1:
             store(moments, second, lane, v)
-        return step(g, m, v, m1, v1, k[0], k[1], k[2])
+            v = sqrt(v)
+        return g, m, v
 
-    return next_step
+    return move
+
+
+@overload(step_of, prefer_literal=True)
+def _overload_step_of(optimizer, g, m, root, m1, root1, k):
+    if not isinstance(optimizer, types.StringLiteral):
+        return None
+    step = register_jitable(OPTIMIZERS[optimizer.literal_value].step)
+    return lambda optimizer, g, m, root, m1, root1, k: step(g, m, root, m1, root1, k[0], k[1], k[2])
 
 
 @overload(advance, prefer_literal=True)
@@ -137,7 +149,7 @@ def _overload_advance(cost, activation, kind, rule, optimizer, state, block, lim
         """Update z = z₀ − rate·T, in octaves: T ← T + δ(z) where |a − y| (|δ|) > limit."""
         start, total, rate = state.start, state.total, state.rate
         unconverged, target, previous = state.unconverged, block.y[0], state.previous
-        c, k = block.parameters, block.constants
+        c, k = block.parameters, values_of(block.constants)
         for epoch in range(epochs):
             for v in range(VECTORS):
                 lane = v * width
@@ -149,15 +161,38 @@ def _overload_advance(cost, activation, kind, rule, optimizer, state, block, lim
                     total_cost = value(z * per_octave, residual, target, c)
                     criterion = unless_risen(previous, lane, total_cost, abs(z), criterion, 1)
                 unmet = criterion > limit
-                m1, v1 = of_ones(optimizer, state, lane, k)
-                step = step_of(optimizer, state, 0, lane, d, m1, v1, k)
+                m1, root1 = of_ones(optimizer, state, lane, k)
+                g, m, root = moved(optimizer, state, 0, lane, d, k)
+                step = step_of(optimizer, g, m, root, m1, root1, k)
                 store(total, 0, lane, t + select(unmet, step, zero(total)))
                 unconverged[epoch, v] = bits_of(unmet)
+
+    def pair(cost, activation, kind, rule, optimizer, state, block, limit, epochs):
+        """Do what `many` does, with one sample and two parameters, in registers."""
+        start, total = state.start, state.total
+        x0, x1, target = block.x[0, 0], block.x[0, 1], block.y[0]
+        largest = max(abs(x0), abs(x1))
+        c, k = block.parameters, values_of(block.constants)
+        for epoch in range(epochs):
+            for v in range(VECTORS):
+                lane = v * width
+                minus_rate = -load(state.rate, 0, lane)
+                theta0 = fma(minus_rate, load(total, 0, lane), load(start, 0, lane))
+                theta1 = fma(minus_rate, load(total, 1, lane), load(start, 1, lane))
+                residual, d = sample(fma(theta1, x1, theta0 * x0), target, c)
+                unmet = abs(d) * largest > limit if by_gradient else abs(residual) > limit
+                state.unconverged[epoch, v] = bits_of(unmet)
+                m1, root1 = of_ones(optimizer, state, lane, k)
+                g, m, root = moved(optimizer, state, 0, lane, d, k)
+                step = step_of(optimizer, g * x0, m * x0, root * abs(x0), m1, root1, k)
+                store(total, 0, lane, load(total, 0, lane) + select(unmet, step, zero(total)))
+                step = step_of(optimizer, g * x1, m * x1, root * abs(x1), m1, root1, k)
+                store(total, 1, lane, load(total, 1, lane) + select(unmet, step, zero(total)))
 
     def two(cost, activation, kind, rule, optimizer, state, block, limit, epochs):
         """Do what `many` does, with two parameters, in registers."""
         start, total, x, y = state.start, state.total, block.x, block.y
-        c, k = block.parameters, block.constants
+        c, k = block.parameters, values_of(block.constants)
         for epoch in range(epochs):
             for v in range(VECTORS):
                 lane = v * width
@@ -181,18 +216,20 @@ def _overload_advance(cost, activation, kind, rule, optimizer, state, block, lim
                     criterion, other = abs(gradient0), abs(gradient1)
                     criterion = select(other > criterion, other, criterion)
                 unmet = criterion > limit
-                m1, v1 = of_ones(optimizer, state, lane, k)
-                step0 = step_of(optimizer, state, 0, lane, gradient0, m1, v1, k)
-                step1 = step_of(optimizer, state, 1, lane, gradient1, m1, v1, k)
-                store(total, 0, lane, load(total, 0, lane) + select(unmet, step0, zero(total)))
-                store(total, 1, lane, load(total, 1, lane) + select(unmet, step1, zero(total)))
+                m1, root1 = of_ones(optimizer, state, lane, k)
+                g, m, root = moved(optimizer, state, 0, lane, gradient0, k)
+                step = step_of(optimizer, g, m, root, m1, root1, k)
+                store(total, 0, lane, load(total, 0, lane) + select(unmet, step, zero(total)))
+                g, m, root = moved(optimizer, state, 1, lane, gradient1, k)
+                step = step_of(optimizer, g, m, root, m1, root1, k)
+                store(total, 1, lane, load(total, 1, lane) + select(unmet, step, zero(total)))
                 state.unconverged[epoch, v] = bits_of(unmet)
 
     def many(cost, activation, kind, rule, optimizer, state, block, limit, epochs):
         """Update θ = θ₀ − rate·T, z_i = θ·x_i: T ← T + Σ_i δ_i x_i where it is > limit."""
         total, theta, gradient = state.total, state.theta, state.gradient
         chunk, x, y = state.chunk, block.x, block.y
-        c, k = block.parameters, block.constants
+        c, k = block.parameters, values_of(block.constants)
         n, p = x.shape
         for epoch in range(epochs):
             for v in range(VECTORS):
@@ -237,14 +274,20 @@ def _overload_advance(cost, activation, kind, rule, optimizer, state, block, lim
                 if by_rise:
                     criterion = unless_risen(state.previous, lane, total_cost, size, error, n)
                 unmet = criterion > limit
-                m1, v1 = of_ones(optimizer, state, lane, k)
+                m1, root1 = of_ones(optimizer, state, lane, k)
                 for j in range(p):
-                    step = step_of(optimizer, state, j, lane, load(gradient, j, 0), m1, v1, k)
-                    step = select(unmet, step, zero(total))
-                    store(total, j, lane, load(total, j, lane) + step)
+                    g, m, root = moved(optimizer, state, j, lane, load(gradient, j, 0), k)
+                    step = step_of(optimizer, g, m, root, m1, root1, k)
+                    store(total, j, lane, load(total, j, lane) + select(unmet, step, zero(total)))
                 state.unconverged[epoch, v] = bits_of(unmet)
 
-    return {"many": many, "two": two}.get(kind.literal_value, one)
+    return {"many": many, "two": two, "pair": pair}.get(kind.literal_value, one)
+
+
+@register_jitable
+def values_of(k):
+    """Return the four constants; of an array they would be loaded again after each store."""
+    return k[0], k[1], k[2], k[3]
 
 
 @register_jitable
@@ -339,4 +382,4 @@ def _overload_measure(cost, activation, kind, rule, lanes, block):
             if by_gradient:
                 store(block.criterion, 0, c, largest(gradient))
 
-    return measure_many if kind.literal_value in ("many", "two") else measure_one
+    return measure_many if kind.literal_value in ("many", "two", "pair") else measure_one

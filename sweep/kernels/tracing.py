@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -346,11 +347,14 @@ def _compile_record(cost: str, activation: str, optimizer: str) -> Callable[...,
                         w_[k, row], b_[k, row] = w, b
                         break
                     m1, v1 = next_moments(1.0, m1, v1, p, q)
+                    root1 = math.sqrt(v1)
                     for j in range(d):
                         m[j], v[j] = next_moments(gradient[j], m[j], v[j], p, q)
-                        w[j] -= rate[k] * step(gradient[j], m[j], v[j], m1, v1, p, q, r)
+                        root = math.sqrt(v[j])
+                        w[j] -= rate[k] * step(gradient[j], m[j], root, m1, root1, p, q, r)
                     m[d], v[d] = next_moments(slope, m[d], v[d], p, q)
-                    b -= rate[k] * step(slope, m[d], v[d], m1, v1, p, q, r)
+                    root = math.sqrt(v[d])
+                    b -= rate[k] * step(slope, m[d], root, m1, root1, p, q, r)
                     epoch += 1
                     if stop[0] != 0:
                         return

@@ -9,7 +9,7 @@ from numbers import Real
 from types import MappingProxyType
 
 from sweep.errors import SpecError, check_choice, printable, short
-from sweep.neuron.arithmetic import sqrt
+from sweep.neuron.arithmetic import fma
 
 __all__ = ["GD", "LEAST_EPSILON", "OPTIMIZERS", "Optimizer", "Update"]
 
@@ -19,16 +19,16 @@ class Update:
     """How gradients become steps, for each of w and b alone: θ ← θ − η·step.
 
     Two moments m and v of each neuron's w and b, 0 at first, are all that is known of gradients of
-    epochs before. Kernels compile both functions unchanged; p, q and r are the values of the
-    parameters, in the order of `parameters`.
+    epochs before: of gradients c times as large they are cm and c²v. Kernels compile both functions
+    unchanged; p, q and r are the values of the parameters, in the order of `parameters`.
 
     Attributes
     ----------
     moments : callable
         (g, m, v, p, q) → m and v of this epoch, whose gradient ∂C/∂θ is g.
     step : callable
-        (g, m, v, m₁, v₁, p, q, r) → the step. m₁ and v₁ are the moments of a gradient that is 1 in
-        every epoch: what to divide by, where a moment of few epochs is too small.
+        (g, m, √v, m₁, √v₁, p, q, r) → the step. m₁ and v₁ are the moments of a gradient that is 1
+        in every epoch: what to divide by, where a moment of few epochs is too small.
     parameters : mapping
         Names and defaults, three at the most.
     kept : 0, 1 or 2
@@ -54,7 +54,7 @@ def _no_moments(g: float, m: float, v: float, p: float, q: float) -> tuple[float
 
 
 def _gradient(
-    g: float, m: float, v: float, m1: float, v1: float, p: float, q: float, r: float
+    g: float, m: float, root: float, m1: float, root1: float, p: float, q: float, r: float
 ) -> float:
     """Return the gradient itself: gradient descent."""
     return g
@@ -62,11 +62,11 @@ def _gradient(
 
 def _velocity(g: float, m: float, v: float, p: float, q: float) -> tuple[float, float]:
     """M ← β m + g (Polyak 1964, who has the step −η m as βΔθ − η g)."""
-    return p * m + g, v
+    return fma(p, m, g), v
 
 
 def _heavy_ball(
-    g: float, m: float, v: float, m1: float, v1: float, p: float, q: float, r: float
+    g: float, m: float, root: float, m1: float, root1: float, p: float, q: float, r: float
 ) -> float:
     """Polyak's heavy ball: the velocity m.
 
@@ -77,7 +77,7 @@ def _heavy_ball(
 
 
 def _nesterov(
-    g: float, m: float, v: float, m1: float, v1: float, p: float, q: float, r: float
+    g: float, m: float, root: float, m1: float, root1: float, p: float, q: float, r: float
 ) -> float:
     """Nesterov's accelerated gradient: g + β m, θ being where the gradient is taken.
 
@@ -85,24 +85,23 @@ def _nesterov(
     learning", ICML 2013, equations 3 and 4: with η constant, their θ + μv is this θ, and their
     v is −η m.
     """
-    return p * m + g
+    return fma(p, m, g)
 
 
 def _two_means(g: float, m: float, v: float, p: float, q: float) -> tuple[float, float]:
     """M ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g²."""
-    return p * m + (1.0 - p) * g, q * v + (1.0 - q) * (g * g)
+    return fma(p, m, (1.0 - p) * g), fma(q, v, (1.0 - q) * g * g)
 
 
 def _adam(
-    g: float, m: float, v: float, m1: float, v1: float, p: float, q: float, r: float
+    g: float, m: float, root: float, m1: float, root1: float, p: float, q: float, r: float
 ) -> float:
     """Adam: m̂/(√v̂ + ε) with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ) after t epochs.
 
     Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1; 1 − β₁ᵗ and
-    1 − β₂ᵗ are the moments m₁ and v₁. Multiplied out, as in their section 2, it divides once.
+    1 − β₂ᵗ are the moments m₁ and v₁. Multiplied out, so that it divides once.
     """
-    root = sqrt(v1)
-    return (m * root) / (m1 * (sqrt(v) + r * root))
+    return (m * root1) / fma(m1, root, m1 * (r * root1))
 
 
 def _over_one_minus_beta(p: float, q: float, r: float) -> float:

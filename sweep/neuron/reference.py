@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import isfinite, nan, sqrt
 
 from sweep.neuron.problem import Problem, Status
 
@@ -60,8 +60,8 @@ def descend(
         yield State(list(w), b, z, error / n, cost / n, gradient)
         of_ones, steps = moments(1.0, *of_ones, p, q), []
         for j, g in enumerate([*grad_w, grad_b]):
-            kept[j] = moments(g, *kept[j], p, q)
-            steps.append(step(g, *kept[j], *of_ones, p, q, r))
+            kept[j] = m, v = moments(g, *kept[j], p, q)
+            steps.append(step(g, m, sqrt(v), of_ones[0], sqrt(of_ones[1]), p, q, r))
         for j in inputs:
             w[j] -= learning_rate * steps[j]
         b -= learning_rate * steps[-1]
