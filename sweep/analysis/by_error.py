@@ -19,6 +19,7 @@ from sweep.analysis.cell_index import by_row, everything, groups, lengths, panel
 from sweep.analysis.quantiles import Counts, Tally, count, cumulative, quantile_name, statistics
 from sweep.analysis.row_groups import Columns, ResultRows, reduced, reduced_pairs
 from sweep.errors import SpecError
+from sweep.experiment.checks import CHOICES
 from sweep.experiment.grid import Grid
 from sweep.neuron.activations import ACTIVATIONS
 
@@ -65,7 +66,7 @@ class Counted:
     by: tuple[str, ...]
     edges: Floats
     tally: Tally
-    fixed: dict[str, float]
+    fixed: dict[str, Any]
     non_finite: npt.NDArray[np.int64]
 
 
@@ -311,17 +312,17 @@ def axis_columns(grid: Grid, kept: Sequence[str], places: Sequence[Any]) -> dict
     columns: dict[str, Any] = {}
     for name, place in zip(kept, places, strict=False):
         values = grid.values[name]
-        text = name == "cost"
+        text = name in CHOICES
         columns[name] = pd.Categorical.from_codes(place, values) if text else values[place]
     return columns
 
 
-def fixed_values(grid: Grid) -> dict[str, float]:
+def fixed_values(grid: Grid) -> dict[str, Any]:
     """Return the axes of which one value is shown, and that value."""
-    return {name: float(grid.values[name][at]) for name, at in panels_of(grid).fixed.items()}
+    return {name: grid.values[name][at].item() for name, at in panels_of(grid).fixed.items()}
 
 
-def axes_attrs(grid: Grid, fixed: dict[str, float]) -> dict[str, Any]:
+def axes_attrs(grid: Grid, fixed: dict[str, Any]) -> dict[str, Any]:
     """Return what a figure's title needs: the axes held at a value, and how long all axes are.
 
     Of the axes that are held it has all values, from which the label of the one must differ.

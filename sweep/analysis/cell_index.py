@@ -102,10 +102,10 @@ def along_rates(grid: Grid, most: int) -> dict[str, list[int]]:
     return shown
 
 
-def held_values(grid: Grid, shown: dict[str, list[int]]) -> dict[str, float]:
+def held_values(grid: Grid, shown: dict[str, list[int]]) -> dict[str, Any]:
     """Return the axes of which one value of several is shown, and that value."""
     return {
-        name: float(grid.values[name][index[0]])
+        name: grid.values[name][index[0]].item()
         for name, index in shown.items()
         if name != "cost" and len(index) == 1 < len(grid.values[name])
     }

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sweep.analysis.row_groups import ResultRows, pooled
 from sweep.errors import printable
+from sweep.experiment.checks import CHOICES
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import labels
 from sweep.experiment.samples import Samples
@@ -61,7 +62,7 @@ def _axis(values: NDArray[Any]) -> dict[str, Any]:
 
 
 def _labels(name: str, values: NDArray[Any]) -> list[str]:
-    texts: list[str] = values.tolist() if name == "cost" else labels(values, 6)
+    texts: list[str] = values.tolist() if name in CHOICES else labels(values, 6)
     return texts if len(values) <= LISTED else [f"{texts[0]} … {texts[-1]}"]
 
 

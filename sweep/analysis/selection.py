@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sweep.analysis.cell_index import lengths
 from sweep.analysis.row_groups import ResultRows, Run
 from sweep.errors import SpecError, check_choice, did_you_mean, short
+from sweep.experiment.checks import CHOICES
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import labels
 from sweep.experiment.spec import Spec, differences
-from sweep.experiment.tables import OwnCost
 from sweep.neuron.problem import finite
 
 __all__ = ["combine", "select"]
@@ -68,8 +68,8 @@ def select(result: ResultRows, where: Mapping[str, Any]) -> tuple[ResultRows, li
 
 def _index(grid: Grid, name: str, wanted: Any, notes: list[str]) -> int:
     values = grid.values[name]
-    if name == "cost":
-        check_choice("where: cost", wanted, values.tolist())
+    if name in CHOICES:
+        check_choice(f"where: {name}", wanted, values.tolist())
         return int(np.flatnonzero(values == wanted)[0])
     number = float(finite(f"where: {name}", wanted, 0))
     with np.errstate(over="ignore"):
@@ -83,8 +83,9 @@ def _index(grid: Grid, name: str, wanted: Any, notes: list[str]) -> int:
 def combine(results: Sequence[ResultRows]) -> ResultRows:
     """Return the rows of several results as those of one sweep.
 
-    Their specs may differ in the values of the axes other than the starts, and in x and y of one
-    sample and the tolerance, which become axes. Together they must fill a grid, each cell once.
+    Their specs may differ in the values of the axes other than the starts, and in the optimiser, x
+    and y of one sample and the tolerance, which become axes. Together they must fill a grid, each
+    cell once.
 
     Raises
     ------
@@ -107,32 +108,34 @@ def combine(results: Sequence[ResultRows]) -> ResultRows:
     union: dict[str, list[Any]] = {}
     for name in each[0]:
         met = [value for values in each for value in values[name]]
-        union[name] = list(dict.fromkeys(met)) if name == "cost" else sorted(set(met))
+        union[name] = list(dict.fromkeys(met)) if name in CHOICES else sorted(set(met))
     axes = first.grid.spec.axes | {
         name: values
         for name, values in union.items()
         if len(values) > 1 or any(name in result.grid.values for result in results)
     }
-    grid = Grid(first.grid.spec.model_copy(update={"axes": axes, "costs": _costs(results)}))
+    tables = {"costs": _all_of("costs", results), "optimizer": _all_of("optimizer", results)}
+    grid = Grid(first.grid.spec.model_copy(update={"axes": axes, **tables}))
     source, panel = _places(results, each, union)
     return ResultRows(first.folder, grid, runs=tuple(_runs(source, panel, results)))
 
 
-def _costs(results: Sequence[ResultRows]) -> dict[str, OwnCost]:
-    """Return the costs from formulas of all results; raise SpecError if two share a name."""
-    costs: dict[str, OwnCost] = {}
+def _all_of(table: str, results: Sequence[ResultRows]) -> dict[str, Any]:
+    """Return the costs, or the optimisers' parameters, of all; raise SpecError if two differ."""
+    found: dict[str, Any] = {}
     for result in results:
-        for name, cost in result.grid.spec.costs.items():
-            if costs.setdefault(name, cost) != cost:
-                raise SpecError(f"{result.folder}: has another cost of the name {name}")
-    return costs
+        for name, value in getattr(result.grid.spec, table).items():
+            if found.setdefault(name, value) != value:
+                raise SpecError(f"{result.folder}: {table}.{name} is another there")
+    return found
 
 
 def _common(spec: Spec) -> Spec:
     """Return a spec without what may differ between results that are put together."""
     starts = Grid(spec).start_names
     axes = {name: spec.values(name).tolist() for name in spec.axes if name in starts}
-    plain: dict[str, Any] = {"axes": axes, "method": "auto", "part_rows": None, "costs": {}}
+    plain: dict[str, Any] = {"axes": axes, "method": "auto", "part_rows": None, "costs": {},
+                             "optimizer": {}}  # fmt: skip
     if not isinstance(spec.task.x, list):
         plain["task"] = spec.task.model_copy(update={"x": 0.0, "y": 0.0})
     plain["stop"] = spec.stop.model_copy(update={"tolerance": 0.0})

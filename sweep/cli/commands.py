@@ -212,7 +212,9 @@ def _selection(text: str) -> tuple[str, list[Any]]:
     name, mark, values = text.partition("=")
     if not mark:
         raise SpecError(f"--where {printable(text)}: must be AXIS=VALUE, as in y=0.1")
-    if name == "cost":
+    from sweep.experiment.checks import CHOICES
+
+    if name in CHOICES:
         return name, values.split(",")
     try:
         return name, [float(value) for value in values.split(",")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -10,22 +11,30 @@ import numpy as np
 from sweep.errors import SpecError, check_choice, did_you_mean, printable, short
 from sweep.experiment.own import check_parameters, cost_of, parameter_axes
 from sweep.neuron.costs import COSTS
+from sweep.neuron.optimizers import OPTIMIZERS, Optimizer
 from sweep.neuron.problem import check_step, check_targets, make_problem
 
 if TYPE_CHECKING:
     from sweep.experiment.spec import Spec
 
 __all__ = [
+    "CHOICES",
     "MAX_CELLS",
     "MAX_PART_ROWS",
     "MAX_VALUES",
     "PART_ROWS",
+    "canonical_optimizer",
     "check_axes",
     "check_size",
     "check_values",
     "known_names",
+    "optimizer_of",
+    "optimizers_of",
     "start_names",
 ]
+
+# The axes whose values are names, and what these are of.
+CHOICES = {"cost": "costs", "optimizer": "optimisers"}
 
 # Limits, checked before anything is computed or written. A part is one file, held in memory.
 MAX_VALUES = 10**6  # of an axis
@@ -51,15 +60,15 @@ def check_axes(spec: Spec) -> list[str]:
     starts = [] if drawn else [*numbers]
     one_sample = not isinstance(spec.task.x, list)
     optional = ["x", "y", "tolerance"] if one_sample else ["tolerance"]
-    known = [*starts, "learning_rate", "cost", *optional, *parameter_axes(spec)]
+    known = [*starts, "learning_rate", *CHOICES, *optional, *parameter_axes(spec)]
     for name, axis in spec.axes.items():
         if name not in known:
             why = " ([start] has the starts)" if drawn and name in numbers else ""
             shown = printable(name)[:60]
             raise SpecError(f"axes.{shown}: unknown axis{why}; {known_names(name, known)}")
         names = isinstance(axis, list) and isinstance(axis[0], str)
-        if names != (name == "cost"):
-            wanted = "names of costs" if name == "cost" else "numbers"
+        if names != (name in CHOICES):
+            wanted = f"names of {CHOICES[name]}" if name in CHOICES else "numbers"
             raise SpecError(f"axes.{name} = {short(axis)}: must be {wanted}")
     for name in (*starts, "learning_rate", *parameter_axes(spec)):
         if name not in spec.axes:
@@ -68,6 +77,33 @@ def check_axes(spec: Spec) -> list[str]:
         for name in table.model_fields_set & spec.axes.keys():
             raise SpecError(f"axes.{name} and {key}.{name}: only one of them may be given")
     return starts
+
+
+def canonical_optimizer(spec: Spec) -> dict[str, float]:
+    """Return the parameters of all optimisers on the axis; raise SpecError for others."""
+    names = optimizers_of(spec)
+    usual: dict[str, float] = {}
+    for name in names:
+        check_choice("axes.optimizer", name, OPTIMIZERS)
+        usual |= OPTIMIZERS[name].parameters
+    for key in spec.optimizer:
+        if key not in usual:
+            takers = [name for name, update in OPTIMIZERS.items() if key in update.parameters]
+            why = f"goes with {' and '.join(takers)}" if takers else "is no optimiser's parameter"
+            here = f"; axes.optimizer has {', '.join(names)}"
+            hint = "" if takers else did_you_mean(key, usual)
+            raise SpecError(f"optimizer.{printable(key)[:60]}: {why}{here}{hint}")
+    return usual | spec.optimizer
+
+
+def optimizers_of(spec: Spec) -> list[str]:
+    """Return the names of the optimisers of a spec: gd where there is no axis."""
+    return spec.values("optimizer").tolist() if "optimizer" in spec.axes else ["gd"]
+
+
+def optimizer_of(spec: Spec, name: str) -> Optimizer:
+    """Return an optimiser of a spec with the parameters that it has there."""
+    return Optimizer(name, **{key: spec.optimizer[key] for key in OPTIMIZERS[name].parameters})
 
 
 def check_size(spec: Spec, starts: list[str]) -> None:
@@ -107,18 +143,20 @@ def check_values(spec: Spec) -> None:
     x, y = spec.task.numbers
     check_parameters(spec)
     first = {name: float(spec.values(name)[0]) for name in parameter_axes(spec)}
-    for cost in spec.values("cost"):
-        check_choice("cost", str(cost), [*COSTS, *spec.costs])
+    inputs = spec.values("x")[:, None] if "x" in spec.axes else None
+    for cost, name in product(spec.values("cost").tolist(), optimizers_of(spec)):
+        check_choice("cost", cost, [*COSTS, *spec.costs])
         problem = make_problem(
             x=x,
             y=y,
-            cost=cost_of(spec, str(cost), first),
+            cost=cost_of(spec, cost, first),
             activation=spec.task.activation,
             tolerance=float(tolerances.min()),
             max_epochs=spec.stop.max_epochs,
             rule=spec.stop.rule,
             follow=spec.follow.epochs if spec.follow else None,
+            optimizer=optimizer_of(spec, name),
         )
+        check_step(rates, problem.x if inputs is None else inputs, spec.dtype, problem.optimizer)
     if "y" in spec.axes:
         check_targets(spec.values("y"), spec.task.activation)
-    check_step(rates, spec.values("x")[:, None] if "x" in spec.axes else problem.x, spec.dtype)

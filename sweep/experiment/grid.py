@@ -1,8 +1,8 @@
 """The cells of a sweep in their order, cut into parts without ever holding the whole grid.
 
-Cells are numbered in C order over the axes cost, learning_rate, x, y, tolerance and parameters of
-costs (those that the spec has) and the starts: the axes w (or w1 … wd) and b crossed, random
-points, or a file's rows.
+Cells are numbered in C order over the axes cost, learning_rate, optimizer, x, y, tolerance and
+parameters of costs (those that the spec has) and the starts: the axes w (or w1 … wd) and b crossed,
+random points, or a file's rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.errors import SpecError, printable
-from sweep.experiment.checks import PART_ROWS, start_names
+from sweep.experiment.checks import CHOICES, PART_ROWS, optimizer_of, start_names
 from sweep.experiment.own import cost_of, parameter_axes
 from sweep.experiment.random_starts import CHUNK, random_starts
 from sweep.experiment.spec import Spec
@@ -31,7 +31,7 @@ __all__ = ["GOLDEN", "OUTER_AXES", "Grid", "Segment"]
 GOLDEN = (5**0.5 - 1) / 2
 
 # The axes other than the starts, outermost first.
-OUTER_AXES = ("cost", "learning_rate", "x", "y", "tolerance")
+OUTER_AXES = ("cost", "learning_rate", "optimizer", "x", "y", "tolerance")
 
 # Resuming is by parts, and memory too: ~100 MB of results in flight at the most. A small sweep has
 # 16 parts, so that it need not begin again when interrupted.
@@ -73,7 +73,7 @@ class Grid:
 
         Every part holds them: two machines that disagree on a value do not fill one folder.
         """
-        numbers = {name: values for name, values in self.values.items() if name != "cost"}
+        numbers = {name: values for name, values in self.values.items() if name not in CHOICES}
         start = self.spec.start
         if start is not None and start.random is not None:
             numbers["start"] = self.starts(0, min(self.starts_count, CHUNK))
@@ -95,11 +95,12 @@ class Grid:
 
     @cached_property
     def outer_values(self) -> dict[str, NDArray[Any]]:
-        """The values of the outer axes, and those of x, y and tolerance that are one number."""
+        """The values of the outer axes, and the one of the optimizer, x, y and tolerance else."""
         task = self.spec.task
         x, y = task.numbers
         single = {"x": x, "y": y, "tolerance": self.spec.stop.tolerance}
-        known = {name: self.values[name] for name in self.outer_names}
+        known = {"optimizer": np.array(["gd"])}
+        known |= {name: self.values[name] for name in self.outer_names}
         known |= {
             name: np.array([float(value)])
             for name, value in single.items()
@@ -206,14 +207,14 @@ class Grid:
     def columns(self, cells: range) -> dict[str, NDArray[Any]]:
         """Return the value of each axis, outermost first, in each of a range of cells.
 
-        A cost is its index on the axis, as int8. The arrays are shared: do not write to them.
+        A name is its index on the axis, as int8. The arrays are shared: do not write to them.
         """
         pieces = []
         for segment in self.segments(cells):
             first, last = segment.first, segment.last
             outer = {
                 name: _constant(
-                    np.int8(index) if name == "cost" else self.values[name][index], last - first
+                    np.int8(index) if name in CHOICES else self.values[name][index], last - first
                 )
                 for name, index in segment.outer.items()
             }
@@ -250,6 +251,7 @@ class Grid:
             max_epochs=spec.stop.max_epochs,
             rule=spec.stop.rule,
             follow=spec.follow.epochs if spec.follow else None,
+            optimizer=optimizer_of(spec, str(values.get("optimizer", "gd"))),
         )
         return problem, float(values["learning_rate"])
 

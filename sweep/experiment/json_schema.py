@@ -8,6 +8,7 @@ from sweep.experiment.checks import MAX_VALUES
 from sweep.experiment.spec import Spec
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS
+from sweep.neuron.optimizers import OPTIMIZERS
 from sweep.neuron.problem import DTYPES, METHODS, RULES
 
 __all__ = ["json_schema"]
@@ -17,6 +18,7 @@ AXES = {
     "b": "bias at the start",
     "learning_rate": "learning rate η of gradient descent, above 0",
     "cost": "what training descends; default: quadratic, and the activation's matching cost",
+    "optimizer": "how gradients become steps; default: gd, gradient descent, and no column",
     "x": "input of the one sample",
     "y": "target of the one sample",
     "tolerance": "error at which a neuron has converged, above 0",
@@ -46,11 +48,10 @@ def json_schema() -> dict[str, Any]:
     def names(kind: dict[str, Any]) -> dict[str, Any]:
         return {"anyOf": [kind, {"type": "array", "items": kind, "minItems": 1}]}
 
-    costs = names({"type": "string"})
+    choices = {"cost": names({"type": "string"}), "optimizer": names({"enum": [*OPTIMIZERS]})}
     schema["properties"]["axes"] |= {
         "properties": {
-            name: {"description": text, **(costs if name == "cost" else axis)}
-            for name, text in AXES.items()
+            name: {"description": text, **choices.get(name, axis)} for name, text in AXES.items()
         },
         "patternProperties": {"^w[1-9][0-9]*$": {"description": AXES["w"], **axis}},
         "additionalProperties": axis,
@@ -63,6 +64,8 @@ def json_schema() -> dict[str, Any]:
     schema["then"] = {"properties": {"axes": plain}}
     tables["Task"]["properties"]["activation"]["enum"] = list(ACTIVATIONS)
     tables["Stop"]["properties"]["rule"]["enum"] = list(RULES)
+    parameters = sorted({key for update in OPTIMIZERS.values() for key in update.parameters})
+    schema["properties"]["optimizer"]["propertyNames"] = {"enum": parameters}
     schema["properties"]["method"]["enum"] = list(METHODS)
     schema["properties"]["dtype"]["enum"] = list(DTYPES)
     return schema

@@ -22,6 +22,7 @@ from pydantic import (
 from sweep.errors import SpecError, check_choice, printable, short
 from sweep.experiment.checks import (
     MAX_PART_ROWS,
+    canonical_optimizer,
     check_axes,
     check_size,
     check_values,
@@ -55,8 +56,9 @@ class Spec(Table):
     axes : dict
         For each axis a list of values, or a table with start, stop, num and scale ("linear" or
         "log"). Needed: learning_rate, and w (with d inputs w1 … wd) and b unless starts are drawn.
-        Optional: cost (default: quadratic, and the matching cost of the activation), tolerance and,
-        for one sample, x and y. At most 10⁶ values an axis, and 10⁵ combinations of the axes other
+        Optional: cost (default: quadratic, and the matching cost of the activation), optimizer
+        ("gd", "momentum", "nesterov", "adam"; default: gd alone, and no column), tolerance and, for
+        one sample, x and y. At most 10⁶ values an axis, and 10⁵ combinations of the axes other
         than the starts.
     task : dict
         x, y and activation. One sample: numbers. n samples: x (n,) or (n, d), y (n,).
@@ -70,6 +72,9 @@ class Spec(Table):
     costs : dict, optional
         For each name of a cost of your own its formula, value, and its parameters; see `Cost`. A
         parameter that has no number there is an axis. axes.cost takes a `Cost` itself, too.
+    optimizer : dict, optional
+        Parameters of the optimisers on the axis: beta (0.9) of momentum and nesterov, beta1 (0.9),
+        beta2 (0.999) and epsilon (1e-8) of adam.
     name : str
         Of the result's folder and of titles; changes no number.
     method : {"auto", "train", "orbit"}
@@ -122,6 +127,9 @@ class Spec(Table):
     costs: dict[str, OwnCost] = Field(
         default={}, description="costs from formulas, by names that axes.cost may have"
     )
+    optimizer: dict[str, float] = Field(
+        default={}, description="parameters of the optimisers that axes.optimizer has"
+    )
 
     if TYPE_CHECKING:  # what editors show; at run time pydantic derives the signature
 
@@ -134,6 +142,7 @@ class Spec(Table):
             start: Start | Mapping[str, object] | None = ...,
             follow: Follow | Mapping[str, object] | None = ...,
             costs: Mapping[str, OwnCost | Mapping[str, object]] = ...,
+            optimizer: Mapping[str, float] = ...,
             name: str = ...,
             method: str = ...,
             dtype: str = ...,
@@ -164,7 +173,9 @@ class Spec(Table):
             found = start.model_copy(update={"count": len(starts), "sha256": digest})
             object.__setattr__(self, "start", found)  # frozen for others
         object.__setattr__(self, "costs", canonical_costs(self))
-        check_size(self, check_axes(self))
+        start_axes = check_axes(self)
+        object.__setattr__(self, "optimizer", canonical_optimizer(self))
+        check_size(self, start_axes)
         check_values(self)
         return self
 
@@ -270,8 +281,9 @@ class Spec(Table):
     def fields(self) -> dict[str, Any]:
         """Return the tables and fields that the TOML text has."""
         fields = self.model_dump(exclude_none=True)
-        if not self.costs:
-            del fields["costs"]
+        for name in ("costs", "optimizer"):
+            if not fields[name]:
+                del fields[name]
         if not self.weights:  # came later, and the text is part of each file
             del fields["weights"]
         if self.start is not None and self.start.file is not None:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sweep.experiment.checks import CHOICES
 from sweep.experiment.grid import GOLDEN, Grid
 from sweep.experiment.labels import cost_name, labels
 from sweep.experiment.spec import Spec
@@ -167,8 +168,8 @@ def estimate(spec: Spec, threads: int | None = None) -> Estimate:
     def work(first: int, last: int, stop: NDArray[np.uint8]) -> None:
         samples.extend(_sample(grid, panel, stop, len(chosen)) for panel in chosen[first:last])
 
-    costs = [_outer(grid, panel)["cost"] for panel in chosen]
-    run_blocks(work, [(k, k + 1) for k in map(costs.index, set(costs))], 1)  # compiles
+    kinds = [tuple(_outer(grid, panel).get(name) for name in CHOICES) for panel in chosen]
+    run_blocks(work, [(k, k + 1) for k in map(kinds.index, set(kinds))], 1)  # compiles
     samples.clear()
     run_blocks(work, [(k, k + 1) for k in range(len(chosen))], threads)
     epochs, seconds, stored = np.mean([sample[:3] for sample in samples], axis=0).tolist()
@@ -239,7 +240,7 @@ def _methods(
         at = kinds.index(kind)
         example = ", ".join(
             cost_name(str(grid.values[name][k]))
-            if name == "cost"
+            if name in CHOICES
             else f"{name} {labels(grid.values[name])[k]}"
             for name, k in looked_at[at].items()
         )

@@ -163,7 +163,7 @@ def _constants(grid: Grid, part: int) -> pads.Expression:
     """Return the values of the outer axes that all rows of a part share.
 
     Arrow leaves out whole parts by it. It does so by the statistics of row groups too, but not for
-    names: the costs, which are the outermost axis.
+    names, of which the costs are the outermost axis.
     """
     cells, shared = grid.part(part), pads.scalar(True)
     shape = [len(grid.values[name]) for name in grid.outer_names]

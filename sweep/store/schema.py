@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep import __version__
+from sweep.experiment.checks import CHOICES
 from sweep.experiment.grid import Grid
 from sweep.kernels.results import COLUMNS, FOLLOWED, Column, TrainResult
 from sweep.store.checksum import BLANK, CHECKSUM_KEY, FOOTER_KEY
@@ -50,6 +51,7 @@ NAMES = pa.dictionary(pa.int8(), pa.string())
 AXES = {
     "cost": "cost function that training descends",
     "learning_rate": "learning rate of gradient descent",
+    "optimizer": "how gradients become steps",
     "x": "input of the one sample",
     "y": "target of the one sample",
     "tolerance": "error at which a neuron has converged",
@@ -103,7 +105,9 @@ def schema(grid: Grid) -> pa.Schema:
     """Return the columns of a sweep's result: its axes, then what became of each neuron."""
     axes = [*grid.outer_names, *grid.start_names]
     fields = [
-        _field(axis_column(axis), NAMES if axis == "cost" else pa.float64(), axis_description(axis))
+        _field(
+            axis_column(axis), NAMES if axis in CHOICES else pa.float64(), axis_description(axis)
+        )
         for axis in axes
     ]
     for name, column in columns_of(grid).items():
@@ -124,7 +128,8 @@ def names_of(grid: Grid) -> dict[str, list[str]]:
     """Return the columns that hold names, and the names in the order of their codes."""
     columns = columns_of(grid).items()
     coded = {name: list(column.names) for name, column in columns if column.names}
-    return {"cost": grid.values["cost"].tolist(), **coded}
+    choices = {name: grid.values[name].tolist() for name in CHOICES if name in grid.values}
+    return {**choices, **coded}
 
 
 def nulls_of(grid: Grid) -> dict[str, int]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sweep.errors import SpecError, SweepError
+from sweep.experiment.checks import CHOICES
 from sweep.experiment.grid import Grid
 from sweep.store.folder import Folder, open_folder
 from sweep.store.reading import Condition, chosen, condition_on, open_parts, read, resolved
@@ -165,5 +166,5 @@ def _coordinates(
             table = table.filter(pq.filters_to_expression(held))
         for column in table.column_names:
             values = table[column].to_numpy()
-            coordinates[column] = (dimension, values.astype(str) if column == "cost" else values)
+            coordinates[column] = (dimension, values.astype(str) if column in CHOICES else values)
     return coordinates
