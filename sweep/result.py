@@ -22,6 +22,7 @@ from sweep.analysis.row_groups import ResultRows, open_result
 from sweep.analysis.selection import combine, select
 from sweep.analysis.summary import summary
 from sweep.errors import SpecError, check_choice, short
+from sweep.experiment.checks import CHOICES
 from sweep.experiment.spec import Spec
 from sweep.store.folder import FIGURES_SUFFIX, Folder
 from sweep.store.parts import fault_lines, faults
@@ -147,8 +148,9 @@ class Result:
         import xarray
 
         whole = xarray.combine_by_coords(pieces, combine_attrs="override")  # sorts the names
-        costs = [name for name in rows.grid.values["cost"].tolist() if name in whole["cost"].values]
-        whole = whole.sel(cost=costs)
+        for axis in CHOICES & rows.grid.values.keys():
+            there = whole[axis].values
+            whole = whole.sel({axis: [n for n in rows.grid.values[axis].tolist() if n in there]})
         whole.encoding["spec"] = rows.grid.spec.toml()
         return whole
 
@@ -280,16 +282,48 @@ class Result:
             ratio over the first three: infinite where only `under` converged, 0 where only `over`
             did.
         """
+        return self._compared("cost", over, under, by, edges, quantiles, where)
+
+    def compare_optimizers(
+        self,
+        over: str = "gd",
+        under: str = "momentum",
+        *,
+        by: Sequence[str] | None = None,
+        edges: ArrayLike | None = None,
+        quantiles: Sequence[float] = by_error.QUANTILES,
+        where: Where | None = None,
+    ) -> pd.DataFrame:
+        """Tabulate, by initial error, which of two optimisers needs fewer epochs.
+
+        Parameters
+        ----------
+        over, under : str
+            The optimisers: a ratio is the epochs under `over` ÷ those under `under`.
+        by, edges, quantiles, where
+            As for `epochs_by_error`; `by` without the optimizer.
+
+        Returns
+        -------
+        DataFrame
+            As that of `compare_costs`.
+        """
+        return self._compared("optimizer", over, under, by, edges, quantiles, where)
+
+    def _compared(
+        self,
+        axis: str,
+        over: str,
+        under: str,
+        by: Sequence[str] | None,
+        edges: ArrayLike | None,
+        quantiles: Sequence[float],
+        where: Where | None,
+    ) -> pd.DataFrame:
         rows = self._selected(where)
-        if by is None:
-            by = [name for name in rows.grid.outer_names if name != "cost"]
-        table = by_error.compare_costs(
-            rows,
-            over=over,
-            under=under,
-            by=by,
-            edges=edges,
-            quantiles=quantiles,
+        by = [name for name in rows.grid.outer_names if name != axis] if by is None else by
+        table = by_error.compare(
+            rows, axis=axis, over=over, under=under, by=by, edges=edges, quantiles=quantiles
         )
         return _tidy(table)
 

@@ -11,7 +11,7 @@ import sweep
 from sweep.analysis import quantiles
 from sweep.analysis.by_error import (
     PAIR_OUTCOMES,
-    compare_costs,
+    compare,
     count_by_error,
     epochs_by_error,
     error_edges,
@@ -133,7 +133,7 @@ def test_default_edges():
 
 def test_compare_costs_is_what_pandas_says(result, rows):
     edges = [0, 0.5, 0.99, 1]
-    table = compare_costs(result, edges=edges)
+    table = compare(result, edges=edges)
     starts = ["learning_rate", "w0", "b0", "initial_error"]
     wide = rows.pivot_table(index=starts, columns="cost", values="known").reset_index()
     wide["bin"] = pd.cut(wide.initial_error, edges, labels=False)
@@ -154,7 +154,7 @@ def test_compare_costs_is_what_pandas_says(result, rows):
 def test_compare_costs_refuses_what_it_cannot_pair(make_result, plateau, tmp_path):
     make_result(tmp_path, plateau, axes=axes(6, cost=["quadratic"]))
     with pytest.raises(SpecError, match="needs cross_entropy, this result has quadratic"):
-        compare_costs(open_result(tmp_path))
+        compare(open_result(tmp_path))
 
 
 def test_epochs_by_start_keeps_single_starts(result, rows):
@@ -352,7 +352,7 @@ def broken(make_result, plateau, tmp_path):
 
 
 def test_parts_that_are_not_there_yet(broken):
-    pairs = compare_costs(open_result(broken)).pairs.sum()
+    pairs = compare(open_result(broken)).pairs.sum()
     for name in ("part-03-of-16.parquet", "part-09-of-16.parquet"):
         (broken / name).unlink()
     result = open_result(broken)
@@ -361,7 +361,7 @@ def test_parts_that_are_not_there_yet(broken):
     assert "2 of 16 parts are not computed yet" in result.warnings[0]
     assert epochs_by_error(count_by_error(result))["count"].sum() == result.rows
     # a start counts as a pair only where both of its parts are there: 3 lacks 11, and 9 lacks 1
-    assert compare_costs(result).pairs.sum() == pairs - 48
+    assert compare(result).pairs.sum() == pairs - 48
     assert len(findings(result)["comparison"]) == 3
     for path in broken.glob("part-*"):
         path.unlink()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep.analysis.by_error import compare_costs, count_by_error, epochs_by_error, share_by_epochs
+from sweep.analysis.by_error import compare, count_by_error, epochs_by_error, share_by_epochs
 from sweep.analysis.by_start import epochs_by_start
 from sweep.analysis.findings import findings, format_findings
 from sweep.analysis.row_groups import open_result
@@ -85,7 +85,7 @@ def test_tables_are_what_brute_force_says(awkward):
     wide = mine.pivot(index=[*by[1:], "w0", "b0"], columns="cost", values="known").reset_index()
     over, under = (wide[cost] for cost in result.grid.values["cost"])
     names = dict(zip(("over", "under"), result.grid.values["cost"].tolist(), strict=True))
-    table = compare_costs(result, **names, by=("learning_rate", "tolerance"), edges=[0, np.inf])
+    table = compare(result, **names, by=("learning_rate", "tolerance"), edges=[0, np.inf])
     table = table[table.tolerance == 0.3]
     for row in table.itertuples():
         here = wide.learning_rate == row.learning_rate

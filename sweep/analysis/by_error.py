@@ -18,6 +18,7 @@ import pandas as pd
 from sweep.analysis.cell_index import by_row, everything, groups, lengths, panel_of, panels_of
 from sweep.analysis.quantiles import Counts, Tally, count, cumulative, quantile_name, statistics
 from sweep.analysis.row_groups import Columns, ResultRows, reduced, reduced_pairs
+from sweep.analysis.selection import select
 from sweep.errors import SpecError
 from sweep.experiment.checks import CHOICES
 from sweep.experiment.grid import Grid
@@ -191,23 +192,27 @@ def share_by_epochs(counted: Counted, *, points: int = 200) -> pd.DataFrame:
     return table
 
 
-def compare_costs(
+def compare(
     result: ResultRows,
     *,
+    axis: str = "cost",
     over: str = "quadratic",
     under: str = "cross_entropy",
     by: Sequence[str] = ("learning_rate",),
     edges: npt.ArrayLike | None = None,
     quantiles: Sequence[float] = QUANTILES,
 ) -> pd.DataFrame:
-    """Tabulate, by initial error, which of two costs needs fewer epochs from the same start.
+    """Tabulate, by initial error, which of two costs, or optimisers, needs fewer epochs.
 
     Parameters
     ----------
     result, by, edges, quantiles
-        As in `count_by_error` and `epochs_by_error`; `by` without the cost.
+        As in `count_by_error` and `epochs_by_error`; `by` without the axis.
+    axis
+        "cost" or "optimizer".
     over, under
-        The two costs: a ratio is the epochs under `over` divided by those under `under`.
+        Two of its values, from the same starts: a ratio is the epochs under `over` divided by those
+        under `under`.
 
     Returns
     -------
@@ -221,25 +226,24 @@ def compare_costs(
     Raises
     ------
     SpecError
-        If the result lacks one of the costs.
+        If the result lacks one of the two.
     SweepError
         If a part cannot be read.
     """
-    grid = result.grid
-    costs = grid.values["cost"].tolist()
-    for cost in (over, under):
-        if cost not in costs:
+    known = result.grid.outer_values[axis].tolist()
+    for name in (over, under):
+        if name not in known:
             raise SpecError(
-                f"cost: the comparison needs {cost}, this result has {', '.join(costs)}"
+                f"{axis}: the comparison needs {name}, this result has {', '.join(known)}"
             )
+    (first, _), (second, _) = (select(result, {axis: name}) for name in (over, under))
+    grid = first.grid
     kept, group = _kept(grid, by)
     bounds = _bounds(grid, edges)
     bins = (len(bounds) - 1) * prod(lengths(grid, kept))
 
-    def chunk(
-        cells: range, first: Columns, second: Columns
-    ) -> tuple[Counts, npt.NDArray[np.int64]]:
-        epochs1, epochs2, error = first["epochs"], second["epochs"], first["initial_error"]
+    def chunk(cells: range, ours: Columns, theirs: Columns) -> tuple[Counts, npt.NDArray[np.int64]]:
+        epochs1, epochs2, error = ours["epochs"], theirs["epochs"], ours["initial_error"]
         outcome = np.where(epochs1 < epochs2, 0, np.where(epochs1 > epochs2, 1, 2))
         same = epochs1 == epochs2
         outcome[same & np.isinf(epochs1)] = PAIR_OUTCOMES.index("neither")
@@ -254,8 +258,8 @@ def compare_costs(
 
     ratios = Tally()
     outcomes = np.zeros(bins * len(PAIR_OUTCOMES), np.int64)
-    places = costs.index(over), costs.index(under)
-    for chunk_ratios, tally in reduced_pairs(result, ["initial_error", "epochs"], *places, chunk):
+    needed = ["initial_error", "epochs"]
+    for chunk_ratios, tally in reduced_pairs(first, second, needed, chunk):
         ratios.add(chunk_ratios)
         outcomes += tally
 

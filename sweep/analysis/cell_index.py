@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.errors import SpecError
+from sweep.experiment.checks import CHOICES
 from sweep.experiment.grid import Grid
 
 Value = TypeVar("Value")
@@ -75,14 +76,24 @@ def pictured(grid: Grid) -> dict[str, list[int]]:
     """Return which of `everything` fit into a figure.
 
     Six values of the one axis; of two axes so many that with the costs there are at most 12 panels.
+    All optimisers, and then two values of the other axis.
     """
     panels, shown = panels_of(grid), everything(grid)
     most = {panels.across: 6}
     if panels.down is not None:
+        optimizers = "optimizer" in (panels.across, panels.down)
         most = {panels.across: 3, panels.down: max(4 // len(shown["cost"]), 1)}
+        most = dict.fromkeys(most, 2) if optimizers else most
     for name, count in most.items():
-        shown[name] = evenly_spaced(np.argsort(grid.values[name]).tolist(), count)
+        every = in_order(grid, name)
+        shown[name] = every if name in CHOICES else evenly_spaced(every, count)
     return shown
+
+
+def in_order(grid: Grid, name: str) -> list[int]:
+    """Return the indices of an axis' values, rising; names as they come."""
+    values = grid.values[name]
+    return list(range(len(values))) if name in CHOICES else np.argsort(values).tolist()
 
 
 def along_rates(grid: Grid, most: int) -> dict[str, list[int]]:

@@ -40,7 +40,7 @@ def contents(result: ResultRows) -> dict[str, Any]:
         "rows": result.rows,
         "axes": {name: _axis(values) for name, values in grid.values.items()},
         "start": spec.get("start"),
-        "fixed": spec["task"] | spec["stop"],
+        "fixed": spec["task"] | spec["stop"] | spec.get("optimizer", {}),
         "parts": len(result.parts),
         "parts_in_all": grid.parts,
         "left_out": list(result.left_out),
@@ -104,7 +104,8 @@ def axis_lines(grid: Grid) -> list[tuple[str, str]]:
     if samples is not None:
         lines.append(("samples", _samples_text(samples, grid.spec.task)))
         spec["task"] = {"activation": grid.spec.task.activation}
-    fixed = [f"{name} = {_brief(value)}" for name, value in (spec["task"] | spec["stop"]).items()]
+    held = spec["task"] | spec["stop"] | spec.get("optimizer", {})
+    fixed = [f"{name} = {_brief(value)}" for name, value in held.items()]
     return [*lines, ("fixed", ", ".join(fixed))]
 
 

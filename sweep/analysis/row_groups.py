@@ -158,29 +158,23 @@ def reduced(
 
 
 def reduced_pairs(
-    result: ResultRows,
+    first: ResultRows,
+    second: ResultRows,
     columns: Sequence[str],
-    over: int,
-    under: int,
     chunk: Callable[[range, Columns, Columns], Reduced],
 ) -> Iterator[Reduced]:
-    """Yield `chunk(cells, columns, columns)` for the same starts under two costs, in order.
+    """Yield `chunk(cells, columns, columns)` for the same cells of two results, in order.
 
-    The costs are given by their place on the axis. It is the outermost axis of a grid, so one
-    cost's cells lie a fixed number after the other's. Cells are left out whose counterparts lie in
-    a part that is missing.
+    Their grids have the same shape. Cells are left out that lie in a part that is missing in one.
     """
-    each = result.grid.size // len(result.grid.values["cost"])
-    ours, theirs = range(over * each, (over + 1) * each), (under - over) * each
 
-    def pairs() -> Iterator[tuple[range, range]]:
-        for cells in _row_groups(result, ours):
-            others = _moved(cells, theirs)
-            if sum(map(len, _row_groups(result, others))) == len(others):
-                yield cells, others
+    def pairs() -> Iterator[range]:
+        for cells in _row_groups(first, range(first.grid.size)):
+            if sum(map(len, _row_groups(second, cells))) == len(cells):
+                yield cells
 
-    def read_and_reduce(pair: tuple[range, range]) -> Reduced:
-        return chunk(pair[0], *(read(result, cells, columns) for cells in pair))
+    def read_and_reduce(cells: range) -> Reduced:
+        return chunk(cells, read(first, cells, columns), read(second, cells, columns))
 
     return pooled(read_and_reduce, pairs())
 

@@ -13,6 +13,7 @@ __all__ = [
     "cost_name",
     "label",
     "labels",
+    "option_name",
     "order_costs",
     "percent",
     "stored_value",
@@ -86,7 +87,13 @@ def cost_name(cost: str) -> str:
     return cost.replace("_", "-")
 
 
+def option_name(name: str) -> str:
+    """Return a cost, or an optimiser, as a figure has it: Adam, gradient descent."""
+    written = {"gd": "gradient descent", "nesterov": "Nesterov", "adam": "Adam"}
+    return written.get(name, cost_name(name))
+
+
 def order_costs(costs: Sequence[str]) -> list[str]:
-    """Return the costs with the two of the article first, quadratic before cross-entropy."""
-    known = [cost for cost in ("quadratic", "cross_entropy") if cost in costs]
+    """Return costs, or optimisers, with the article's first: quadratic, cross-entropy; gd."""
+    known = [cost for cost in ("quadratic", "cross_entropy", "gd") if cost in costs]
     return known + [cost for cost in costs if cost not in known]

@@ -64,8 +64,8 @@ def rectangle(
 ) -> Floats:
     """Return a column of the table as a rectangle, NaN where the table has no row."""
     filled = np.full((len(rows), len(columns)), np.nan)
-    places = np.searchsorted(rows, part[row]), np.searchsorted(columns, part[column])
-    held = np.isin(part[row], rows)
+    places = pd.Index(rows).get_indexer(part[row]), pd.Index(columns).get_indexer(part[column])
+    held = (places[0] >= 0) & (places[1] >= 0)
     filled[places[0][held], places[1][held]] = part[value].to_numpy()[held]
     return filled
 

@@ -12,12 +12,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from sweep.analysis.by_error import axes_attrs
-from sweep.analysis.cell_index import evenly_spaced, panels_of
+from sweep.analysis.cell_index import evenly_spaced, in_order, panels_of
 from sweep.analysis.row_groups import ResultRows
 from sweep.errors import SpecError, short
+from sweep.experiment.checks import CHOICES
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import below_one, cost_name, labels, order_costs
 from sweep.figures import cells, scales
+from sweep.figures.plane import axis_values
 from sweep.figures.style import (
     INK,
     Look,
@@ -53,7 +55,8 @@ def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None
     ----------
     result
         Only its spec is used. The starts are those next to an initial error of 0.5, 0.9 and 0.99,
-        at up to 3 values of the first axis that gets panels; other axes are held at their middle.
+        at up to 3 values of the first axis that gets panels, or all optimisers; other axes are held
+        at their middle, optimisers at the first.
     starts
         These (w1 … wd, b) in place of those.
 
@@ -69,9 +72,10 @@ def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None
     """
     grid = result.grid
     across = panels_of(grid).across
-    middle = {name: len(values) // 2 for name, values in grid.values.items()}
-    order = np.argsort(grid.values[across])
-    places = [middle | {across: int(k)} for k in evenly_spaced(order.tolist(), 3)]
+    middle = {name: len(values) // 2 for name, values in grid.values.items()} | {"optimizer": 0}
+    shown = in_order(grid, across)
+    shown = shown if across in CHOICES else evenly_spaced(shown, 3)
+    places = [middle | {across: k} for k in shown]
     outer = [{name: place[name] for name in grid.outer_names} for place in places]
     columns = [axis_column(name) for name in grid.start_names]
     pieces: list[pd.DataFrame] = []
@@ -86,6 +90,7 @@ def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None
                 "x": problem.x,
                 "y": problem.y,
                 "activation": problem.activation,
+                "optimizer": problem.optimizer,
             }
             weights, biases = chosen[:, :-1], chosen[:, -1]
             most = min(problem.max_epochs, MAX_TRACED // len(problem.x))
@@ -113,9 +118,11 @@ def table_of(result: ResultRows, starts: Sequence[Sequence[float]] | None = None
                 }
                 pieces.append(piece.assign(**labels))
     table = pd.concat(pieces, ignore_index=True)
+    if across in CHOICES:
+        table[across] = pd.Categorical(table[across], grid.values[across])
     problem, _ = grid.problem(outer[0])
     fixed = {
-        name: float(grid.values[name][middle[name]])
+        name: grid.values[name][middle[name]].item()
         for name in grid.outer_names
         if name not in ("cost", across) and len(grid.values[name]) > 1
     }
@@ -149,7 +156,7 @@ def curves(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
     """
     across = table.attrs["by"][1]
     costs = order_costs(list(table["cost"].unique()))
-    rates = sorted(table[across].unique())
+    rates = axis_values(table, across)
     starts = sorted(table["start"].unique())
     tolerance, by_error = table.attrs["tolerance"], table.attrs["rule"] == "error"
     top = table["error"].max() * 1.06

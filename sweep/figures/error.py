@@ -7,9 +7,10 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sweep.analysis.cell_index import evenly_spaced
-from sweep.experiment.labels import cost_name, labels, order_costs
+from sweep.experiment.checks import CHOICES
+from sweep.experiment.labels import cost_name, labels, option_name, order_costs
 from sweep.figures import cells, scales
+from sweep.figures.plane import axis_values, shown_values
 from sweep.figures.style import (
     COST_COLOURS,
     RATIO_MAP,
@@ -50,10 +51,10 @@ def error(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
     """
     _, across, *down = table.attrs["by"]
     costs = order_costs(list(table["cost"].cat.categories))
-    rates = np.sort(table[across].unique())
+    rates = np.array(axis_values(table, across))
     edges, first, last = scales.shown_bins(table)
     bins = np.arange(first, last + 1)
-    rows = evenly_spaced(sorted(table[down[0]].unique()), MAX_DOWN) if down else [None]
+    rows = shown_values(table, down[0], MAX_DOWN) if down else [None]
     medians: dict[Any, Floats] = {}
     for value in rows:
         part = table[table[down[0]] == value] if down else table
@@ -73,7 +74,7 @@ def error(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
             len(rates) <= MAX_LABELS and len(bins) <= 30 and len(rows) == 1 and crowding() == 1
         )
         count = len(costs) + compared
-        width = float(np.clip(0.45 * len(rates), 2.1, 3.2))
+        width = float(np.clip((0.8 if across in CHOICES else 0.45) * len(rates), 2.1, 3.2))
         height = 5.8 if len(rows) == 1 else 2.6 * len(rows) + 1.4
         figure = page(max(width * count + 1.2, 4.8), height)
         panels = figure.subplots(len(rows), count, squeeze=False)
@@ -90,8 +91,11 @@ def error(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
                 kinds |= cells.paint(line[-1], *ratios[value], far, RATIO_MAP, number)
             for ax in line:
                 scales.error_ticks(ax.yaxis, edges, first, last)
-                if len(rates) * crowding() <= MAX_LABELS:
-                    texts = [tick(text) for text in labels(rates, 2)]
+                if across in CHOICES or len(rates) * crowding() <= MAX_LABELS:
+                    if across in CHOICES:
+                        texts = [option_name(name).replace(" ", "\n") for name in rates]
+                    else:
+                        texts = [tick(text) for text in labels(rates, 2)]
                     ax.set_xticks(np.arange(len(rates)) + 0.5, texts, rotation=0)
                 else:
                     scales.value_ticks(ax.xaxis, rates)

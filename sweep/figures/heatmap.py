@@ -1,8 +1,11 @@
 """heatmap.png: epochs to converge over the plane of starts, by cost and learning rate."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sweep.experiment.checks import CHOICES
 from sweep.experiment.labels import cost_name, order_costs
 from sweep.figures import cells, scales
 from sweep.figures.plane import (
@@ -16,6 +19,20 @@ from sweep.figures.plane import (
     rows_where,
 )
 from sweep.figures.style import Look, axis_value, epochs_map, fitting, styled, title
+
+# Which rows of the table some panels show, and how they are named.
+Panels = tuple[dict[str | None, Any], str]
+
+
+def _named_values(table: pd.DataFrame, axis: str | None) -> list[Panels]:
+    values = axis_values(table, axis)
+    return [({axis: each}, axis_value(axis, each, values) if axis else "") for each in values]
+
+
+def _crossed(first: list[Panels], second: list[Panels]) -> list[Panels]:
+    """Return all pairs, those of one of the second after those of the one before."""
+    pairs = [(a, b) for b in second for a in first]
+    return [(a[0] | b[0], "\n".join(filter(None, (a[1], b[1])))) for a, b in pairs]
 
 
 def heatmap(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
@@ -32,14 +49,18 @@ def heatmap(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
     -------
     Figure
         Rows are costs (and the values of a second axis), columns learning rates (or the values of
-        whichever axis varies); one logarithmic colour scale; lines of equal initial error; starts
-        that did not converge hatched, those that needed 0 epochs pale.
+        whichever axis varies); of optimisers as a second axis, rows are these. One logarithmic
+        colour scale; lines of equal initial error; starts that did not converge hatched, those that
+        needed 0 epochs pale.
     """
     across, down = panel_axes(table)
     costs = order_costs(list(table["cost"].cat.categories))
     norm = scales.log_norm(table["epochs"].to_numpy())
-    lines = [(cost, value) for value in axis_values(table, down) for cost in costs]
-    columns = axis_values(table, across)
+    of_costs: list[Panels] = [({"cost": cost}, cost_name(cost)) for cost in costs]
+    of_across, of_down = (_named_values(table, axis) for axis in (across, down))
+    lines, columns = _crossed(of_costs, of_down), of_across
+    if down in CHOICES:
+        lines, columns = of_down, _crossed(of_costs, of_across)
     plane = plane_of(table)
     kinds: set[str] = set()
     with styled(style):
@@ -47,23 +68,20 @@ def heatmap(table: pd.DataFrame, style: str | Look = "paper") -> Figure:
         wide = len(columns) > 1 and fitting(len(columns)) == len(columns)
         shape = (len(lines), len(columns)) if wide else (len(columns), len(lines))
         figure, panels = plane_panels(*shape)
-        for i, (cost, value) in enumerate(lines):
-            for j, rate in enumerate(columns):
+        for i, (of_line, name) in enumerate(lines):
+            for j, (of_column, column) in enumerate(columns):
                 ax = panels[i, j] if wide else panels[j, i]
-                part = rows_where(table, {"cost": cost, across: rate, down: value})
+                part = rows_where(table, of_line | of_column)
                 epochs = over_plane(part, "epochs", plane)
                 marks = cells.epochs_marks(epochs)
                 kinds |= cells.paint(ax, epochs, marks, norm, epochs_map())
                 label_plane(ax, part, plane)
-                name = cost_name(cost)
-                if down:
-                    name += f"\n{axis_value(down, value, axis_values(table, down))}"
                 if len(columns) == 1:
-                    ax.set_title(f"{name}\n{axis_value(across, rate, columns)}")
+                    ax.set_title(f"{name}\n{column}")
                 elif (i if wide else j) == 0:
-                    ax.set_title(axis_value(across, rate, columns) if wide else name)
+                    ax.set_title(column if wide else name)
                 if len(columns) > 1 and (j if wide else i) == 0:
-                    beside = name if wide else axis_value(across, rate, columns)
+                    beside = name if wide else column
                     ax.set_ylabel(f"{beside}\n{ax.get_ylabel()}")
                 ax.label_outer()
         label = "epochs to converge"

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sweep.analysis.cell_index import evenly_spaced
 from sweep.experiment.labels import cost_name, order_costs
 from sweep.figures import cells
+from sweep.figures.plane import shown_values
 from sweep.figures.style import axis_value, cost_line, fitting, letters, page, title
 
 
@@ -27,8 +27,8 @@ def line_panels(
     """Draw each cost into a panel for each value of the axes that get panels."""
     _, across, *down = table.attrs["by"]
     costs = order_costs(list(table["cost"].cat.categories))
-    rates = evenly_spaced(sorted(table[across].unique()), 4 if down else 6)
-    values = evenly_spaced(sorted(table[down[0]].unique()), 3) if down else [None]
+    rates = shown_values(table, across, 4 if down else 6)
+    values = shown_values(table, down[0], 3) if down else [None]
     spots = [(value, rate) for value in values for rate in rates]
     columns = fitting(len(rates) if down else min(len(rates), 2 if len(rates) == 4 else 3), 1.6)
     rows = -(-len(spots) // columns)

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from sweep.analysis.cell_index import evenly_spaced
+from sweep.experiment.checks import CHOICES
 from sweep.figures import cells, scales
 from sweep.figures.style import INK, page, start_name
 
@@ -45,8 +47,18 @@ def panel_axes(table: pd.DataFrame) -> tuple[str, str | None]:
 
 
 def axis_values(table: pd.DataFrame, name: str | None) -> list[Any]:
-    """Return the values of an axis, increasing; one None for no axis."""
-    return [None] if name is None else sorted(table[name].unique().tolist())
+    """Return the values of an axis, increasing, or names as they come; one None for no axis."""
+    if name is None:
+        return [None]
+    met = table[name].unique().tolist()
+    names = isinstance(table[name].dtype, pd.CategoricalDtype)
+    return [each for each in table[name].cat.categories if each in met] if names else sorted(met)
+
+
+def shown_values(table: pd.DataFrame, name: str, most: int) -> list[Any]:
+    """Return at most so many values of an axis, evenly spaced; names all."""
+    values = axis_values(table, name)
+    return values if name in CHOICES else evenly_spaced(values, most)
 
 
 def rows_where(table: pd.DataFrame, values: dict[str | None, Any]) -> pd.DataFrame:

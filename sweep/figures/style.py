@@ -16,7 +16,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from sweep.errors import SpecError, check_choice, did_you_mean, short
-from sweep.experiment.labels import labels
+from sweep.experiment.checks import CHOICES
+from sweep.experiment.labels import labels, option_name
 from sweep.neuron.problem import finite
 
 # Distinct for the colour-blind, and in greyscale, where the line's style differs too.
@@ -223,11 +224,14 @@ def letters(share: float) -> float:
 
 def axis_name(axis: str) -> str:
     """Return an axis as it is written beside a figure."""
-    return {"learning_rate": "learning rate", "x": "input x", "y": "target y"}.get(axis, axis)
+    names = {"learning_rate": "learning rate", "x": "input x", "y": "target y"}
+    return (names | {"optimizer": "optimiser"}).get(axis, axis)
 
 
 def axis_value(axis: str, value: Any, among: Iterable[Any] = ()) -> str:
     """Return one value of an axis as the title of a panel, distinct from the others shown."""
+    if axis in CHOICES:
+        return option_name(value)
     if axis in ("learning_rate", "tolerance"):
         return f"{axis_name(axis)} {tick(labels([value, *among])[0])}"
     return f"{axis} = {tick(labels([value, *among], 6)[0])}"

@@ -103,7 +103,11 @@ def table_of(result: ResultRows) -> pd.DataFrame:
     for cost, of_cost in points.groupby("cost"):
         epochs = flow.epochs(str(cost), of_cost["z0"], of_cost["tolerance"], of_cost["kappa"])
         points.loc[of_cost.index, "flow"] = epochs
-    points.attrs = axes_attrs(grid, fixed_values(grid)) | {"shown": shown_counts(grid)}
+    counts = shown_counts(grid)
+    fixed = fixed_values(grid)
+    if counts.pop("optimizer", 1) > 1:
+        fixed["optimizer"] = "gd"
+    points.attrs = axes_attrs(grid, fixed) | {"shown": counts}
     return points
 
 
@@ -205,12 +209,16 @@ def _in_closed_form(grid: Grid) -> npt.NDArray[np.bool_]:
         reason = f"{len(np.atleast_1d(x))} samples"
     elif not np.isin(given, (0, 1)).any():
         reason = f"y = {float(given[0])}"
+    elif "gd" not in grid.outer_values["optimizer"]:
+        reason = f"optimizer = {', '.join(grid.outer_values['optimizer'])}"
     if reason:
         raise SpecError(
-            "the closed form is known for one sample, a sigmoid and a target of 0 or 1; "
-            f"this result has {reason}"
+            "the closed form is known of gradient descent with one sample, a sigmoid and a target "
+            f"of 0 or 1; this result has {reason}"
         )
     known: npt.NDArray[np.bool_] = np.ones(prod(lengths(grid, grid.outer_names)), bool)
     if "y" in grid.values:
         known &= np.isin(given, (0, 1))[groups(grid, ("y",))]
+    if "optimizer" in grid.values:
+        known &= (grid.values["optimizer"] == "gd")[groups(grid, ("optimizer",))]
     return known & np.isin(grid.values["cost"], flow.FLOWS)[groups(grid, ("cost",))]

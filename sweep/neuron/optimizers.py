@@ -38,6 +38,9 @@ class Update:
         and that neuron is one number, z.
     gain : callable
         (p, q, r) → by how much a step may exceed the largest gradient that there was.
+    flip : callable or None
+        (p, q, r) → the η times curvature, κδ' of one sample, above which a minimum repels. Where
+        steps do not vanish with the gradient there is none.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Update:
     kept: int
     linear: bool
     gain: Callable[[float, float, float], float]
+    flip: Callable[[float, float, float], float] | None
 
 
 def _no_moments(g: float, m: float, v: float, p: float, q: float) -> tuple[float, float]:
@@ -109,6 +113,22 @@ def _over_one_minus_beta(p: float, q: float, r: float) -> float:
     return 1.0 / (1.0 - p)
 
 
+# Beside a minimum of curvature c, of which h = ηc, gradients are cθ. θ and m of the next epoch are
+# linear in those of this one, with a matrix of which an eigenvalue reaches −1 where 1 + trace +
+# determinant = 0: trace = 1 + β − h and determinant β for the heavy ball, 1 + β − (1 + β)h and
+# β(1 − h) for Nesterov's. At that h it flips over (Polyak 1964 has the first).
+
+
+def _flip(p: float, q: float, r: float) -> float:
+    """Return where 2 + 2β − h = 0."""
+    return 2.0 * (1.0 + p)
+
+
+def _nesterov_flip(p: float, q: float, r: float) -> float:
+    """Return where 2 + 2β − (1 + 2β)h = 0."""
+    return 2.0 * (1.0 + p) / (1.0 + 2.0 * p)
+
+
 OPTIMIZERS: Mapping[str, Update] = MappingProxyType(
     {
         update.name: update
@@ -121,6 +141,7 @@ OPTIMIZERS: Mapping[str, Update] = MappingProxyType(
                 kept=0,
                 linear=True,
                 gain=lambda p, q, r: 1.0,
+                flip=lambda p, q, r: 2.0,
             ),
             Update(
                 name="momentum",
@@ -130,6 +151,7 @@ OPTIMIZERS: Mapping[str, Update] = MappingProxyType(
                 kept=1,
                 linear=True,
                 gain=_over_one_minus_beta,
+                flip=_flip,
             ),
             Update(
                 name="nesterov",
@@ -139,6 +161,7 @@ OPTIMIZERS: Mapping[str, Update] = MappingProxyType(
                 kept=1,
                 linear=True,
                 gain=_over_one_minus_beta,
+                flip=_nesterov_flip,
             ),
             Update(
                 name="adam",
@@ -148,6 +171,7 @@ OPTIMIZERS: Mapping[str, Update] = MappingProxyType(
                 kept=2,
                 linear=False,
                 gain=lambda p, q, r: 1.0 / r,  # m may be of a gradient that v has forgotten
+                flip=None,
             ),
         )
     }
@@ -225,6 +249,11 @@ class Optimizer:
         """The values, as the declared functions take them: 0 where there are fewer than three."""
         p, q, r = (*self.values, 0.0, 0.0, 0.0)[:3]
         return p, q, r
+
+    @property
+    def flip(self) -> float:
+        """The κδ' above which a minimum repels; infinite where there is none."""
+        return math.inf if self.update.flip is None else self.update.flip(*self.constants)
 
     @property
     def gain(self) -> float:
