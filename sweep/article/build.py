@@ -15,6 +15,7 @@ from sweep.article.content import CaptionedFigure, Section
 from sweep.article.cost_comparison import cost_comparison
 from sweep.article.gradient_flow import gradient_flow
 from sweep.article.matching_costs import matching_costs
+from sweep.article.other_optimizers import other_optimizers
 from sweep.article.slowdown import two_experiments, vanishing_gradient
 from sweep.article.wrong_gradient import wrong_gradient
 from sweep.errors import SpecError, short
@@ -27,7 +28,7 @@ __all__ = ["all_claims_hold", "build_sections", "to_json", "write_article"]
 
 
 def build_sections(folder: str | Path, threads: int | None = None) -> list[Section]:
-    """Return the eight sections; runs what the folder lacks of the article's sweep.
+    """Return the nine sections; runs what the folder lacks of the article's sweep.
 
     Raises
     ------
@@ -44,6 +45,7 @@ def build_sections(folder: str | Path, threads: int | None = None) -> list[Secti
         sigmoid_slope(),
         gradient_flow(),
         wrong_gradient(),
+        other_optimizers(),
     ]
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sweep.article.two_starts_figures import MATCHED, open_axes
-from sweep.experiment.labels import cost_name
+from sweep.experiment.labels import cost_name, option_name
 from sweep.figures import scales
 from sweep.figures.style import COST_COLOURS, INK, cost_colour, styled
 
@@ -160,4 +160,32 @@ def draw_gradient_flow(
                    markersize=4, label="trained"),
         ]  # fmt: skip
         first.legend(handles=handles, frameon=False, loc="upper left", handlelength=1.4)
+    return figure
+
+
+def draw_optimizers(z: Any, curves: Mapping[tuple[str, str], Any]) -> Figure:
+    """Draw the epochs against the start, a line for each cost and optimiser."""
+    dashes: dict[str, Any] = {"gd": "-", "momentum": (0, (5, 1.6)), "adam": (0, (1, 1.2))}
+    with styled():
+        figure, panels = open_axes(1, 1, (6.4, 4.2))
+        ax = panels[0, 0]
+        for (cost, name), epochs in curves.items():
+            ax.plot(
+                z, epochs, color=cost_colour(cost), linestyle=dashes[name],
+                linewidth=2.2 if name == "adam" else 1.6,
+            )  # fmt: skip
+        ax.set_yscale("log")
+        ax.set_ylim(2, 1e6)
+        ax.set_xlim(z[0], z[-1])
+        scales.log_ticks(ax.yaxis, 2, 1e6)
+        ax.set_xlabel("start z₀")
+        ax.set_ylabel("epochs to an output of 0.1")
+        costs, names = (dict.fromkeys(key[k] for key in curves) for k in (0, 1))
+        handles = [Line2D([], [], color=cost_colour(c), label=cost_name(c)) for c in costs] + [
+            Line2D([], [], color="#444444", linestyle=dashes[n], label=option_name(n),
+                   linewidth=2.2 if n == "adam" else 1.6)
+            for n in names
+        ]  # fmt: skip
+        figure.legend(handles=handles, frameon=False, loc="outside lower center", ncols=5)
+        figure.suptitle("The plateau under three optimisers, with both costs")
     return figure

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from sweep.experiment.checks import optimizers_of
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
 from sweep.explorer.endpoints import fixed_weights
-from sweep.explorer.query import FARTHEST, LARGEST, SMALLEST, held_parameters
+from sweep.explorer.query import FARTHEST, LARGEST, SMALLEST, held_optimizer, held_parameters
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.costs import COSTS, default_costs
 
@@ -78,6 +79,7 @@ def about(spec: Spec, stored: bool = False) -> dict[str, Any]:
     }
     costs_of[activation] += list(spec.costs)
     article = one and activation == "sigmoid" and (state["x"], state["y"]) == (1.0, 0.0)
+    article = article and optimizers_of(spec)[0] == "gd"
     if article and not stored:
         state["learning_rate"] = ARTICLE_RATE
     return {
@@ -87,7 +89,7 @@ def about(spec: Spec, stored: bool = False) -> dict[str, Any]:
         "samples": int(np.size(y)),
         "inputs": spec.inputs,
         "weight": w,
-        "fixed": fixed_weights(spec) | held_parameters(spec),
+        "fixed": fixed_weights(spec) | held_parameters(spec) | held_optimizer(spec),
         "extent": extent,
         "state": state,
         "costs": costs_of,

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from sweep.errors import SpecError, SweepError
 from sweep.experiment.grid import Grid
 from sweep.experiment.spec import Spec
-from sweep.explorer.query import Cells, Point, View, own_cost, parsed
+from sweep.explorer.query import Cells, Point, View, held_optimizer, own_cost, parsed
 from sweep.explorer.stored import UNCONVERGED, stored_cells
 from sweep.kernels.compile import watchers
 from sweep.kernels.orbit import why_trained
 from sweep.kernels.results import TrainResult
 from sweep.kernels.tracing import trace
 from sweep.kernels.training import train_starts
+from sweep.neuron.optimizers import GD
 from sweep.neuron.problem import Problem, Status
 from sweep.resources import usable_cpus
 from sweep.result import Result
@@ -144,8 +145,8 @@ def curves(spec: Spec, query: Point, stop: NDArray[np.uint8]) -> dict[str, Any]:
     dict
         epoch, error and cost, at some POINTS epochs up to twice those it takes; output, with one
         sample; epochs (a code if negative), initial_error, final_error; `cut`, whether the curve
-        ends before that because it would take too long. With one sample `z`, of the first epochs,
-        and `map`: [[z, f(z)], …].
+        ends before that because it would take too long. With one sample and gradient descent `z`,
+        of the first epochs, and `map`: [[z, f(z)], …].
     """
     problem = query.problem(spec)
     w, b = _starts(spec, np.array([query.w]), np.array([query.b]))
@@ -153,7 +154,7 @@ def curves(spec: Spec, query: Point, stop: NDArray[np.uint8]) -> dict[str, Any]:
     code = int(_codes(result)[0])
     given: dict[str, Any] = {
         "learning_rate": query.learning_rate, "cost": problem.given_cost, "x": problem.x,
-        "y": problem.y, "activation": problem.activation,
+        "y": problem.y, "activation": problem.activation, "optimizer": problem.optimizer,
     }  # fmt: skip
     data: dict[str, Any] = {
         "epochs": code,
@@ -168,6 +169,7 @@ def curves(spec: Spec, query: Point, stop: NDArray[np.uint8]) -> dict[str, Any]:
     data |= {"epoch": epochs.tolist(), "cut": last < wished}
     if len(problem.y) == 1:
         data["output"] = _list(curve.output[0])
+    if len(problem.y) == 1 and problem.optimizer == GD:  # with others z has more of a past
         first = trace(w, b, epochs=np.arange(min(STEPS, problem.max_epochs) + 1), **given)
         z = first.w[0].reshape(-1, w.shape[1]) @ problem.x[0] + first.b[0]
         low, high = min(z.min(), -1.0), max(z.max(), 1.0)
@@ -207,6 +209,7 @@ def spec_of(spec: Spec, query: View) -> Spec:
         bias: span(rows_),
         "learning_rate": sorted({panel.learning_rate for panel in panels}),
         "cost": list(dict.fromkeys(panel.cost for panel in panels)),
+        **held_optimizer(spec),
     }
     problem, _ = (panel.problem(spec) for panel in panels)
     x, y = problem.x, problem.y
@@ -220,7 +223,8 @@ def spec_of(spec: Spec, query: View) -> Spec:
         "tolerance": problem.tolerance, "max_epochs": problem.max_epochs, "rule": problem.rule
     }  # fmt: skip
     costs = {cost: own_cost(spec, cost) for cost in axes["cost"] if cost in spec.costs}
-    return Spec(name="explored", axes=axes, task=task, stop=stop, costs=costs)
+    given = problem.optimizer.given if "optimizer" in axes else {}
+    return Spec(name="explored", axes=axes, task=task, stop=stop, costs=costs, optimizer=given)
 
 
 def compile_ahead(spec: Spec) -> None:

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from sweep.errors import SpecError, short
+from sweep.experiment.checks import optimizer_of, optimizers_of
 from sweep.experiment.own import cost_of, parameter_axes
 from sweep.experiment.spec import Spec
 from sweep.experiment.table import Table
 from sweep.neuron.own_costs import Cost
 from sweep.neuron.problem import Problem, check_step, make_problem
 
-__all__ = ["Cells", "Parameters", "Point", "View", "held_parameters", "own_cost", "parsed"]
+__all__ = ["Cells", "Parameters", "Point", "View", "held_optimizer", "held_parameters", "own_cost",
+           "parsed"]  # fmt: skip
 
 MAX_EPOCHS = 10_000_000
 FARTHEST = 1e4  # of a start, in w and b
@@ -50,6 +52,11 @@ def held_parameters(spec: Spec) -> dict[str, float]:
     return {name: float(values[len(values) // 2]) for name, values in axes.items()}
 
 
+def held_optimizer(spec: Spec) -> dict[str, str]:
+    """Return the optimiser that the page shows, the first, if the spec has an axis of them."""
+    return {"optimizer": optimizers_of(spec)[0]} if "optimizer" in spec.axes else {}
+
+
 def own_cost(spec: Spec, name: str) -> dict[str, Any]:
     """Return an own cost of a spec as the table of another one."""
     cost = cost_of(spec, name, held_parameters(spec))
@@ -77,8 +84,9 @@ class Parameters(Table):
         problem = make_problem(
             x=x, y=y, cost=cost, activation=self.activation, tolerance=self.tolerance,
             max_epochs=self.max_epochs, rule=spec.stop.rule,
+            optimizer=optimizer_of(spec, optimizers_of(spec)[0]),
         )  # fmt: skip
-        check_step(np.array([self.learning_rate]), problem.x)
+        check_step(np.array([self.learning_rate]), problem.x, optimizer=problem.optimizer)
         return problem
 
 

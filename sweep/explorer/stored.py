@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.errors import SpecError
-from sweep.explorer.query import Cells, held_parameters
+from sweep.explorer.query import Cells, held_optimizer, held_parameters
 from sweep.neuron.problem import Status
 from sweep.result import Result
 
@@ -45,7 +45,7 @@ def stored_cells(result: Result, query: Cells) -> NDArray[np.int32]:
         shown = getattr(query, name)
         if name not in axes and shown is not None and shown != value:
             raise SpecError(f"{name} = {shown}: the stored cells have {name} = {value}")
-    held = held_parameters(spec)
+    held = held_parameters(spec) | held_optimizer(spec)
     outer = {name: held[name] if name in held else getattr(query, name)
              for name in axes if name not in ("w", "b")}  # fmt: skip
     w, b, epochs = _panel(result, tuple(outer.items()))

@@ -234,15 +234,19 @@ class Optimizer:
         object.__setattr__(self, "values", given)
 
     def __repr__(self) -> str:
-        known = OPTIMIZERS[self.name].parameters
-        pairs = zip(known.items(), self.values, strict=True)
-        other = [f", {key}={value!r}" for (key, usual), value in pairs if value != usual]
+        usual = self.update.parameters
+        other = [f", {key}={v!r}" for key, v in self.given.items() if v != usual[key]]
         return f"Optimizer({self.name!r}{''.join(other)})"
 
     @property
     def update(self) -> Update:
         """The declaration."""
         return OPTIMIZERS[self.name]
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The parameters by their names."""
+        return dict(zip(self.update.parameters, self.values, strict=True))
 
     @property
     def constants(self) -> tuple[float, float, float]:

@@ -748,7 +748,7 @@ export async function mount(root, send, place) {
     moved();
   };
 
-  const fixed = Object.entries(about.fixed).map(([name, value]) => `${name} = ${number(value)}`).join(", ");
+  const fixed = Object.entries(about.fixed).map(([name, value]) => `${name} = ${typeof value === "string" ? value : number(value)}`).join(", ");
   const plane = `Across: starting weight ${about.weight}. Up: starting bias b.${fixed ? ` ${fixed}.` : ""}`
     + ` ${about.samples > 1 ? `${about.samples} samples of ${about.inputs} input${about.inputs > 1 ? "s" : ""}.` : ""}`
     + " Hatched: not converged within the most epochs. Lines: equal initial error. Close up, every other"
