@@ -36,19 +36,24 @@ __all__ = ["OPERATIONS", "description", "fma_peak", "operations", "versions"]
 # Of many samples, with p parameters (one more than inputs), an epoch of one has p products of θ·x
 # in place of the step and p of the gradient in place of T + δ, and adds to the error where one
 # sample's is tested. Once an epoch and parameter: θ = θ₀ − ηT/n, T + gradient; and one test.
+#
+# Momentum has one more, βm + g, Nesterov's two. Adam has 26 more: another θ and two products with
+# x; δ as a mean, m 2, v 3 and its root; m₁, v₁, its root and two products with ε; for w and b mx,
+# √v|x|, three to the step, and T + step, of which one is counted.
 OPERATIONS = {
     ("quadratic", "float64"): 20,
     ("cross_entropy", "float64"): 17,
     ("quadratic", "float32"): 18,
     ("cross_entropy", "float32"): 15,
 }
+OF_OPTIMIZER = {"gd": 0, "momentum": 1, "nesterov": 2, "adam": 26}
 
 
 def operations(work: Workload) -> float:
     """Return the operations of an epoch of one sample, counted as above."""
     n, p = len(work.y), len(work.x[0]) + 1
     base = OPERATIONS[work.cost, work.dtype]
-    return base if n == 1 else base - 2 + 2 * p + (2 * p + 1) / n
+    return base + OF_OPTIMIZER[work.optimizer] if n == 1 else base - 2 + 2 * p + (2 * p + 1) / n
 
 
 CHAINS = 3  # of four registers each: enough to hide the latency of two units of four cycles
@@ -122,7 +127,7 @@ def description() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Return the versions of Python, sweep and the peers that are installed."""
     installed = {"python": platform.python_version()}
-    for name in ("neuron-sweep", "numpy", "numba", "llvmlite", "jax", "torch"):
+    for name in ("neuron-sweep", "numpy", "numba", "llvmlite", "jax", "optax", "torch"):
         try:
             installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sweep.bench.lookups import lookup_ratios
 from sweep.bench.machine import description, fma_peak, operations, versions
-from sweep.bench.rows import FLOAT32_OVER_FLOAT64, GOALS, ROWS, SHARE_OF_BOUND, Row
+from sweep.bench.rows import FLOAT32_OVER_FLOAT64, GOALS, OVER_GD, ROWS, SHARE_OF_BOUND, Row
 from sweep.bench.startup import startup
 from sweep.bench.workloads import SHAPES, PeerResult, Workload, starts, workloads
 from sweep.kernels.block import trainer
@@ -85,7 +85,7 @@ def _time_runs(run: Callable[[], object]) -> list[float]:
 def _problem(work: Workload) -> Problem:
     return make_problem(
         x=work.x, y=work.y, cost=work.cost, activation="sigmoid", tolerance=work.tolerance,
-        max_epochs=work.max_epochs,
+        max_epochs=work.max_epochs, optimizer=work.optimizer,
     )  # fmt: skip
 
 
@@ -205,7 +205,7 @@ def following_ratios(works: Sequence[Workload], rounds: int) -> list[dict[str, A
     """
     found = []
     for work in works:
-        if work.kind == "sweep":
+        if work.kind in ("sweep", "optimizer"):
             continue
         w, b = (array[:8192].astype(np.float64) for array in starts(work))
         rate, stop = np.array([work.learning_rate]), np.zeros(1, np.uint8)
@@ -261,6 +261,38 @@ def formula_ratios(works: Sequence[Workload], rounds: int) -> list[dict[str, Any
     return found
 
 
+def optimizer_ratios(works: Sequence[Workload], rounds: int) -> list[dict[str, Any]]:
+    """Time other optimisers against gradient descent, in turns on one thread.
+
+    In one block of 8,192 neurons at most, of which none converges.
+
+    Returns
+    -------
+    list of dicts
+        workload; goal; ratio, the optimiser's epochs a second over gradient descent's, the median;
+        least and largest.
+    """
+    found = []
+    for work in works:
+        if work.kind != "optimizer":
+            continue
+        w, b = (array[:8192].astype(np.float64) for array in starts(work))
+        rate, stop = np.array([work.learning_rate]), np.zeros(1, np.uint8)
+        runs, epochs = [], []
+        for each in (replace(work, optimizer="gd"), work):
+            out = empty_results(len(b), w.shape[1], work.dtype)
+            runs.append(partial(trainer(_problem(each), work.dtype), out, w, b, rate, stop))
+            runs[-1]()
+            epochs.append(int(out.epochs.sum()))
+        ratios = []
+        for _ in range(rounds):
+            descent, other = (min(_time_runs(run)) for run in runs)
+            ratios.append(descent / other * epochs[1] / epochs[0])
+        found.append({"workload": work.name, "goal": OVER_GD[work.optimizer]})
+        found[-1] |= {"ratio": median(ratios), "least": min(ratios), "largest": max(ratios)}
+    return found
+
+
 def scaling(work: Workload, threads: int, rounds: int) -> list[dict[str, float]]:
     """Time the kernel on 1, 2, 4, … threads, interleaved."""
     w, b = starts(work)
@@ -277,7 +309,9 @@ def scaling(work: Workload, threads: int, rounds: int) -> list[dict[str, float]]
 
 
 def _goals(
-    summaries: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]
+    summaries: Sequence[dict[str, Any]],
+    lines: Sequence[dict[str, Any]],
+    optimizers: Sequence[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     by_row = {(line["workload"], line["row"]): line for line in lines}
     share = {about["workload"]: about["share_of_bound"] for about in summaries}
@@ -295,6 +329,7 @@ def _goals(
         if double and single:
             reached = single["rate"] / double["rate"]
             goals.append((f"{what}, float32 over float64", FLOAT32_OVER_FLOAT64, reached))
+    goals += [(f"{of['workload']} over gd", of["goal"], of["ratio"]) for of in optimizers]
     return [{"what": what, "goal": goal, "reached": reached} for what, goal, reached in goals]
 
 
@@ -327,6 +362,7 @@ def bench(
         summaries.append(summary)
         lines += timed
     progress("threads and start-up")
+    optimizers = optimizer_ratios(works, rounds)
     sweep_works = [work for work in works if work.kind == "sweep"] or works
     return {
         "machine": description(),
@@ -339,7 +375,8 @@ def bench(
         "blocks": block_times(rounds),
         "following": following_ratios(works, rounds),
         "formula": formula_ratios(works, rounds),
+        "optimizers": optimizers,
         "lookup": lookup_ratios(threads, min(rounds, 3), full=full),
         "startup": startup(rounds),
-        "goals": _goals(summaries, lines),
+        "goals": _goals(summaries, lines, optimizers),
     }

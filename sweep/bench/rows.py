@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from sweep.bench.workloads import SHAPES, Trainer, Workload
 
-__all__ = ["FLOAT32_OVER_FLOAT64", "GOALS", "ROWS", "SHARE_OF_BOUND", "Goal", "Row"]
+__all__ = ["FLOAT32_OVER_FLOAT64", "GOALS", "OVER_GD", "ROWS", "SHARE_OF_BOUND", "Goal", "Row"]
 
 _ALL = ("raw", "sweep", "samples")
+_OPTIMIZER = ("optimizer",)
 
 
 class Row(NamedTuple):
@@ -42,7 +43,7 @@ _ORBIT = MappingProxyType({"method": "orbit"})
 
 # The others are compared with the first.
 ROWS = (
-    Row("sweep", "with_sweep"),
+    Row("sweep", "with_sweep", kinds=(*_ALL, *_OPTIMIZER)),
     Row("sweep, orbit", "with_sweep", _ORBIT, ("sweep",), dtypes=("float64",)),
     Row("C++", "with_cpp"),
     Row("torch.compile", "with_torch"),
@@ -50,7 +51,11 @@ ROWS = (
     Row("NumPy", "with_numpy", kinds=("raw", "sweep")),
     Row("NumPy + BLAS", "with_blas", kinds=("samples",)),
     Row("Numba prange", "with_numba"),
-)
+    Row("torch.optim, fused", "with_torch_optim", kinds=_OPTIMIZER),
+    Row("torch.optim, foreach", "with_torch_optim", MappingProxyType({"kind": "foreach"}),
+        _OPTIMIZER),
+    Row("JAX + optax", "with_optax", kinds=_OPTIMIZER),
+)  # fmt: skip
 
 
 class Goal(NamedTuple):
@@ -82,6 +87,9 @@ GOALS = (
         for row, ratio in (("C++", 1.3), ("JAX", 2.0), ("NumPy + BLAS", 5.0))
     ),
 )
+
+# What an optimiser's useful epochs a second are to be, over those of gradient descent.
+OVER_GD = {"momentum": 0.6, "nesterov": 0.6, "adam": 0.35}
 
 # For each of the shapes: the share of the multiply-adds in float64, and the rate of float32.
 SHARE_OF_BOUND = 0.7

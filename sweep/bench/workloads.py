@@ -31,8 +31,8 @@ class Workload:
     Attributes
     ----------
     kind : str
-        "raw" (no neuron converges), "sweep" (early exit) or "samples" (many samples with labels
-        drawn at random, no neuron converges).
+        "raw" (no neuron converges), "sweep" (early exit), "samples" (many samples with labels drawn
+        at random, no neuron converges), "optimizer" (as raw, with another than gradient descent).
     side : int
         There are side² neurons.
     """
@@ -46,10 +46,13 @@ class Workload:
     x: tuple[tuple[float, ...], ...] = ((1.3,),)
     y: tuple[float, ...] = (0.0,)
     learning_rate: float = 0.15
+    optimizer: str = "gd"
 
     @property
     def what(self) -> str:
-        """Its kind, or its numbers of samples and inputs."""
+        """Its kind, or its numbers of samples and inputs, or its optimiser."""
+        if self.kind == "optimizer":
+            return self.optimizer
         return f"{len(self.y)} × {len(self.x[0])}" if self.kind == "samples" else self.kind
 
     @property
@@ -60,6 +63,9 @@ class Workload:
 
 # No neuron reaches this tolerance within any workload's epochs.
 UNREACHABLE = 1e-12
+
+# With their usual parameters, beside gradient descent.
+OPTIMIZERS = ("momentum", "nesterov", "adam")
 
 # Samples × inputs that the goals are set for, and more for a figure of time against either.
 SHAPES = ((16, 1), (100, 1), (1000, 1), (100, 10), (569, 30))
@@ -89,10 +95,12 @@ def workloads(full: bool) -> list[Workload]:
     if full:
         one.insert(1, replace(raw, cost="cross_entropy"))
     shapes, further = (SHAPES, FURTHER_SHAPES) if full else (SHAPES[3:4], ())
+    optimizers = [replace(raw, kind="optimizer", optimizer=name) for name in OPTIMIZERS]
     return [
         *one,
+        *optimizers,
         *(_samples(n, d, "float64", full) for n, d in (*shapes, *further)),
-        *(replace(work, dtype="float32") for work in one),
+        *(replace(work, dtype="float32") for work in (*one, *optimizers)),
         *(_samples(n, d, "float32", full) for n, d in shapes),
     ]
 

@@ -22,7 +22,7 @@ def trainer(work: Workload, threads: int, method: str = "train") -> Trainer:
         result = train(
             w, b, learning_rate=work.learning_rate, cost=work.cost, x=work.x, y=work.y,
             tolerance=work.tolerance, max_epochs=work.max_epochs, dtype=work.dtype,
-            method=method, threads=threads,
+            method=method, threads=threads, optimizer=work.optimizer,
         )  # fmt: skip
         return PeerResult(result.epochs, result.w, result.b)
 
