@@ -216,7 +216,7 @@ def trace(
     mirrored = np.array([problem.mirrors(target) for target in problem.y])
     sides = np.where(mirrored, act.low + act.high - problem.y, problem.y)
     rates = np.full(biases.shape, rates)
-    record = _compile_record(problem.cost, activation, problem.optimizer.name)
+    record = _compile_record(problem.cost, problem.activation, problem.optimizer.name)
     constants = np.array(problem.optimizer.constants)
 
     def block(first: int, last: int, stop: NDArray[np.uint8]) -> None:

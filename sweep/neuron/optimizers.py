@@ -213,7 +213,7 @@ class Optimizer:
     >>> slower
     Optimizer('momentum', beta=0.5)
     >>> sweep.train([2.0], [2.0], optimizer=slower, **kwargs).epochs.tolist()
-    [236]
+    [234]
     """
 
     name: str

@@ -308,11 +308,11 @@ def make_problem(
     return Problem(
         x=np.ascontiguousarray(inputs),
         y=np.ascontiguousarray(targets),
-        cost=cost,
-        activation=activation,
+        cost=str(cost),  # literals of kernels: no str of NumPy's
+        activation=str(activation),
         tolerance=float(limit),
         max_epochs=whole_number("max_epochs", max_epochs, 0, MAX_EPOCHS),
-        rule=rule,
+        rule=str(rule),
         follow=0 if follow is None else whole_number("follow", follow, 1, MAX_EPOCHS),
         parameters=parameters,
         optimizer=optimizer,
