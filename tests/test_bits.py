@@ -125,6 +125,14 @@ trained = sweep.train(w[:, 0], b, learning_rate=0.3, cost=own, y=[0.0, 1.0, 0.3]
                       x=[1.0, -0.3, 2.0], max_epochs=40)
 for values in vars(trained).values():
     digest.update(values.tobytes())
+three = [[0.7, 2.0], [1.0, -0.5], [0.1, 3.0]]
+for x, y, optimizer in ((0.7, 0.0, "adam"), (three, [0, 1, 0.3], "adam"),
+                        (0.7, 0.0, "nesterov")):
+    w = rng.normal(0, 4, (99, 2) if np.ndim(x) else 99)
+    moved = sweep.train(w, rng.normal(0, 4, 99), learning_rate=0.2, cost="quadratic", x=x, y=y,
+                        tolerance=0.1, max_epochs=60, optimizer=optimizer)
+    for values in vars(moved).values():
+        digest.update(values.tobytes())
 looked_up = sweep.train(*rng.uniform(-2, 2, (2, 900)), learning_rate=0.3, cost="quadratic",
                         x=[1.0, -0.3], y=[0.0, 1.0], tolerance=0.3, max_epochs=60, method="orbit")
 for values in vars(looked_up).values():

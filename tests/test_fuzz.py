@@ -61,7 +61,7 @@ def specs(draw):
         "task": draw(st.sampled_from([{}, {"activation": "tanh"}, {"x": [1.0, 2.0], "y": [0, 1]}])),
     }
     for _ in range(draw(st.integers(0, 3))):
-        table = draw(st.sampled_from(["axes", "axes", "stop", "task", "start", "top"]))
+        table = draw(st.sampled_from(["axes", "axes", "stop", "task", "start", "optimizer", "top"]))
         if table == "top":
             field = draw(
                 st.one_of(st.sampled_from(["name", "method", "dtype", "part_rows"]), names)
@@ -69,10 +69,11 @@ def specs(draw):
             spec[field] = draw(st.one_of(texts, numbers, anything))
             continue
         known = {
-            "axes": ["w", "b", "learning_rate", "cost", "x", "y", "tolerance"],
+            "axes": ["w", "b", "learning_rate", "cost", "optimizer", "x", "y", "tolerance"],
             "stop": ["tolerance", "max_epochs"],
             "task": ["x", "y", "activation"],
             "start": ["random", "count", "scale", "seed"],
+            "optimizer": ["beta", "beta1", "beta2", "epsilon"],
         }[table]
         held = spec.get(table)
         held = dict(held) if isinstance(held, dict) else {}
@@ -118,7 +119,7 @@ def calls(draw):
     """Return arguments of `train`, a few of which are anything."""
     kwargs = {"w": [0.6, 2.0], "b": [0.9, 2.0], "learning_rate": 0.15, "cost": "quadratic"}
     kwargs |= {"x": 1.0, "y": 0.0, "tolerance": 0.1, "max_epochs": 20}
-    fields = [*kwargs, "activation", "dtype", "method", "threads"]
+    fields = [*kwargs, "activation", "dtype", "method", "optimizer", "threads"]
     for _ in range(draw(st.integers(1, 3))):
         value = draw(st.one_of(numbers, texts, axes, anything))
         forms = [lambda v: v, np.asarray, lambda v: (v,), np.ma.masked_invalid]

@@ -20,7 +20,7 @@ EXPERIMENT = Path(sweep.__file__).parent / "experiment"
 EXAMPLES = sorted((EXPERIMENT / "examples").glob("*.toml"))
 PAGE = (EXPERIMENT / "SPEC.md").read_text(encoding="utf-8")
 SCHEMA = json_schema()
-TABLES = ("axes", "task", "stop", "follow", "start", "costs")
+TABLES = ("axes", "task", "stop", "follow", "start", "costs", "optimizer")
 VALID = jsonschema.Draft202012Validator(SCHEMA)
 
 
@@ -50,6 +50,7 @@ def rows():
     groups = {"": top, "axes.": axes, "axes.NAME.": tables["Span"], "task.": tables["Task"]}
     groups |= {f"{name}.": tables[name.capitalize()] for name in ("stop", "follow")}
     groups |= {"costs.NAME.": tables["OwnCost"], "start.": tables["Start"]}
+    groups["optimizer."] = SCHEMA["properties"]["optimizer"]["properties"]
     for prefix, fields in groups.items():
         yield from (row(f"{prefix}{name}", field) for name, field in fields.items())
 
@@ -68,7 +69,7 @@ def test_the_reference_says_what_goes_with_what():
 
 
 def test_the_reference_names_every_example():
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8
     for path in EXAMPLES:
         assert f"](examples/{path.name})" in PAGE
 
@@ -106,6 +107,9 @@ def test_the_schema_accepts_a_spec(path):
         "costs = { own = { k = 1.0 } }",
         "costs = { own = { value = '(a-y)**2*k', k = 'x' } }",
         "weights = 1",
+        "axes.optimizer = ['sgd']",
+        "optimizer = { beta = 1.0 }",
+        "optimizer = { betas = 0.9 }",
     ],
 )
 def test_the_schema_refuses_what_a_spec_refuses(change):

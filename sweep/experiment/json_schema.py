@@ -24,6 +24,14 @@ AXES = {
     "tolerance": "error at which a neuron has converged, above 0",
 }
 
+# Of optimisers' parameters.
+MEANINGS = {
+    "beta": "share of the velocity that an epoch keeps",
+    "beta1": "share of the mean gradient that an epoch keeps",
+    "beta2": "share of the mean square that an epoch keeps",
+    "epsilon": "added to the root of the mean square",
+}
+
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a spec's TOML file.
@@ -64,8 +72,27 @@ def json_schema() -> dict[str, Any]:
     schema["then"] = {"properties": {"axes": plain}}
     tables["Task"]["properties"]["activation"]["enum"] = list(ACTIVATIONS)
     tables["Stop"]["properties"]["rule"]["enum"] = list(RULES)
-    parameters = sorted({key for update in OPTIMIZERS.values() for key in update.parameters})
-    schema["properties"]["optimizer"]["propertyNames"] = {"enum": parameters}
+    schema["properties"]["optimizer"] |= {
+        "properties": _optimizer_parameters(),
+        "additionalProperties": False,
+    }
     schema["properties"]["method"]["enum"] = list(METHODS)
     schema["properties"]["dtype"]["enum"] = list(DTYPES)
     return schema
+
+
+def _optimizer_parameters() -> dict[str, Any]:
+    takers: dict[str, list[str]] = {}
+    usual: dict[str, float] = {}
+    for name, update in OPTIMIZERS.items():
+        for key, value in update.parameters.items():
+            takers.setdefault(key, []).append(name)
+            usual[key] = value
+    above = {"exclusiveMinimum": 0}, "above 0"
+    share = {"minimum": 0, "exclusiveMaximum": 1}, "at least 0 and below 1"
+    fields = {}
+    for key, names in takers.items():
+        limits, text = above if key == "epsilon" else share
+        about = f"{MEANINGS.get(key, key)}, of {' and '.join(names)}; {text}"
+        fields[key] = {"type": "number", "default": usual[key], "description": about, **limits}
+    return fields
