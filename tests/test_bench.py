@@ -8,8 +8,8 @@ import pytest
 
 from sweep.bench import measure
 from sweep.bench.machine import OPERATIONS, fma_peak, operations
-from sweep.bench.peers import with_cpp, with_jax, with_numpy, with_sweep, with_torch
-from sweep.bench.rows import GOALS, ROWS, Row
+from sweep.bench.peers import with_cpp, with_jax, with_numpy, with_optax, with_sweep, with_torch
+from sweep.bench.rows import GOALS, OVER_GD, ROWS, Row
 from sweep.bench.studies import storing
 from sweep.bench.tables import report
 from sweep.bench.workloads import PeerResult, starts, workloads
@@ -69,12 +69,18 @@ def test_the_result_is_json_with_all_that_was_measured(result):
     assert again["startup"]["cached"] < again["startup"]["compiled"]
     assert {goal["what"].split(", ")[-1] for goal in again["goals"]} == {
         "NumPy", "Numba prange", "NumPy + BLAS", "share of the FMA bound",
+        *(f"{name} quadratic float64 over gd" for name in OVER_GD),
     }  # fmt: skip
+    assert [of["goal"] for of in again["optimizers"]] == [0.6, 0.6, 0.35]
+    for of in again["optimizers"]:
+        assert 0 < of["least"] <= of["ratio"] <= of["largest"]
 
 
 def test_the_table_shows_each_row(result):
     output = report(result)
-    assert output.count("  Numba prange  ") == len(result["workloads"])
+    others = sum(about["workload"].split()[0] in OVER_GD for about in result["workloads"])
+    assert others == 3
+    assert output.count("  Numba prange  ") == len(result["workloads"]) - others
     assert "WRONG" not in output
 
 
@@ -85,6 +91,8 @@ def test_operations_are_counted_as_the_comment_says():
     about = {work.what: operations(work) for work in SMALL if work.cost == "cross_entropy"}
     assert about["sweep"] == 17 - 2  # float32, the last of that name, has two operations fewer
     assert about["100 × 10"] == pytest.approx(15 - 2 + 22 + 23 / 100)
+    others = {work.what: operations(work) for work in SMALL if work.kind == "optimizer"}
+    assert others == {"momentum": 19, "nesterov": 20, "adam": 44}  # of 18
 
 
 def test_the_pictures_are_drawn(result, tmp_path):
@@ -136,10 +144,12 @@ def test_one_cell_on_the_other_side_of_the_tolerance_is_rounding():
 
 def test_a_missing_peer_is_one_line(result, monkeypatch):
     monkeypatch.setattr(with_cpp, "_compiler", lambda: None)
-    for peer in (with_jax, with_torch):
+    for peer in (with_jax, with_optax, with_torch):
         monkeypatch.setattr(peer, "find_spec", lambda name: None)
     lines = {row.name: row.missing() for row in ROWS}
-    assert {name for name, line in lines.items() if line} == {"C++", "JAX", "torch.compile"}
+    assert {name for name, line in lines.items() if line} == {
+        "C++", "JAX", "torch.compile", "torch.optim, fused", "torch.optim, foreach", "JAX + optax",
+    }  # fmt: skip
     assert "apt install g++" in lines["C++"]
     assert lines["JAX"] == "not installed: pip install jax"
     monkeypatch.setattr(measure, "startup", lambda rounds: result["startup"])

@@ -377,7 +377,7 @@ def test_results_of_several_optimisers_are_put_together(result, tmp_path):
     assert len(together.load(where=[("optimizer", "==", "gd")])) == len(result) // 4
     axes = {**AXES, "optimizer": ["momentum"], "learning_rate": [0.3, 0.9]}
     sweep.run(Spec(axes=axes, weights=True), tmp_path / "other", quiet=True)
-    with pytest.raises(sweep.SpecError, match=r"other: optimizer\.beta is another there"):
+    with pytest.raises(sweep.SpecError, match=r"other: has another optimizer\.beta than the"):
         sweep.open([tmp_path / "momentum", tmp_path / "other"])
 
 

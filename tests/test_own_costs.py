@@ -496,6 +496,15 @@ def test_a_spec_takes_costs_and_compares_them_by_default():
     assert sweep.Spec.overridden(text, ["costs.f.g=1.5"]).costs["f"].parameters == {"g": 1.5}
 
 
+def test_a_cost_without_the_parameter_is_selected_at_each_of_its_values(tmp_path):
+    axes = {"w": [0.0, 1.0], "b": [0.5], "learning_rate": [0.3], "g": [1.0, 2.0, 3.0]}
+    spec = sweep.Spec(axes=axes, costs={"focal": {"value": FOCAL}})
+    result = sweep.run(spec, tmp_path, quiet=True).open()
+    chosen = result.summary(where={"cost": "quadratic"})
+    assert chosen["g"].tolist() == [1.0, 2.0, 3.0]
+    assert chosen["starts"].sum() == len(result) // 3
+
+
 def test_results_of_two_costs_of_one_name_do_not_go_together(tmp_path):
     axes = {"w": [0.0, 1.0], "b": [0.0], "cost": ["own"]}
     for k, formula in enumerate(["(a-y)**2", "(a-y)**4"]):
@@ -503,7 +512,7 @@ def test_results_of_two_costs_of_one_name_do_not_go_together(tmp_path):
             axes=axes | {"learning_rate": [0.1 + k]}, costs={"own": {"value": formula}}
         )
         sweep.run(spec, tmp_path / str(k), quiet=True)
-    with pytest.raises(sweep.SpecError, match="has another cost of the name own"):
+    with pytest.raises(sweep.SpecError, match=r"has another costs\.own than the others"):
         sweep.open([tmp_path / "0", tmp_path / "1"]).plot("heatmap")
 
 

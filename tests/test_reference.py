@@ -49,8 +49,9 @@ def rows():
     axes = SCHEMA["properties"]["axes"]["properties"]
     groups = {"": top, "axes.": axes, "axes.NAME.": tables["Span"], "task.": tables["Task"]}
     groups |= {f"{name}.": tables[name.capitalize()] for name in ("stop", "follow")}
-    groups |= {"costs.NAME.": tables["OwnCost"], "start.": tables["Start"]}
-    groups["optimizer."] = SCHEMA["properties"]["optimizer"]["properties"]
+    optimizer = SCHEMA["properties"]["optimizer"]["properties"]
+    groups |= {"costs.NAME.": tables["OwnCost"], "optimizer.": optimizer}
+    groups |= {"start.": tables["Start"]}
     for prefix, fields in groups.items():
         yield from (row(f"{prefix}{name}", field) for name, field in fields.items())
 

@@ -126,7 +126,7 @@ def _all_of(table: str, results: Sequence[ResultRows]) -> dict[str, Any]:
     for result in results:
         for name, value in getattr(result.grid.spec, table).items():
             if found.setdefault(name, value) != value:
-                raise SpecError(f"{result.folder}: {table}.{name} is another there")
+                raise SpecError(f"{result.folder}: has another {table}.{name} than the others")
     return found
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sweep.errors import SpecError, printable
 from sweep.experiment.checks import CHOICES, PART_ROWS, optimizer_of, start_names
-from sweep.experiment.own import cost_of, parameter_axes
+from sweep.experiment.own import cost_of
 from sweep.experiment.random_starts import CHUNK, random_starts
 from sweep.experiment.spec import Spec
 from sweep.experiment.start_file import file_starts
@@ -64,7 +64,9 @@ class Grid:
     @cached_property
     def values(self) -> dict[str, NDArray[Any]]:
         """The values of each axis, outermost first."""
-        order = [*OUTER_AXES, *parameter_axes(self.spec), *self.start_names]
+        # Not `parameter_axes`: where some costs are selected, those of others stay axes.
+        parameters = sorted(self.spec.axes.keys() - {*OUTER_AXES, *self.start_names})
+        order = [*OUTER_AXES, *parameters, *self.start_names]
         return {name: self.spec.values(name) for name in order if name in self.spec.axes}
 
     @cached_property

@@ -98,9 +98,9 @@ def train(
     then does not grow, and only an error within some units of its last place of the tolerance could
     be counted otherwise. Where they do (soft targets 0 < y < 1, a sigmoid and κ = η(|x|² + 1) above
     2/s with cross-entropy or 2/s² with the quadratic cost, s = y(1 − y)), orbits cycle or are
-    chaotic, rounding grows from epoch to epoch, and no float64 counts exactly. Other optimisers have
-    other bounds (`Update.flip`); Adam, whose steps do not shrink with the gradient, has none, and
-    swings about a target between the ends of the range.
+    chaotic, rounding grows from epoch to epoch, and no float64 counts exactly. Momentum and
+    Nesterov's have other bounds (`Update.flip`); Adam, whose steps do not shrink with the gradient,
+    has none, and swings about a target between the ends of the range.
 
     Examples
     --------
