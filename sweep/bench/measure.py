@@ -110,7 +110,7 @@ def time_workload(
     Returns
     -------
     summary : dict
-        Of the workload: neurons, samples, inputs, sample_epochs, useful, operations of a
+        Of the workload: neurons, samples, inputs, optimizer, sample_epochs, useful, operations of a
         sample-epoch, fma_peak, share_of_bound, and cpus_used (how many of sweep's threads ran at a
         time on average, fewer where other processes use the machine). Rates are per second.
     results : list of dicts
@@ -154,6 +154,7 @@ def time_workload(
         "neurons": len(b),
         "samples": len(work.y),
         "inputs": len(work.x[0]),
+        "optimizer": work.optimizer,
         "sample_epochs": steps,
         "useful": useful_share(work, w, b, threads),
         "operations": operations(work),

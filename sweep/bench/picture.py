@@ -40,8 +40,9 @@ def _palette(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _draw_ratios(result: dict[str, Any]) -> Figure:
-    """Draw the ratios of the workloads that are timed in each of the dtypes."""
+    """Draw the ratios of gradient descent's workloads that are timed in each of the dtypes."""
     reference = result["rows"][0]["row"]
+    drawn = {about["workload"] for about in result["workloads"] if about["optimizer"] == "gd"}
     frame = pd.DataFrame(
         {
             "dtype": line["workload"].split()[-1],
@@ -50,7 +51,7 @@ def _draw_ratios(result: dict[str, Any]) -> Figure:
             **line["ratio"],
         }
         for line in result["rows"]
-        if line["row"] != reference
+        if line["row"] != reference and line["workload"] in drawn
     )
     dtypes = list(frame["dtype"].unique())
     frame = frame[frame.groupby("workload")["dtype"].transform("nunique") == len(dtypes)]

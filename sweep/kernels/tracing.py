@@ -140,7 +140,7 @@ def trace(
     """Follow one neuron, or N, for a number of epochs.
 
     The loop is that of `sweep.neuron.reference`, compiled: the same numbers to the last bit, but
-    for softsign, where an fma rounds once.
+    for softsign, and optimisers with moments, where an fma rounds once.
 
     Parameters
     ----------

@@ -28,7 +28,8 @@ class Update:
         (g, m, v, p, q) → m and v of this epoch, whose gradient ∂C/∂θ is g.
     step : callable
         (g, m, √v, m₁, √v₁, p, q, r) → the step. m₁ and v₁ are the moments of a gradient that is 1
-        in every epoch: what to divide by, where a moment of few epochs is too small.
+        in every epoch: what to divide by, where a moment of few epochs is too small. They are known
+        where both moments are kept.
     parameters : mapping
         Names and defaults, three at the most.
     kept : 0, 1 or 2
@@ -65,7 +66,7 @@ def _gradient(
 
 
 def _velocity(g: float, m: float, v: float, p: float, q: float) -> tuple[float, float]:
-    """M ← β m + g (Polyak 1964, who has the step −η m as βΔθ − η g)."""
+    """Return m ← β m + g, of which Polyak (1964) has the step −η m as βΔθ − η g."""
     return fma(p, m, g), v
 
 
@@ -75,7 +76,7 @@ def _heavy_ball(
     """Polyak's heavy ball: the velocity m.
 
     Polyak, "Some methods of speeding up the convergence of iteration methods", USSR Computational
-    Mathematics and Mathematical Physics 4(5), 1964, equation 9.
+    Mathematics and Mathematical Physics 4(5), 1964.
     """
     return m
 
@@ -93,7 +94,7 @@ def _nesterov(
 
 
 def _two_means(g: float, m: float, v: float, p: float, q: float) -> tuple[float, float]:
-    """M ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g²."""
+    """Return m ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g²."""
     return fma(p, m, (1.0 - p) * g), fma(q, v, (1.0 - q) * g * g)
 
 

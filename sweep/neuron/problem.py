@@ -330,9 +330,10 @@ def check_step(
     if invalid.size:
         raise SpecError(f"learning_rate = {invalid[0]:g}: must be finite and greater than 0")
     limit, least = LARGEST_STEP[dtype], LEAST_EPSILON[dtype]
-    if optimizer.name == "adam" and optimizer.values[2] < least:
+    epsilon = optimizer.given.get("epsilon", np.inf)
+    if epsilon < least:
         raise SpecError(
-            f"optimizer.epsilon = {optimizer.values[2]:g}: must be at least {least:g} with "
+            f"optimizer.epsilon = {epsilon:g}: must be at least {least:g} with "
             f"dtype = {dtype}"
         )
     with np.errstate(over="ignore"):

@@ -63,7 +63,7 @@ def farthest(neurons: int, epochs: int, seed: int = 0) -> dict[str, float]:
                 )  # fmt: skip
                 theirs = _by_torch(w, b, x, y, cost, rate, name, epochs)
                 apart = np.abs(np.column_stack([ours.w, ours.b]) - theirs).max()
-                found[name] = max(found[name], float(apart))
+                found[name] = float(np.maximum(found[name], apart))  # NaN stays NaN
     return found
 
 
@@ -77,7 +77,7 @@ def main() -> int:
     for name, apart in found.items():
         print(f"{name}: w and b of {arguments.neurons:,} neurons after {arguments.epochs} epochs "
               f"differ from torch.optim's by at most {apart:.1e}")  # fmt: skip
-    return int(max(found.values()) > LARGEST)
+    return int(not all(apart <= LARGEST for apart in found.values()))
 
 
 if __name__ == "__main__":
