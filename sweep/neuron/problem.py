@@ -333,8 +333,7 @@ def check_step(
     epsilon = optimizer.given.get("epsilon", np.inf)
     if epsilon < least:
         raise SpecError(
-            f"optimizer.epsilon = {epsilon:g}: must be at least {least:g} with "
-            f"dtype = {dtype}"
+            f"optimizer.epsilon = {epsilon:g}: must be at least {least:g} with dtype = {dtype}"
         )
     with np.errstate(over="ignore"):
         largest = np.max(learning_rate, initial=0.0) * ((x * x).sum(axis=1).max() + 1.0)
