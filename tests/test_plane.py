@@ -11,6 +11,7 @@ from sweep.kernels.orbit.plane import squares, stencil
 from sweep.kernels.orbit.plane.falling import largest_curvature, rises_at
 from sweep.neuron.problem import make_problem
 from sweep.neuron.reference import train_one
+from sweep.running import estimate
 
 X = np.random.default_rng(0).normal(size=16)
 OVERLAP = 0.3 * np.random.default_rng(1).normal(size=16)
@@ -248,3 +249,18 @@ def test_many_samples_are_crossed_in_jumps_of_many_epochs():
     trained = sweep.train(*theta[:, may], **walked)
     assert moved == pytest.approx(np.array([trained.w, trained.b]), abs=1e-11)
     assert (trained.final_error > 0.17).all()
+
+
+def test_an_estimate_builds_no_tables(monkeypatch):
+    def refuse(*arguments):
+        raise AssertionError("it takes as long as training 100,000 starts")
+
+    monkeypatch.setattr(estimate, "build_orbit", refuse)
+    span = {"start": -5.0, "stop": 5.0, "num": 700}
+    task = {"x": X.tolist(), "y": SAMPLES["y"].tolist()}
+    spec = sweep.Spec(axes={"w": span, "b": span, "learning_rate": [0.15]}, task=task,
+                      stop={"tolerance": 0.15, "max_epochs": 20_000})  # fmt: skip
+    found = spec.estimate(threads=1)
+    assert [method.name for method in found.methods] == ["orbit"]
+    trained = sweep.Spec(**{**spec.fields(), "method": "train"}).estimate(threads=1)
+    assert found.seconds < trained.seconds

@@ -41,6 +41,9 @@ SAMPLED, LOOKED_AT = 24, 1000
 FEWEST, MOST = 64, 8192
 # Seconds of one thread for the epochs of all samples, and the most for one of them.
 BUDGET, LONGEST = 2.0, 4.0
+# Tables of many samples may take minutes, too long for an estimate: as long as training so many
+# starts (80,000 to 210,000), and seconds for a start that is looked up in them.
+OF_TABLES, LOOKED_UP = 130_000, 1e-7
 # Rows that are encoded to see how many bytes they take.
 ENCODED = 2**18
 # What a process holds beside its parts: 240 MB resident.
@@ -264,7 +267,8 @@ def _sample(grid: Grid, panel: int, stop: NDArray[np.uint8], panels: int) -> _Sa
         return out, time.perf_counter() - began, max(walked, 1)
 
     began, orbit = time.perf_counter(), None
-    if _why_trained(grid, outer) is None:
+    looked_up = _why_trained(grid, outer) is None
+    if looked_up and len(problem.x) == 1:
         orbit = build_orbit(problem, rate, *grid.start_range(), 1, stop)
         built = time.perf_counter() - began
         rows = min(ENCODED, every)
@@ -289,6 +293,8 @@ def _sample(grid: Grid, panel: int, stop: NDArray[np.uint8], panels: int) -> _Sa
         # The lanes of a whole block are rarely idle; those of a sample wait for its slowest.
         idle = min(out.epochs.sum(dtype=float) / USEFUL / walked, 1.0) if count < every else 1.0
         per_cell = seconds / count * idle * known.sum() / max(out.epochs.sum(dtype=float), 1.0)
+        if looked_up:
+            per_cell = per_cell * min(OF_TABLES / every, 1.0) + LOOKED_UP
         rows = int(min(max(0.1 * speed / max(epochs, 1.0), 256), ENCODED, every))
     first = (every - rows) // 2
     out, _, _ = computed(grid.starts(first, first + rows), problem)

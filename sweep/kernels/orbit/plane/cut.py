@@ -12,21 +12,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.kernels.orbit.plane.jumps import fit_epochs
 from sweep.kernels.orbit.plane.squares import OF_ENDS, SAFETY
-from sweep.kernels.orbit.plane.survey import UNREACHABLE, Task
+from sweep.kernels.orbit.plane.survey import Task
 from sweep.kernels.orbit.plane.tables import (
     CHECKED,
     DEEPEST,
     EDGES,
     INSIDE,
     ORDERS,
-    TO_COEFFICIENTS,
     Square,
     Table,
-    coefficients,
-    evaluate_on,
     points_of,
-    steepest_of,
     table_of,
 )
 
@@ -47,7 +44,7 @@ class CutOff(NamedTuple):
 
 def build_cut(task: Task, squares: list[Square]) -> CutOff:
     """Return what is smooth enough of some squares, halved where it is not."""
-    problem, roots = replace(task.problem, tolerance=UNREACHABLE), task.roots
+    most, roots = task.problem.max_epochs, task.roots
     kept, points = list[Square](), 0
     bases, parts, bounds = [np.empty((0, 3))], [np.empty((0, 3, ORDERS, ORDERS))], [np.empty(0)]
     places = np.concatenate([EDGES, CHECKED, INSIDE], axis=1)
@@ -61,28 +58,18 @@ def build_cut(task: Task, squares: list[Square]) -> CutOff:
             break
         at = at[:, open_]
         points += at[0].size
-        trained = task.train(problem, at.reshape(2, -1))
-        values = np.array([trained.w[:, 0], trained.b, trained.final_error])
-        values = np.moveaxis(values.reshape(3, *at.shape[1:]), 0, 1)
-        base = values[:, :, -1].copy()
-        grid = (values - base[:, :, None])[:, :, -ORDERS * ORDERS :]
-        made = coefficients(grid.reshape(-1, 3, ORDERS, ORDERS), TO_COEFFICIENTS, TO_COEFFICIENTS)
-        table = table_of(roots, squares, base, made)
-        number = np.repeat(np.arange(len(squares)), at.shape[2])
-        found = evaluate_on(table, number, *at.reshape(2, -1)).reshape(3, *at.shape[1:])
-        off = abs(np.moveaxis(found, 0, 1) - values).max(axis=2)
-        least = values[:, 2].min(axis=1)
-        smooth = (off[:, :2].max(axis=1) <= OF_ENDS) & (off[:, 2] <= OF_ENDS * least)
-        steep = steepest_of(table, 2)
-        rounding = problem.max_epochs * task.rounding * np.maximum(steep, 1.0) * reach
-        kept += [square for square, fit in zip(squares, smooth, strict=True) if fit]
-        bases.append(base[smooth])
-        parts.append(made[smooth])
+        fit = fit_epochs(task, most, squares, at)
+        off = fit.missed
+        smooth = (off[:, :2].max(axis=1) <= OF_ENDS) & (off[:, 2] <= OF_ENDS * fit.least)
+        rounding = most * task.rounding * np.maximum(fit.steep, 1.0) * reach
+        kept += [square for square, good in zip(squares, smooth, strict=True) if good]
+        bases.append(fit.base[smooth])
+        parts.append(fit.polynomials[smooth])
         bounds.append((SAFETY * off[:, 2] + rounding)[smooth])
         squares = [
             child
-            for square, fit in zip(squares, smooth, strict=True)
-            if not fit and square.level < DEEPEST
+            for square, good in zip(squares, smooth, strict=True)
+            if not good and square.level < DEEPEST
             for child in square.children()
         ]
     table = table_of(roots, kept, np.concatenate(bases), np.concatenate(parts))

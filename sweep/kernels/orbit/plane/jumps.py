@@ -21,10 +21,11 @@ from sweep.kernels.orbit.plane.tables import (
     evaluate_on,
     find_squares,
     points_of,
+    steepest_of,
     table_of,
 )
 
-__all__ = ["Jumps", "build_jumps", "jump"]
+__all__ = ["Fit", "Jumps", "build_jumps", "fit_epochs", "jump"]
 
 Floats = NDArray[np.float64]
 
@@ -65,24 +66,48 @@ def build_jumps(task: Task, found: Survey) -> Jumps | None:
     }
     squares = [quarter for square in sorted(around) for quarter in square.children()]
     points = points_of(task.roots, squares, np.concatenate([EDGES, INSIDE], axis=1))
-    problem = replace(task.problem, max_epochs=k, tolerance=UNREACHABLE)
+    fit = fit_epochs(task, k, squares, points)
+    good = (fit.missed[:, :2].max(axis=1) <= k * task.rounding) & (
+        fit.missed[:, 2] <= MARGIN * task.problem.tolerance
+    )
+    kept = [squares[i] for i in np.flatnonzero(good)]
+    return Jumps(table_of(task.roots, kept, fit.base[good], fit.polynomials[good]), k)
+
+
+class Fit(NamedTuple):
+    """Polynomials of w, b and the error after some epochs, on P squares.
+
+    Attributes
+    ----------
+    base, polynomials : (P, 3) and (P, 3, ORDERS, ORDERS) arrays
+        As in a table.
+    missed, least : (P, 3) and (P,) arrays
+        By how much they miss the points at most; the least error of those.
+    steep : (P,) array
+        How steep the error is at most.
+    """
+
+    base: Floats
+    polynomials: Floats
+    missed: Floats
+    least: Floats
+    steep: Floats
+
+
+def fit_epochs(task: Task, epochs: int, squares: list[Square], points: Floats) -> Fit:
+    """Return polynomials through points (2, P, …) that are trained; INSIDE come last of them."""
+    problem = replace(task.problem, max_epochs=epochs, tolerance=UNREACHABLE)
     trained = task.train(problem, points.reshape(2, -1))
     values = np.array([trained.w[:, 0], trained.b, trained.final_error])
-    values = values.reshape(3, *points.shape[1:]).swapaxes(0, 1)
+    values = np.moveaxis(values.reshape(3, *points.shape[1:]), 0, 1)
     base = values[:, :, -1].copy()
     grid = (values - base[:, :, None])[:, :, -INSIDE.shape[1] :]
-    grid = grid.reshape(-1, 3, ORDERS, ORDERS)
-    made = coefficients(grid, TO_COEFFICIENTS, TO_COEFFICIENTS)
+    made = coefficients(grid.reshape(-1, 3, ORDERS, ORDERS), TO_COEFFICIENTS, TO_COEFFICIENTS)
     table = table_of(task.roots, squares, base, made)
     number = np.repeat(np.arange(len(squares)), points.shape[2])
-    found_there = evaluate_on(table, number, *points.reshape(2, -1))
-    missed = abs(found_there.reshape(3, *points.shape[1:]).swapaxes(0, 1) - values)
-    off = missed[:, :2].max(axis=(1, 2))
-    good = (off <= k * task.rounding) & (
-        missed[:, 2].max(axis=1) <= MARGIN * task.problem.tolerance
-    )
-    kept: list[Square] = [squares[i] for i in np.flatnonzero(good)]
-    return Jumps(table_of(task.roots, kept, base[good], made[good]), k)
+    found = evaluate_on(table, number, *points.reshape(2, -1)).reshape(3, *points.shape[1:])
+    missed = abs(np.moveaxis(found, 0, 1) - values).max(axis=2)
+    return Fit(base, made, missed, values[:, 2].min(axis=1), steepest_of(table, 2))
 
 
 def jump(task: Task, jumps: Jumps, state: Floats) -> tuple[NDArray[np.bool_], Floats]:
