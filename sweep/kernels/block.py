@@ -47,8 +47,7 @@ def _largest_sum(mean: float, n: int, dtype: np.dtype[Any]) -> Any:
 
 def _oriented(problem: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return signs (n,) of z and targets (n,) so that no target that is mirrored remains."""
-    act, y = problem.act, problem.y
-    mirrored = np.array([problem.mirrors(target) for target in y])
+    act, y, mirrored = problem.act, problem.y, problem.mirrored
     return np.where(mirrored, -1.0, 1.0), np.where(mirrored, act.low + act.high - y, y)
 
 

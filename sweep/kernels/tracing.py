@@ -213,7 +213,7 @@ def trace(
         b=np.empty((count, size)),
     )
     act = problem.act
-    mirrored = np.array([problem.mirrors(target) for target in problem.y])
+    mirrored = problem.mirrored
     sides = np.where(mirrored, act.low + act.high - problem.y, problem.y)
     rates = np.full(biases.shape, rates)
     record = _compile_record(problem.cost, problem.activation, problem.optimizer.name)

@@ -158,6 +158,12 @@ class Problem:
         """Say whether a target is mirrored, and z with it; a formula is exact at both ends."""
         return self.declared and self.act.mirrors(y)
 
+    @property
+    def mirrored(self) -> NDArray[np.bool_]:
+        """Which targets are mirrored, (n,)."""
+        middle = (self.act.low + self.act.high) / 2
+        return self.declared & (self.y > middle)
+
     def at(self, z: float, y: float) -> tuple[float, float, float, float]:
         """Return a − y, da/dz, δ and dδ/dz of one sample."""
         if not self.declared:

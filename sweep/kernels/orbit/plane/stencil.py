@@ -21,6 +21,7 @@ from sweep.kernels.compile import compiled, once
 from sweep.kernels.pool import run_blocks
 from sweep.kernels.profile import residual_delta_slope
 from sweep.kernels.simd import bits_of, load, select, store, width_of
+from sweep.neuron.arithmetic import fma
 from sweep.neuron.problem import Problem
 
 __all__ = [
@@ -48,6 +49,10 @@ WIDTH = width_of(types.float64)
 # After a change c Newton's method is off by some c² times the rate times the cost's third
 # derivatives; a rounding is some 1e-16.
 SETTLED, MAX_ITERATIONS = 1e-19, 30
+
+# (−1)^j times the binomials of six: the sixth difference of a state and those after it is 0, about.
+GUESS = (6.0, -15.0, 20.0, -15.0, 6.0, -1.0)
+AFTER = len(GUESS)
 
 # Points times samples above which threads share them.
 SHARED = 2**16
@@ -111,6 +116,29 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
                 break
         return v, u
 
+    @register_jitable
+    def following(w, b, after, feature, sign, y, c, step):
+        """Set the rows of `after`, w and b in turn, to (w, b) and the states after it."""
+        for j in range(0, 2 * AFTER, 2):
+            store(after, j + W, 0, w)
+            store(after, j + B, 0, b)
+            _, w, b = forwards(w, b, feature, sign, y, c, step)
+
+    @register_jitable
+    def before(after, feature, sign, y, c, step):
+        """Return the error and (w, b) of the state before the first of `after`.
+
+        Newton's method begins on the polynomial through these, and one step settles it.
+        """
+        w, b = load(after, W, 0), load(after, B, 0)
+        guess_w, guess_b = w * 0.0, w * 0.0
+        for j in range(AFTER):
+            guess_w = fma(load(after, 2 * j + W, 0), GUESS[j], guess_w)
+            guess_b = fma(load(after, 2 * j + B, 0), GUESS[j], guess_b)
+        w, b = backwards(w, b, guess_w, guess_b, feature, sign, y, c, step)
+        error, _, _ = forwards(w, b, feature, sign, y, c, step)
+        return error, w, b
+
     @compiled(
         types.void(
             matrix, vector, vector, vector, types.float64, vector, types.float64, types.int64,
@@ -118,7 +146,7 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
         )
     )  # fmt: skip
     def walk(theta, feature, sign, y, rate, c, limit, longest, states, stop):
-        step = rate / len(y)
+        step, after = rate / len(y), np.empty((2 * AFTER, WIDTH))
         for first in range(0, theta.shape[1], WIDTH):
             w, b = load(theta, W, first), load(theta, B, first)
             zero = w * 0.0
@@ -133,35 +161,39 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
                 epochs = select(going, epochs + 1.0, epochs)
                 error, next_w, next_b = forwards(w, b, feature, sign, y, c, step)
             epochs = select(error > limit, zero + np.nan, epochs)
-            # The step before is guessed to be as long as the one after.
-            _, to_w, to_b = forwards(w, b, feature, sign, y, c, step)
+            store(after, W, 0, w)
+            store(after, B, 0, b)
+            if longest > 0 and bits_of(inside > 0.5) != 0:
+                following(w, b, after, feature, sign, y, c, step)
             for _ in range(longest):
                 if bits_of(inside > 0.5) == 0 or stop[0] != 0:
                     break
-                before_w, before_b = backwards(
-                    w, b, w + (w - to_w), b + (b - to_b), feature, sign, y, c, step
-                )
-                error, _, _ = forwards(before_w, before_b, feature, sign, y, c, step)
+                error, before_w, before_b = before(after, feature, sign, y, c, step)
                 inside = select(error > limit, zero, inside)
-                to_w, to_b = select(inside > 0.5, w, to_w), select(inside > 0.5, b, to_b)
-                w = select(inside > 0.5, before_w, w)
-                b = select(inside > 0.5, before_b, b)
-                epochs = select(inside > 0.5, epochs - 1.0, epochs)
+                going = inside > 0.5
+                for j in range(2 * AFTER - 1, 1, -1):
+                    store(after, j, 0, select(going, load(after, j - 2, 0), load(after, j, 0)))
+                store(after, W, 0, select(going, before_w, load(after, W, 0)))
+                store(after, B, 0, select(going, before_b, load(after, B, 0)))
+                epochs = select(going, epochs - 1.0, epochs)
             epochs = select(inside > 0.5, zero + np.nan, epochs)
             store(states, 3 * STATES, first, epochs)
+            w, b = load(after, W, 0), load(after, B, 0)
             next_w, next_b = w, b
-            _, to_w, to_b = forwards(w, b, feature, sign, y, c, step)
             for k in range(BEFORE, STATES):
                 store(states, 3 * k + W, first, next_w)
                 store(states, 3 * k + B, first, next_b)
                 error, next_w, next_b = forwards(next_w, next_b, feature, sign, y, c, step)
                 store(states, 3 * k + ERROR, first, error)
+            for j in range(AFTER):
+                store(after, 2 * j + W, 0, load(states, 3 * (BEFORE + j) + W, first))
+                store(after, 2 * j + B, 0, load(states, 3 * (BEFORE + j) + B, first))
             for k in range(BEFORE - 1, -1, -1):
-                before_w, before_b = backwards(
-                    w, b, w + (w - to_w), b + (b - to_b), feature, sign, y, c, step
-                )
-                to_w, to_b, w, b = w, b, before_w, before_b
-                error, _, _ = forwards(w, b, feature, sign, y, c, step)
+                error, w, b = before(after, feature, sign, y, c, step)
+                for j in range(2 * AFTER - 1, 1, -1):
+                    store(after, j, 0, load(after, j - 2, 0))
+                store(after, W, 0, w)
+                store(after, B, 0, b)
                 store(states, 3 * k + W, first, w)
                 store(states, 3 * k + B, first, b)
                 store(states, 3 * k + ERROR, first, error)
@@ -180,7 +212,7 @@ class Samples(NamedTuple):
 def samples_of(problem: Problem) -> Samples:
     """Return the samples of a problem as kernels take them."""
     act = problem.act
-    mirrored = np.array([problem.mirrors(target) for target in problem.y])
+    mirrored = problem.mirrored
     sign = np.where(mirrored, -1.0, 1.0)
     y = np.where(mirrored, act.low + act.high - problem.y, problem.y)
     return Samples(sign * problem.x[:, 0], sign, y)
