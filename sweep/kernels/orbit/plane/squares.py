@@ -50,7 +50,7 @@ Floats = NDArray[np.float64]
 # that is noise, which halving does not lessen, but no more than COARSEST; rounding alone moves A by
 # some 1e-13 of itself. What is missed of the place, and of where starts end, is at most OF_ENDS.
 # Squares on whose way more than ANSWERED is missed in all are walked to, and answer no start.
-PRECISION, UNEVEN, COARSEST, ROUNDING = 1e-11, 3.0, 3e-10, 1e-13
+PRECISION, UNEVEN, COARSEST, ROUNDING = 2e-11, 3.0, 3e-10, 1e-13
 OF_ENDS, ANSWERED = 1e-10, 2e-9
 
 # What is bounded is so many times what was seen, at points between those that made a polynomial.
