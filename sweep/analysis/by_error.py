@@ -99,11 +99,13 @@ def count_by_error(
 
     def chunk(cells: range, rows: Columns) -> tuple[Counts, npt.NDArray[np.int64]]:
         cell = _cell(grid, cells, group, bounds, rows["initial_error"])
-        known = ~np.isnan(rows["initial_error"])
+        unknown = np.isnan(rows["initial_error"])
+        known = ~unknown
         if shown.min() < 0:
-            known &= by_row(grid, cells, shown) >= 0
+            counted = by_row(grid, cells, shown) >= 0
+            known, unknown = known & counted, unknown & counted
         bins = len(bounds) - 1
-        missing = np.bincount(cell[np.isnan(rows["initial_error"])] // bins, minlength=len(totals))
+        missing = np.bincount(cell[unknown] // bins, minlength=len(totals))
         return count(cell[known], rows["epochs"][known]), missing
 
     tally, totals = Tally(), np.zeros(prod(lengths(grid, kept)), np.int64)

@@ -18,6 +18,7 @@ from sweep.analysis.by_error import (
 )
 from sweep.analysis.cell_index import evenly_spaced, panels_of
 from sweep.analysis.row_groups import ResultRows
+from sweep.analysis.selection import select
 from sweep.experiment.checks import CHOICES
 from sweep.experiment.grid import Grid
 from sweep.experiment.labels import cost_name, labels, order_costs, percent
@@ -43,7 +44,8 @@ def findings(result: ResultRows) -> dict[str, Any]:
         Medians are over the starts that are not within the tolerance to begin with; None where
         there are none, "not reached" where half of them or more did not converge.
         `panels`: the same but for `slowdown_from`, for each cost and each value of the one or two
-        axes that get panels.
+        axes that get panels. Of further axes all these numbers are those of the middle value, as in
+        figures.
         `comparison`, of the first two costs, if there are two: for each learning rate (and
         `optimizer`) the costs `over` and `under`, the `pairs` of starts not within the tolerance to
         begin with, `share_under` (the share that needs fewer epochs with `under`), `share_over`,
@@ -67,7 +69,7 @@ def findings(result: ResultRows) -> dict[str, Any]:
     grid = result.grid
     act = ACTIVATIONS[grid.spec.task.activation]
     edges = np.union1d(error_edges(act.high - act.low), [SMALL, LARGE])
-    counted = count_by_error(result, by=panels_of(grid).axes, edges=edges)
+    counted = count_by_error(result, edges=edges)
     kept = _choices(grid)
     slow = _slowdowns(counted, kept)
     costs = _medians(counted, kept)
@@ -327,9 +329,12 @@ def _comparison(result: ResultRows, axis: str) -> list[dict[str, Any]]:
 
     Of the article's two costs quadratic is the first, of optimisers gd.
     """
-    names = order_costs(result.grid.values[axis].tolist() if axis in result.grid.values else [])
+    grid = result.grid
+    held = {name: grid.values[name][k].item() for name, k in panels_of(grid).fixed.items()}
+    result = select(result, held)[0] if held else result
+    names = order_costs(grid.values[axis].tolist() if axis in grid.values else [])
     first = names[1:2] if axis == "cost" else names[1:]
-    kept = tuple(name for name in _choices(result.grid) if name != axis)
+    kept = tuple(name for name in _choices(grid) if name != axis)
     found = []
     for under in first:
         table: pd.DataFrame = compare(
