@@ -282,7 +282,8 @@ class Result:
             ratio over the first three: infinite where only `under` converged, 0 where only `over`
             did.
         """
-        return self._compared("cost", over, under, by, edges, quantiles, where)
+        options = {"edges": edges, "quantiles": quantiles}
+        return _compared(self._selected(where), "cost", by, over=over, under=under, **options)
 
     def compare_optimizers(
         self,
@@ -308,24 +309,8 @@ class Result:
         DataFrame
             As that of `compare_costs`.
         """
-        return self._compared("optimizer", over, under, by, edges, quantiles, where)
-
-    def _compared(
-        self,
-        axis: str,
-        over: str,
-        under: str,
-        by: Sequence[str] | None,
-        edges: ArrayLike | None,
-        quantiles: Sequence[float],
-        where: Where | None,
-    ) -> pd.DataFrame:
-        rows = self._selected(where)
-        by = [name for name in rows.grid.outer_names if name != axis] if by is None else by
-        table = by_error.compare(
-            rows, axis=axis, over=over, under=under, by=by, edges=edges, quantiles=quantiles
-        )
-        return _tidy(table)
+        options = {"edges": edges, "quantiles": quantiles}
+        return _compared(self._selected(where), "optimizer", by, over=over, under=under, **options)
 
     def epochs_by_start(
         self, *, cells: int | None = None, where: Where | None = None
@@ -401,6 +386,13 @@ class Result:
         look = Look(style, cmap, width, title, ax)
         check_look(look)
         return draw.plot(figure, draw.Tables(self._selected(where)), look, starts)
+
+
+def _compared(
+    rows: ResultRows, axis: str, by: Sequence[str] | None, **options: Any
+) -> pd.DataFrame:
+    by = [name for name in rows.grid.outer_names if name != axis] if by is None else by
+    return _tidy(by_error.compare(rows, axis=axis, by=by, **options))
 
 
 def _tidy(table: pd.DataFrame) -> pd.DataFrame:

@@ -281,11 +281,9 @@ class Spec(Table):
     def fields(self) -> dict[str, Any]:
         """Return the tables and fields that the TOML text has."""
         fields = self.model_dump(exclude_none=True)
-        for name in ("costs", "optimizer"):
+        for name in ("costs", "optimizer", "weights"):  # came later; each file has the text
             if not fields[name]:
                 del fields[name]
-        if not self.weights:  # came later, and the text is part of each file
-            del fields["weights"]
         if self.start is not None and self.start.file is not None:
             del fields["start"]["scale"], fields["start"]["seed"]
         for table in ("task", "stop"):
