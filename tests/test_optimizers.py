@@ -188,6 +188,7 @@ def test_a_declaration_is_what_kernels_take_it_for(name, g, c, p, q):
     assert (update.kept < 1) == (path([1.0])[0][0] == 0.0)
     assert (update.kept < 2) == (path([1.0])[0][1] == 0.0)
     if update.linear:
+        assert update.kept < 2
         assert step([c * each for each in g]) == pytest.approx(c * step(g), rel=1e-9, abs=1e-12)
     assert abs(step(g)) <= update.gain(p, q, r) * max(map(abs, g)) * (1 + 1e-9)
     assert len(update.parameters) <= 3

@@ -109,6 +109,8 @@ def _overload_moved(optimizer, state, j, lane, gradient, k):
     if not isinstance(optimizer, types.StringLiteral):
         return None
     update = OPTIMIZERS[optimizer.literal_value]
+    if update.name == "gd":  # 0.1 s less to compile
+        return lambda optimizer, state, j, lane, gradient, k: (gradient, gradient, gradient)
     kept, linear, next_moments = update.kept, update.linear, register_jitable(update.moments)
 
     def move(optimizer, state, j, lane, gradient, k):
@@ -131,7 +133,10 @@ def _overload_moved(optimizer, state, j, lane, gradient, k):
 def _overload_step_of(optimizer, g, m, root, m1, root1, k):
     if not isinstance(optimizer, types.StringLiteral):
         return None
-    step = register_jitable(OPTIMIZERS[optimizer.literal_value].step)
+    update = OPTIMIZERS[optimizer.literal_value]
+    if update.name == "gd":
+        return lambda optimizer, g, m, root, m1, root1, k: g
+    step = register_jitable(update.step)
     return lambda optimizer, g, m, root, m1, root1, k: step(g, m, root, m1, root1, k[0], k[1], k[2])
 
 
@@ -161,9 +166,9 @@ def _overload_advance(cost, activation, kind, rule, optimizer, state, block, lim
                     total_cost = value(z * per_octave, residual, target, c)
                     criterion = unless_risen(previous, lane, total_cost, abs(z), criterion, 1)
                 unmet = criterion > limit
-                m1, root1 = of_ones(optimizer, state, lane, k)
                 g, m, root = moved(optimizer, state, 0, lane, d, k)
-                step = step_of(optimizer, g, m, root, m1, root1, k)
+                # What is linear in the gradients has no mean square, and needs no moments of 1.
+                step = step_of(optimizer, g, m, root, zero(total), zero(total), k)
                 store(total, 0, lane, t + select(unmet, step, zero(total)))
                 unconverged[epoch, v] = bits_of(unmet)
 

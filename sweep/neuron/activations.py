@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import exp, pi, tanh
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sweep.neuron.arithmetic import EXP2_SCALE, EXP_LIMIT, exp_ratio, fma
 
@@ -38,8 +38,8 @@ class Activation:
     second_derivative: Callable[[float, float], float]
     pole: float
 
-    def mirrors(self, y: float) -> bool:
-        """Say whether −z and the mirrored target replace z and y."""
+    def mirrors(self, y: Any) -> Any:
+        """Say whether −z and the mirrored target replace z and y, a number or an array."""
         return y > (self.low + self.high) / 2
 
     def residual_and_slope(self, z: float, y: float) -> tuple[float, float]:

@@ -161,8 +161,8 @@ class Problem:
     @property
     def mirrored(self) -> NDArray[np.bool_]:
         """Which targets are mirrored, (n,)."""
-        middle = (self.act.low + self.act.high) / 2
-        return self.declared & (self.y > middle)
+        mirrored: NDArray[np.bool_] = self.act.mirrors(self.y) & self.declared
+        return mirrored
 
     def at(self, z: float, y: float) -> tuple[float, float, float, float]:
         """Return a − y, da/dz, δ and dδ/dz of one sample."""
