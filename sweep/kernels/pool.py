@@ -13,7 +13,15 @@ from sweep.errors import SweepError
 from sweep.neuron.problem import whole_number
 from sweep.resources import usable_cpus
 
-__all__ = ["LARGEST_BLOCK", "ORBIT_BLOCK", "block_sizes", "blocks", "check_threads", "run_blocks"]
+__all__ = [
+    "LARGEST_BLOCK",
+    "ORBIT_BLOCK",
+    "block_sizes",
+    "blocks",
+    "check_threads",
+    "run_blocks",
+    "run_strided",
+]
 
 # Neurons in a block. Large: each block costs 12 µs under the interpreter's lock, where threads wait
 # for one another; 32,768 neurons of 21 epochs take 500. Small towards the end, so that threads
@@ -91,3 +99,19 @@ def run_blocks(
         finally:
             stop[0] = 1
             pool.shutdown(cancel_futures=True)
+
+
+def run_strided(work: Callable[[slice], object], count: int, threads: int) -> None:
+    """Call work(here) for equal parts of `count` items, each thread's spread over all of them.
+
+    Few items are left to this thread: starting others takes 100 µs.
+    """
+    parts = max(min(threads, count // FEWEST), 1)
+    if parts == 1:
+        work(slice(None))
+    else:
+        run_blocks(
+            lambda part, *_: work(slice(part, None, parts)),
+            [(k, k + 1) for k in range(parts)],
+            parts,
+        )

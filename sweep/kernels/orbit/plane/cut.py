@@ -6,14 +6,13 @@ error above the tolerance then says that it has been so all the time.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.kernels.orbit.plane.jumps import fit_epochs
-from sweep.kernels.orbit.plane.squares import OF_ENDS, SAFETY
+from sweep.kernels.orbit.plane.jumps import OF_ENDS, after_epochs, fit_states
+from sweep.kernels.orbit.plane.squares import SAFETY
 from sweep.kernels.orbit.plane.survey import Task
 from sweep.kernels.orbit.plane.tables import (
     CHECKED,
@@ -23,16 +22,22 @@ from sweep.kernels.orbit.plane.tables import (
     ORDERS,
     Square,
     Table,
+    empty_table,
     points_of,
     table_of,
 )
+from sweep.kernels.orbit.plane.walking import CROSSED, Jumps, walked
 
 __all__ = ["CutOff", "build_cut"]
 
 Floats = NDArray[np.float64]
 
-# Points that are trained for max_epochs, about, before the rest is left.
-MOST_POINTS = 100_000
+# Points that are walked for max_epochs, about, before the rest is left.
+MOST_POINTS = 1_000_000
+
+# Squares of which some points come within the tolerance before this part of max_epochs are halved:
+# a front is near, and what lies beyond it takes long to walk.
+EARLY = 0.875
 
 
 class CutOff(NamedTuple):
@@ -42,35 +47,35 @@ class CutOff(NamedTuple):
     bound: Floats
 
 
-def build_cut(task: Task, squares: list[Square]) -> CutOff:
+def build_cut(task: Task, squares: list[Square], jumps: Jumps) -> CutOff:
     """Return what is smooth enough of some squares, halved where it is not."""
-    most, roots = task.problem.max_epochs, task.roots
-    kept, points = list[Square](), 0
+    most, roots, limit = task.problem.max_epochs, task.roots, task.problem.tolerance
+    nothing, kept, points = empty_table(roots, 2), list[Square](), 0
     bases, parts, bounds = [np.empty((0, 3))], [np.empty((0, 3, ORDERS, ORDERS))], [np.empty(0)]
     places = np.concatenate([EDGES, CHECKED, INSIDE], axis=1)
     reach = float(abs(task.problem.x).max()) + 1.0
     while squares and points < MOST_POINTS and not task.stop[0]:
         at = points_of(roots, squares, places)
-        unmet = task.train(replace(task.problem, max_epochs=0), at.reshape(2, -1)).initial_error
-        open_ = (unmet > task.problem.tolerance).reshape(at.shape[1:]).max(axis=1)
-        squares = [squares[k] for k in np.flatnonzero(open_)]
-        if not squares:
-            break
-        at = at[:, open_]
         points += at[0].size
-        fit = fit_epochs(task, most, squares, at)
-        off = fit.missed
-        smooth = (off[:, :2].max(axis=1) <= OF_ENDS) & (off[:, 2] <= OF_ENDS * fit.least)
-        rounding = most * task.rounding * np.maximum(fit.steep, 1.0) * reach
-        kept += [square for square, good in zip(squares, smooth, strict=True) if good]
-        bases.append(fit.base[smooth])
-        parts.append(fit.polynomials[smooth])
-        bounds.append((SAFETY * off[:, 2] + rounding)[smooth])
-        squares = [
-            child
-            for square, good in zip(squares, smooth, strict=True)
-            if not good and square.level < DEEPEST
-            for child in square.children()
-        ]
+        found = walked(task, at.reshape(2, -1), nothing, jumps, most, limit)
+        *_, epochs, ends = found.reshape(4, len(squares), -1)
+        met = (ends == CROSSED).all(axis=1)
+        early = (epochs < EARLY * most).any(axis=1) & ~met
+        left = [squares[k] for k in np.flatnonzero(early)]
+        here = np.flatnonzero(~early & ~met)
+        if len(here):
+            squares = [squares[k] for k in here]
+            state, rest = found[:2].reshape(at.shape)[:, here], most - epochs[here]
+            values = after_epochs(task, rest, state, jumps)
+            fit = fit_states(task, squares, at[:, here], values)
+            off = fit.missed
+            smooth = (off[:, :2].max(axis=1) <= OF_ENDS) & (off[:, 2] <= OF_ENDS * fit.least)
+            rounding = 2.0 * most * task.rounding * np.maximum(fit.steep, 1.0) * reach
+            kept += [squares[k] for k in np.flatnonzero(smooth)]
+            bases.append(fit.base[smooth])
+            parts.append(fit.polynomials[smooth])
+            bounds.append((SAFETY * off[:, 2] + rounding)[smooth])
+            left += [squares[k] for k in np.flatnonzero(~smooth)]
+        squares = [child for each in left if each.level < DEEPEST for child in each.children()]
     table = table_of(roots, kept, np.concatenate(bases), np.concatenate(parts))
     return CutOff(table, np.concatenate(bounds))

@@ -18,9 +18,10 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.orbit.abel import cosines, interpolation
+from sweep.kernels.orbit.abel import cosines
+from sweep.kernels.orbit.plane.coefficients import coefficients, nodes_of
 from sweep.kernels.orbit.plane.stencil import ERROR, B, W, interpolate, states_around
-from sweep.kernels.orbit.plane.tables import LANES, Train, coefficients
+from sweep.kernels.orbit.plane.tables import LANES, Train
 from sweep.kernels.simd import load, store, width_of
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.problem import Problem
@@ -32,8 +33,7 @@ Floats = NDArray[np.float64]
 # Coefficients in the place and in the share of an epoch.
 PLACES, SHARES = 16, 6
 
-PLACE_NODES, TO_PLACES = interpolation(PLACES)
-SHARE_NODES, TO_SHARES = interpolation(SHARES)
+PLACE_NODES, SHARE_NODES = nodes_of(PLACES), nodes_of(SHARES)
 PLACE_CHECKS, SHARE_CHECKS = (cosines(np.arange(0, n + 1, 2) / n) for n in (PLACES, SHARES))
 
 WIDTH = width_of(types.float64)
@@ -156,7 +156,7 @@ def build_ends(
         last, last_off = miss, off
         off = off - miss * inverse
     curve = line + off * across
-    _, states = states_around(problem, rate, curve.reshape(2, -1), 0, threads, stop)
+    states = states_around(problem, rate, curve.reshape(2, -1), threads, stop)
     values = np.empty((3, *off.shape, len(shares)))
     apart = np.zeros(off.shape[:1])
     for row in (W, B):
@@ -168,7 +168,7 @@ def build_ends(
         apart = np.maximum(apart, abs(exact - coarse).reshape(len(apart), -1).max(axis=1))
     values[ERROR] = error(values[:ERROR])
     values = np.moveaxis(values, 0, 1)
-    made = coefficients(values[:, :, :PLACES, :SHARES], TO_PLACES, TO_SHARES)
+    made = coefficients(values[:, :, :PLACES, :SHARES])
     polynomials = np.zeros((len(made), PLACES, LANES))
     polynomials[:, :, : 3 * SHARES] = made.transpose(0, 2, 3, 1).reshape(len(made), PLACES, -1)
     ends = Ends(origin.T, (tangent / (unit * half)).T, polynomials)

@@ -8,70 +8,124 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.kernels.orbit.plane.survey import UNREACHABLE, Survey, Task
+from sweep.kernels.orbit.plane.coefficients import coefficients
+from sweep.kernels.orbit.plane.survey import Survey, Task
 from sweep.kernels.orbit.plane.tables import (
     EDGES,
     INSIDE,
     NOTHING,
     ORDERS,
-    TO_COEFFICIENTS,
     Square,
-    Table,
-    coefficients,
+    empty_table,
     evaluate_on,
     find_squares,
     points_of,
     steepest_of,
     table_of,
 )
+from sweep.kernels.orbit.plane.walking import MARGIN, Jumps, no_jumps, walked
 
-__all__ = ["Fit", "Jumps", "build_jumps", "fit_epochs", "jump"]
+__all__ = ["OF_ENDS", "Fit", "after_epochs", "build_jumps", "fit_states"]
 
 Floats = NDArray[np.float64]
 
-# A jump is about this part of what starts take, and at least so many epochs of so many samples.
-# Looking it up takes as long as 20 epochs of 16 samples, or half of one of 569.
-JUMPS, SHORTEST, FEWEST = 48.0, 16, 64
+# A jump is over so many updates by single samples at least, for looking it up takes as long as 20
+# epochs of 16; and over this part of the epochs to the crossing at most, so that building it takes
+# no longer than what it saves.
+LEAST_UPDATES, PART = 1024, 1 / 16
 
-# The error after a jump is known so well, relative to the tolerance.
-MARGIN = 1e-6
+# Roots, quarters, and so on.
+LEVELS = 3
+
+# A polynomial of F^k may miss this part of what training rounds in k epochs, so that jumps that
+# were doubled so often miss no more than that; and its part of OF_ENDS, which is what may be missed
+# of where starts end, or LEAST_MISS.
+MOST_DOUBLINGS, OF_ENDS, LEAST_MISS = 16, 1e-10, 3e-13
+
+# What polynomials miss on the smoothest of squares, by rounding.
+NOISE = 3e-14
 
 
-class Jumps(NamedTuple):
-    """w, b and the error after k epochs, k = `epochs`."""
+def build_jumps(task: Task, found: Survey) -> Jumps:
+    """Return jumps from the roots of a survey, or from parts of them, as long as F^k is smooth.
 
-    table: Table
-    epochs: int
-
-
-def build_jumps(task: Task, found: Survey) -> Jumps | None:
-    """Return jumps on the quarters of the roots of a survey; None where orbits are too short.
-
-    A polynomial may miss F^k by as much as training may round in k epochs.
+    F^2k is F^k of F^k: a jump misses what its polynomial does, and twice what the shorter one does.
     """
-    times = [value for after in found.times.values() for value in after if value == value]
-    mean = sum(times) / len(times) if times else 0.0
-    if mean < JUMPS * SHORTEST or len(task.problem.x) < FEWEST:
-        return None
-    k = SHORTEST
-    while 2 * k * JUMPS <= mean:
+    k = 1
+    while k * len(task.problem.x) < LEAST_UPDATES or k * task.rounding < MOST_DOUBLINGS * NOISE:
         k *= 2
+    most, places = _most_epochs(task, found), np.concatenate([EDGES, INSIDE], axis=1)
+    made = list[tuple[Square, int, Floats, Floats]]()
+
+    def smooth(squares: list[Square], values: Floats) -> NDArray[np.bool_]:
+        """Say on which of some squares F^k is smooth, of which these are the values."""
+        fit = fit_states(task, squares, points_of(task.roots, squares, places), values)
+        of_ends = max(k * OF_ENDS / task.longest, LEAST_MISS)
+        allowed = min(k * task.rounding / MOST_DOUBLINGS, of_ends)
+        good: NDArray[np.bool_] = (fit.missed[:, :2].max(axis=1) <= allowed) & (
+            fit.missed[:, 2] <= MARGIN * task.problem.tolerance
+        )
+        for i in np.flatnonzero(good):
+            made.append((squares[i], k, fit.base[i], fit.polynomials[i]))
+        return good
+
+    def built() -> Jumps:
+        last, shorter = dict[Square, int](), list[int]()
+        for number, (square, *_) in enumerate(made):
+            shorter.append(last.get(square, NOTHING))
+            last[square] = number
+        base = np.array([each[2] for each in made]).reshape(-1, 3)
+        polynomials = np.array([each[3] for each in made]).reshape(-1, 3, ORDERS, ORDERS)
+        table = table_of(task.roots, [each[0] for each in made], base, polynomials)
+        epochs = [each[1] for each in made]
+        return Jumps(table, np.array(epochs, np.int64), np.array(shorter, np.int64))
+
+    squares, states = list[Square](), list[Floats]()
+    left = sorted(most)
+    for level in range(LEVELS):
+        worth = PART * np.array([most[_root_of(each)] for each in left])
+        left = [left[i] for i in np.flatnonzero(worth >= k * max(8 ** (level - 1), 1))]
+        if left:
+            points = points_of(task.roots, left, places)
+            values = after_epochs(task, k, points, no_jumps(task.roots))
+            good = smooth(left, values)
+            squares += [left[i] for i in np.flatnonzero(good)]
+            states.append(values[:2, good])
+            left = [part for i in np.flatnonzero(~good) for part in left[i].children()]
+    state = np.concatenate([np.empty((2, 0, places.shape[1])), *states], axis=1)
+    while squares and not task.stop[0]:
+        jumps = built()
+        square = find_squares(jumps.table, *state.reshape(2, -1)).reshape(state.shape[1:])
+        far = square != NOTHING
+        far = far.all(axis=1) & [2 * k <= PART * most[_root_of(each)] for each in squares]
+        squares = [squares[i] for i in np.flatnonzero(far)]
+        if squares:
+            values = after_epochs(task, k, state[:, far], jumps)
+            k *= 2
+            good = smooth(squares, values)
+            squares, state = [squares[i] for i in np.flatnonzero(good)], values[:2, good]
+    return built()
+
+
+def _root_of(square: Square) -> Square:
+    return Square(0, square.i >> square.level, square.j >> square.level)
+
+
+def _most_epochs(task: Task, found: Survey) -> dict[Square, float]:
+    """Return the most epochs to convergence seen from each root, or from those around it."""
     rows, columns = found.roots.shape
-    around = {
-        Square(0, i + di, j + dj)
-        for _, i, j in found.times
-        for di in (-1, 0, 1)
-        for dj in (-1, 0, 1)
-        if 0 <= i + di < rows and 0 <= j + dj < columns
+    seen = {
+        root: float(np.nan_to_num(after, nan=task.longest).max())
+        for root, after in found.times.items()
     }
-    squares = [quarter for square in sorted(around) for quarter in square.children()]
-    points = points_of(task.roots, squares, np.concatenate([EDGES, INSIDE], axis=1))
-    fit = fit_epochs(task, k, squares, points)
-    good = (fit.missed[:, :2].max(axis=1) <= k * task.rounding) & (
-        fit.missed[:, 2] <= MARGIN * task.problem.tolerance
-    )
-    kept = [squares[i] for i in np.flatnonzero(good)]
-    return Jumps(table_of(task.roots, kept, fit.base[good], fit.polynomials[good]), k)
+    most = dict(seen)
+    for (_, i, j), epochs in seen.items():
+        for di in (-1, 0, 1):
+            for dj in (-1, 0, 1):
+                near = Square(0, i + di, j + dj)
+                if near not in seen and 0 <= near.i < rows and 0 <= near.j < columns:
+                    most[near] = min(epochs, most.get(near, np.inf))
+    return most
 
 
 class Fit(NamedTuple):
@@ -94,30 +148,23 @@ class Fit(NamedTuple):
     steep: Floats
 
 
-def fit_epochs(task: Task, epochs: int, squares: list[Square], points: Floats) -> Fit:
-    """Return polynomials through points (2, P, …) that are trained; INSIDE come last of them."""
-    problem = replace(task.problem, max_epochs=epochs, tolerance=UNREACHABLE)
-    trained = task.train(problem, points.reshape(2, -1))
-    values = np.array([trained.w[:, 0], trained.b, trained.final_error])
-    values = np.moveaxis(values.reshape(3, *points.shape[1:]), 0, 1)
+def after_epochs(task: Task, epochs: Floats | int, points: Floats, jumps: Jumps) -> Floats:
+    """Return w, b and the error (3, …) of points (2, …) after so many epochs, (…) or a number."""
+    most = np.broadcast_to(np.asarray(epochs, np.float64), points.shape[1:]).ravel()
+    nothing = empty_table(task.roots, 2)
+    state = walked(task, points.reshape(2, -1), nothing, jumps, most, limit=-1.0)[:2]
+    error = task.train(replace(task.problem, max_epochs=0), state).initial_error
+    return np.array([*state, error]).reshape(3, *points.shape[1:])
+
+
+def fit_states(task: Task, squares: list[Square], points: Floats, values: Floats) -> Fit:
+    """Return polynomials through values (3, P, m) at points (2, P, m); INSIDE come last of them."""
+    values = np.moveaxis(values, 0, 1)
     base = values[:, :, -1].copy()
     grid = (values - base[:, :, None])[:, :, -INSIDE.shape[1] :]
-    made = coefficients(grid.reshape(-1, 3, ORDERS, ORDERS), TO_COEFFICIENTS, TO_COEFFICIENTS)
+    made = coefficients(grid.reshape(-1, 3, ORDERS, ORDERS))
     table = table_of(task.roots, squares, base, made)
     number = np.repeat(np.arange(len(squares)), points.shape[2])
     found = evaluate_on(table, number, *points.reshape(2, -1)).reshape(3, *points.shape[1:])
     missed = abs(np.moveaxis(found, 0, 1) - values).max(axis=2)
     return Fit(base, made, missed, values[:, 2].min(axis=1), steepest_of(table, 2))
-
-
-def jump(task: Task, jumps: Jumps, state: Floats) -> tuple[NDArray[np.bool_], Floats]:
-    """Return which of some states (2, N) may jump, and where these come to.
-
-    A jump that ends within the tolerance is none: the crossing lies within it.
-    """
-    square = find_squares(jumps.table, *state)
-    may = square != NOTHING
-    moved = evaluate_on(jumps.table, square[may], *state[:, may])
-    above = moved[2] > (1.0 + MARGIN) * task.problem.tolerance
-    may[may] = above
-    return may, moved[:2, above]

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.kernels.orbit.plane.coefficients import along_last, coefficients
 from sweep.kernels.orbit.plane.ends import Ends, build_ends, evaluate_ends, no_ends
-from sweep.kernels.orbit.plane.jumps import Jumps, build_jumps, jump
+from sweep.kernels.orbit.plane.jumps import OF_ENDS
 from sweep.kernels.orbit.plane.stencil import crossings
 from sweep.kernels.orbit.plane.survey import Survey, Task
 from sweep.kernels.orbit.plane.tables import (
@@ -27,21 +28,20 @@ from sweep.kernels.orbit.plane.tables import (
     NOTHING,
     ON_EDGE,
     ORDERS,
-    TO_COEFFICIENTS,
     Lattice,
     Square,
     Table,
-    coefficients,
+    empty_table,
     evaluate_on,
-    find_squares,
     points_of,
     size_of,
     steepest_of,
     table_of,
 )
-from sweep.neuron.problem import Problem, Status
+from sweep.kernels.orbit.plane.walking import CROSSED, Jumps, walked
+from sweep.neuron.problem import Problem
 
-__all__ = ["ANSWERED", "BOUND", "FALL", "OF_ENDS", "SAFETY", "TOTAL", "Known", "build_squares"]
+__all__ = ["ANSWERED", "BOUND", "FALL", "SAFETY", "TOTAL", "Known", "build_squares"]
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ Floats = NDArray[np.float64]
 # some 1e-13 of itself. What is missed of the place, and of where starts end, is at most OF_ENDS.
 # Squares on whose way more than ANSWERED is missed in all are walked to, and answer no start.
 PRECISION, UNEVEN, COARSEST, ROUNDING = 2e-11, 3.0, 3e-10, 1e-13
-OF_ENDS, ANSWERED = 1e-10, 2e-9
+ANSWERED = 2e-9
 
 # What is bounded is so many times what was seen, at points between those that made a polynomial.
 SAFETY = 4.0
@@ -60,7 +60,11 @@ SAFETY = 4.0
 LONGEST_BACK = 512
 
 # Points that are walked, about, before the rest is left to be trained.
-MOST_POINTS = 300_000
+MOST_POINTS = 600_000
+
+# If hardly any squares are smooth, the rest is left, too: where the error crosses within a few
+# epochs, A is no polynomial anywhere (569 samples with a learning rate of 1: 22 squares of 392).
+FEWEST, LEAST_SMOOTH = 300, 0.125
 
 # Squares halved more often than so are small.
 LARGE = 3
@@ -101,55 +105,34 @@ class Known(NamedTuple):
 EPOCHS, AT_W, AT_B, WALKED, BOUND, STEEP, FALL, PACE, NOISE, TOTAL = range(10)
 
 
-def walk(task: Task, theta: Floats, known: Known, jumps: Jumps | None) -> Floats:
+def walk(task: Task, theta: Floats, known: Known, jumps: Jumps) -> Floats:
     """Return the rows EPOCHS and so on (10, …) of points (2, …), NaN where no orbit crosses."""
     problem, shape = task.problem, theta.shape[1:]
     theta = theta.reshape(2, -1)
     out = np.full((10, theta.shape[1]), np.nan)
+    w, b, epochs, square = walked(task, theta, known.table, jumps, task.longest, problem.tolerance)
 
-    def cross(which: NDArray[np.int64], start: Floats, epochs: Floats, most: int) -> None:
+    here = np.flatnonzero(square > NOTHING)
+    number = square[here].astype(np.int64)
+    times, place = evaluate_on(known.table, number, w[here], b[here])
+    crossing = evaluate_ends(known.ends, number, place, np.full(len(number), -1.0))
+    out[EPOCHS, here], out[WALKED, here] = epochs[here] + times, epochs[here]
+    out[AT_W : AT_B + 1, here] = crossing[:2]
+    out[BOUND:, here] = known.measures[number].T
+
+    # Lanes wait for one another: starts within the tolerance, which walk backwards for long, come
+    # apart, and in the order of their errors.
+    crossed = square == CROSSED
+    within = np.flatnonzero(crossed & (epochs == 0.0))
+    errors = task.train(replace(problem, max_epochs=0), theta[:, within]).initial_error
+    within = within[errors.argsort(kind="stable")]
+    for here, most in ((np.flatnonzero(crossed & (epochs > 0.0)), 1), (within, LONGEST_BACK)):
+        start = np.array([w[here], b[here]])
         found = crossings(problem, task.rate, start, most, task.threads, task.stop)
-        out[EPOCHS, which], out[AT_W : AT_B + 1, which] = epochs + found.epochs, found.at
-        out[WALKED, which] = abs(epochs + found.epochs)
-        out[BOUND:, which] = 0.0
-        out[FALL, which], out[PACE, which] = found.fall, found.pace
-
-    inside = task.train(replace(problem, max_epochs=0), theta).initial_error <= problem.tolerance
-    if inside.any():
-        here = np.flatnonzero(inside)
-        cross(here, theta[:, here], np.zeros(len(here)), LONGEST_BACK)
-    left, state = np.flatnonzero(~inside), theta[:, ~inside]
-    epochs = np.zeros(len(left))
-    walked = 0
-    while len(left) and not task.stop[0]:
-        square = find_squares(known.table, *state)
-        hit = square != NOTHING
-        if hit.any():
-            here, number = left[hit], square[hit]
-            times, place = evaluate_on(known.table, number, *state[:, hit])
-            crossing = evaluate_ends(known.ends, number, place, np.full(len(number), -1.0))
-            out[EPOCHS, here], out[WALKED, here] = epochs[hit] + times, epochs[hit]
-            out[AT_W : AT_B + 1, here] = crossing[:2]
-            out[BOUND:, here] = known.measures[number].T
-            left, state, epochs = left[~hit], state[:, ~hit], epochs[~hit]
-        near = epochs < task.longest
-        left, state, epochs = left[near], state[:, near], epochs[near]
-        if not len(left):
-            break
-        chunk, slow = max(16, walked // 2), np.ones(len(left), np.bool_)
-        if jumps is not None:
-            jumped, moved = jump(task, jumps, state)
-            state[:, jumped], slow, chunk = moved, ~jumped, jumps.epochs
-            epochs[jumped] += chunk
-        chunk, walked = min(chunk, task.longest), walked + chunk
-        trained = task.train(replace(problem, max_epochs=chunk), state[:, slow])
-        state[:, slow] = trained.w[:, 0], trained.b
-        epochs[slow] += trained.epochs
-        met = np.zeros(len(left), np.bool_)
-        met[slow] = trained.status == Status.converged
-        if met.any():
-            cross(left[met], state[:, met], epochs[met], 2)
-            left, state, epochs = left[~met], state[:, ~met], epochs[~met]
+        out[EPOCHS, here], out[AT_W : AT_B + 1, here] = epochs[here] + found.epochs, found.at
+        out[WALKED, here] = abs(epochs[here] + found.epochs)
+        out[BOUND:, here] = 0.0
+        out[FALL, here], out[PACE, here] = found.fall, found.pace
     return out.reshape(10, *shape)
 
 
@@ -165,7 +148,7 @@ class Waiting(NamedTuple):
     square: Square
 
 
-def build_squares(task: Task, found: Survey) -> tuple[Known, list[Square]]:
+def build_squares(task: Task, found: Survey, jumps: Jumps) -> tuple[Known, list[Square]]:
     """Return the squares on which starts are known, and those whose starts max_epochs cuts off."""
     roots, most = task.roots, task.problem.max_epochs
     known, late = _joined(roots, []), list[Square]()
@@ -182,23 +165,22 @@ def build_squares(task: Task, found: Survey) -> tuple[Known, list[Square]]:
     for square, after in found.times.items():
         if square in found.often:
             put(square, np.array(after))
-    jumps, points = build_jumps(task, found), 0
+    points = tried = 0
     while waiting and points < MOST_POINTS and not task.stop[0]:
+        if tried > FEWEST and len(known.squares) < LEAST_SMOOTH * tried:
+            break
         waiting.sort()
         size = max(len(waiting) // ROUND, LEAST)
-        batch, waiting = _within_reach(task, waiting[:size]), waiting[size:]
-        for each in batch.too_far:
+        batch, waiting = waiting[:size], waiting[size:]
+        built = _build(task, batch, known, jumps)
+        points, tried = points + built.points, tried + len(batch)
+        known = _joined(roots, [known, built.made])
+        for each in built.too_far:
             if each.square.level < DEEPEST:
                 small = max(each.square.level + 1, LARGE)
                 waiting += [Waiting(small, each.mean, k) for k in each.square.children()]
-        if not batch.near:
-            continue
-        squares = [each.square for each in batch.near]
-        made, kept, edges = _build(task, squares, known, jumps)
-        points += len(batch.near) * EDGES.shape[1] + len(made.squares) * INSIDE.shape[1]
-        known = _joined(roots, [known, made])
-        for square, fits, epochs in zip(squares, kept, edges, strict=True):
-            if not fits and square.level < DEEPEST:
+        for square, epochs in built.uneven:
+            if square.level < DEEPEST:
                 for child, near in zip(square.children(), QUARTERS, strict=True):
                     put(child, epochs[near])
     table = known.table
@@ -219,8 +201,7 @@ def _joined(roots: Lattice, parts: list[Known]) -> Known:
     """Return the squares of several parts as one."""
     squares = [square for part in parts for square in part.squares]
     if not squares:
-        nothing = table_of(roots, [], np.empty((0, 2)), np.empty((0, 2, ORDERS, ORDERS)))
-        return Known(nothing, no_ends(), np.empty((0, 6)), [])
+        return Known(empty_table(roots, 2), no_ends(), np.empty((0, 6)), [])
     tables, ends = [part.table for part in parts], [part.ends for part in parts]
     base = np.concatenate([each.base for each in tables])
     made = np.concatenate([each.coefficients for each in tables])
@@ -232,17 +213,35 @@ def _joined(roots: Lattice, parts: list[Known]) -> Known:
     )
 
 
-class _Batch(NamedTuple):
-    """Squares that can be built, and those in which the curve is too many epochs away."""
+class _Built(NamedTuple):
+    """What became of some squares.
 
-    near: list[Waiting]
+    Attributes
+    ----------
+    made : Known
+        Those that are smooth.
+    uneven : list of (Square, (m,) array)
+        Those that are not, and A at EDGES.
+    too_far : list of Waiting
+        Those in which the curve is too many epochs away.
+    points : int
+        Points that were walked.
+    """
+
+    made: Known
+    uneven: list[tuple[Square, Floats]]
     too_far: list[Waiting]
+    points: int
 
 
-def _within_reach(task: Task, batch: list[Waiting]) -> _Batch:
-    """Leave out the squares that lie within the tolerance, of which nothing is to be known."""
-    problem = task.problem
-    points = points_of(task.roots, [each.square for each in batch], EDGES)
+def _build(task: Task, batch: list[Waiting], known: Known, jumps: Jumps) -> _Built:
+    """Build squares, but for those that lie within the tolerance, of which nothing is to be known.
+
+    Edges come first: what makes A uneven within a square crosses them, and they are a quarter of
+    its points.
+    """
+    roots, problem = task.roots, task.problem
+    points = points_of(roots, [each.square for each in batch], EDGES)
     trained = task.train(replace(problem, max_epochs=0), points.reshape(2, -1))
     errors = trained.initial_error.reshape(points.shape[1:])
     inside = errors <= problem.tolerance
@@ -252,34 +251,25 @@ def _within_reach(task: Task, batch: list[Waiting]) -> _Batch:
     back = crossings(
         problem, task.rate, deepest[:, some], LONGEST_BACK, task.threads, task.stop
     ).epochs
-    far = set(some[np.isnan(back)].tolist())
-    return _Batch(
-        [each for k, each in enumerate(batch) if not inside[k].all() and k not in far],
-        [each for k, each in enumerate(batch) if k in far],
-    )
-
-
-def _build(
-    task: Task, squares: list[Square], known: Known, jumps: Jumps | None
-) -> tuple[Known, NDArray[np.bool_], Floats]:
-    """Return those of some squares that are smooth, which these are, and A at EDGES of all.
-
-    Edges come first: what makes A uneven within a square crosses them, and they are a quarter of
-    its points.
-    """
-    roots, problem = task.roots, task.problem
-    edges = walk(task, points_of(roots, squares, EDGES), known, jumps)
+    far = some[np.isnan(back)]
+    near = np.array(~inside.all(axis=1))
+    near[far] = False
+    too_far = [batch[k] for k in far]
+    squares = [batch[k].square for k in np.flatnonzero(near)]
+    if not squares:
+        return _Built(_joined(roots, []), [], too_far, 0)
+    edges = walk(task, points[:, near], known, jumps)
     lines = edges[EPOCHS].reshape(len(squares), -1, len(ON_EDGE))
-    along, values = np.zeros((*lines.shape[:2], ORDERS)), np.zeros(lines.shape)
-    for node in range(ORDERS):
-        along += (lines[..., node, None] - lines[..., :1]) * TO_COEFFICIENTS[node]
+    along = along_last(lines[..., :ORDERS] - lines[..., :1])
+    values = np.zeros(lines.shape)
     for power in range(ORDERS):
         values = values * ON_EDGE + along[..., power, None]
     off = abs(values + lines[..., :1] - lines).reshape(len(squares), -1).max(axis=1)
     fits = off * _fastest(edges, problem) <= _allowed(edges, problem)
     chosen = [square for square, fit in zip(squares, fits, strict=True) if fit]
+    uneven = [(square, edges[EPOCHS, k]) for k, square in enumerate(squares) if not fits[k]]
     if not chosen:
-        return _joined(roots, []), fits, edges[EPOCHS]
+        return _Built(_joined(roots, []), uneven, too_far, edges[0].size)
 
     points = points_of(roots, chosen, np.concatenate([EDGES, CHECKED, INSIDE], axis=1))
     rest = walk(task, points[:, :, EDGES.shape[1] :], known, jumps)
@@ -290,7 +280,7 @@ def _build(
     base = np.column_stack([np.rint(found[EPOCHS, :, -1]), np.zeros(len(chosen))])
     values = np.stack([found[EPOCHS] - base[:, :1], ends.place(at)], axis=1)
     grid = values[:, :, -ORDERS * ORDERS :].reshape(-1, 2, ORDERS, ORDERS)
-    table = table_of(roots, chosen, base, coefficients(grid, TO_COEFFICIENTS, TO_COEFFICIENTS))
+    table = table_of(roots, chosen, base, coefficients(grid))
     number = np.repeat(np.arange(len(chosen)), points.shape[2])
     times, place = evaluate_on(table, number, *points.reshape(2, -1))
     crossing = evaluate_ends(ends, number, place, np.full(len(number), -1.0))
@@ -299,7 +289,8 @@ def _build(
     noise = off * _fastest(found, problem)
     smooth = (noise <= _allowed(found, problem)) & (missed <= OF_ENDS)
     steep = steepest_of(table, 1)
-    between = task.rounding * found[WALKED] * np.maximum(found[STEEP], steep[:, None])
+    # Twice, for jumps miss as much as training rounds.
+    between = 2.0 * task.rounding * found[WALKED] * np.maximum(found[STEEP], steep[:, None])
     measures = np.column_stack(
         [
             SAFETY * off + (found[BOUND] + between).max(axis=1),
@@ -310,14 +301,16 @@ def _build(
             noise + found[TOTAL].max(axis=1),
         ]
     )
-    fits[np.flatnonzero(fits)] = smooth
+    at_chosen = edges[EPOCHS, fits]
+    uneven += [(chosen[k], at_chosen[k]) for k in np.flatnonzero(~smooth)]
     made = Known(
         table_of(roots, [], base[smooth], table.coefficients[smooth]),
         Ends(*(each[smooth] for each in ends)),
         measures[smooth],
         [square for square, fit in zip(chosen, smooth, strict=True) if fit],
     )
-    return made, fits, edges[EPOCHS]
+    walked = edges[0].size + smooth.sum() * INSIDE.shape[1]
+    return _Built(made, uneven, too_far, walked)
 
 
 def _fastest(found: Floats, problem: Problem) -> Floats:

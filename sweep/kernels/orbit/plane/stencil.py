@@ -10,7 +10,7 @@ inverted by Newton's method. A crossing is found by walking to it, forwards or b
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.core import types
@@ -18,7 +18,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.pool import run_blocks
+from sweep.kernels.pool import run_strided
 from sweep.kernels.profile import residual_delta_slope
 from sweep.kernels.simd import bits_of, load, select, store, width_of
 from sweep.neuron.arithmetic import fma
@@ -33,6 +33,7 @@ __all__ = [
     "Samples",
     "W",
     "crossings",
+    "forwards_of",
     "interpolate",
     "samples_of",
     "states_around",
@@ -54,24 +55,17 @@ SETTLED, MAX_ITERATIONS = 1e-19, 30
 GUESS = (6.0, -15.0, 20.0, -15.0, 6.0, -1.0)
 AFTER = len(GUESS)
 
-# Points times samples above which threads share them.
-SHARED = 2**16
-
 # Its steps for the time of a crossing, which begin on a straight line.
 CROSSING_ITERATIONS = 4
 
-# Rows of a state.
+# Rows of a state; and rows after those of all states, of the crossing.
 W, B, ERROR = range(3)
+EPOCHS, TIME, AT_W, AT_B, FALL, PACE = range(3 * STATES, 3 * STATES + 6)
 
 
 @once
-def _compile_states(cost: str, activation: str) -> Callable[..., None]:
-    """Compile walk(theta (2, N), feature, sign, y, rate, parameters, limit, longest, states, stop).
-
-    z of a sample is w·feature + b·sign. Sets the rows of states (3 STATES + 1, N), which
-    `states_around` describes; the last one is the epochs.
-    """
-    vector, matrix = (types.Array(types.float64, ndim, "C") for ndim in (1, 2))
+def forwards_of(cost: str, activation: str) -> Callable[..., tuple[Any, Any, Any]]:
+    """Return what compiled code calls for an epoch in each lane."""
 
     @register_jitable
     def forwards(w, b, feature, sign, y, c, step):
@@ -85,6 +79,20 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
             in_w = in_w + delta * feature[i]
             in_b = in_b + delta * sign[i]
         return error * (1.0 / len(y)), w - in_w * step, b - in_b * step
+
+    return forwards  # type: ignore[no-any-return]
+
+
+@once
+def _compile_states(cost: str, activation: str) -> Callable[..., None]:
+    """Compile walk(theta (2, N), feature, sign, y, rate, parameters, limit, longest, states, stop).
+
+    z of a sample is w·feature + b·sign. Sets the rows of states (3 STATES + 6, N): those that
+    `states_around` describes, the epochs to them, and AT_W and so on.
+    """
+    vector, matrix = (types.Array(types.float64, ndim, "C") for ndim in (1, 2))
+
+    forwards = forwards_of(cost, activation)
 
     @register_jitable
     def backwards(w, b, v, u, feature, sign, y, c, step):
@@ -139,6 +147,46 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
         error, _, _ = forwards(w, b, feature, sign, y, c, step)
         return error, w, b
 
+    @register_jitable
+    def differences(states, row, first, out):
+        """Set the rows of `out` to the forward differences of a row of all states."""
+        for j in range(STATES):
+            store(out, j, 0, load(states, 3 * j + row, first))
+        for order in range(1, STATES):
+            for j in range(STATES - 1, order - 1, -1):
+                store(out, j, 0, load(out, j, 0) - load(out, j - 1, 0))
+
+    @register_jitable
+    def interpolated(known, time):
+        """Return the polynomial through states of these differences, and its derivative."""
+        value, slope = load(known, STATES - 1, 0), time * 0.0
+        for k in range(STATES - 2, -1, -1):
+            share = (time + (BEFORE - k)) * (1.0 / (k + 1))
+            slope = fma(slope, share, value * (1.0 / (k + 1)))
+            value = fma(value, share, load(known, k, 0))
+        return value, slope
+
+    @register_jitable
+    def cross(states, first, limit, known):
+        """Set the rows of where and when the states cross."""
+        after = load(states, 3 * BEFORE + ERROR, first)
+        time = (after - limit) / (load(states, 3 * BEFORE - 3 + ERROR, first) - after)
+        zero = time * 0.0
+        differences(states, ERROR, first, known)
+        for _ in range(CROSSING_ITERATIONS):
+            error, slope = interpolated(known, time)
+            time = time - (error - limit) / slope
+            time = select(time > 0.0, zero, select(zero - 1.0 > time, zero - 1.0, time))
+        store(states, TIME, first, load(states, EPOCHS, first) + time)
+        store(states, FALL, first, -slope)
+        differences(states, W, first, known)
+        w, w_pace = interpolated(known, time)
+        differences(states, B, first, known)
+        b, b_pace = interpolated(known, time)
+        store(states, AT_W, first, w)
+        store(states, AT_B, first, b)
+        store(states, PACE, first, abs(w_pace) + abs(b_pace))
+
     @compiled(
         types.void(
             matrix, vector, vector, vector, types.float64, vector, types.float64, types.int64,
@@ -147,6 +195,7 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
     )  # fmt: skip
     def walk(theta, feature, sign, y, rate, c, limit, longest, states, stop):
         step, after = rate / len(y), np.empty((2 * AFTER, WIDTH))
+        known = np.empty((STATES, WIDTH))
         for first in range(0, theta.shape[1], WIDTH):
             w, b = load(theta, W, first), load(theta, B, first)
             zero = w * 0.0
@@ -177,7 +226,7 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
                 store(after, B, 0, select(going, before_b, load(after, B, 0)))
                 epochs = select(going, epochs - 1.0, epochs)
             epochs = select(inside > 0.5, zero + np.nan, epochs)
-            store(states, 3 * STATES, first, epochs)
+            store(states, EPOCHS, first, epochs)
             w, b = load(after, W, 0), load(after, B, 0)
             next_w, next_b = w, b
             for k in range(BEFORE, STATES):
@@ -197,6 +246,7 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
                 store(states, 3 * k + W, first, w)
                 store(states, 3 * k + B, first, b)
                 store(states, 3 * k + ERROR, first, error)
+            cross(states, first, limit, known)
 
     return walk
 
@@ -218,51 +268,39 @@ def samples_of(problem: Problem) -> Samples:
     return Samples(sign * problem.x[:, 0], sign, y)
 
 
-def states_around(
+def _walked(
     problem: Problem,
     rate: float,
     theta: Floats,
     longest: int,
     threads: int,
     stop: NDArray[np.uint8],
-) -> tuple[Floats, Floats]:
-    """Return the epochs (N,) to the first state within the tolerance, and the states around it.
-
-    Parameters
-    ----------
-    theta : (2, N) array
-        Starts (w, b). One within the tolerance walks backwards, to the first state that was; its
-        epochs are negative.
-    longest : int
-        Epochs after which a walk ends, and its number is NaN; with 0 the states are those around
-        the start itself.
-
-    Returns
-    -------
-    epochs, states : (N,) and (STATES, 3, N) arrays
-        The state of number BEFORE is the one that `epochs` lead to. Rows are W, B and ERROR.
-    """
-    count = theta.shape[1]
-    padded = np.zeros((2, -(-count // WIDTH) * WIDTH))
-    padded[:, :count] = theta
-    states = np.empty((3 * STATES + 1, padded.shape[1]))
+) -> Floats:
+    """Return the rows (3 STATES + 6, N) of starts theta (2, N)."""
+    states = np.empty((PACE + 1, theta.shape[1]))
     walk = _compile_states(problem.cost, problem.activation)
     samples, c = samples_of(problem), problem.constants
 
-    def block(first: int, last: int, _: NDArray[np.uint8]) -> None:
-        here = np.ascontiguousarray(padded[:, first:last])
-        out = np.empty((len(states), last - first))
-        walk(here, *samples, rate, c, problem.tolerance, longest, out, stop)
-        states[:, first:last] = out
+    def part(here: slice) -> None:
+        some = theta[:, here]
+        lanes = np.zeros((2, -(-some.shape[1] // WIDTH) * WIDTH))
+        lanes[:, : some.shape[1]] = some
+        out = np.empty((len(states), lanes.shape[1]))
+        walk(lanes, *samples, rate, c, problem.tolerance, longest, out, stop)
+        states[:, here] = out[:, : some.shape[1]]
 
-    every = padded.shape[1]
-    size = 8 * WIDTH if every * len(samples.y) > SHARED and threads > 1 else max(every, 1)
-    cuts = [(first, min(first + size, every)) for first in range(0, every, size)]
-    if len(cuts) > 1:
-        run_blocks(block, cuts, threads)
-    else:
-        block(0, every, stop)
-    return states[-1, :count], states[:-1, :count].reshape(STATES, 3, count)
+    run_strided(part, theta.shape[1], threads)
+    return states
+
+
+def states_around(
+    problem: Problem, rate: float, theta: Floats, threads: int, stop: NDArray[np.uint8]
+) -> Floats:
+    """Return the states (STATES, 3, N) around those of theta (2, N), which have number BEFORE.
+
+    Rows are W, B and ERROR.
+    """
+    return _walked(problem, rate, theta, 0, threads, stop)[:EPOCHS].reshape(STATES, 3, -1)
 
 
 def interpolate(values: Floats, time: Floats, skipped: int = 0) -> tuple[Floats, Floats]:
@@ -314,17 +352,11 @@ def crossings(
 ) -> Crossings:
     """Return when and where the orbits of starts theta (2, N) cross the tolerance.
 
-    A start and the state an epoch later have the same states around the crossing, so that their
-    times differ by exactly 1.
+    One within the tolerance walks backwards. A walk ends after `longest` epochs. A start and the
+    state an epoch later have the same states around the crossing, so that their times differ by
+    exactly 1.
     """
-    epochs, states = states_around(problem, rate, theta, longest, threads, stop)
-    before, after = states[BEFORE - 1, ERROR], states[BEFORE, ERROR]
-    with np.errstate(all="ignore"):  # what is not found is NaN
-        time = (after - problem.tolerance) / (before - after)
-        for _ in range(CROSSING_ITERATIONS):
-            error, slope = interpolate(states[:, ERROR], time)
-            time = np.clip(time - (error - problem.tolerance) / slope, -1.0, 0.0)
-        (w, w_pace), (b, b_pace) = (interpolate(states[:, row], time) for row in (W, B))
-        unknown = np.isnan(epochs)
-        at = np.where(unknown, np.nan, [w, b])
-        return Crossings(epochs + time, at, -slope, abs(w_pace) + abs(b_pace))
+    rows = _walked(problem, rate, theta, longest, threads, stop)
+    unknown = np.isnan(rows[EPOCHS])
+    at = np.where(unknown, np.nan, rows[AT_W : AT_B + 1])
+    return Crossings(rows[TIME], at, rows[FALL], rows[PACE])

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import typeof
 from numba.core import types
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.orbit.abel import cosines, interpolation
+from sweep.kernels.orbit.abel import cosines
+from sweep.kernels.orbit.plane.coefficients import nodes_of
 from sweep.kernels.results import TrainResult
 from sweep.kernels.simd import load, store, width_of
 from sweep.neuron.arithmetic import fma
@@ -33,19 +35,22 @@ __all__ = [
     "NOTHING",
     "ON_EDGE",
     "ORDERS",
-    "TO_COEFFICIENTS",
+    "TABLE",
     "Lattice",
     "Square",
     "Table",
     "Train",
-    "coefficients",
+    "empty_table",
+    "evaluate",
     "evaluate_on",
+    "find",
     "find_squares",
     "lattice",
     "points_of",
     "size_of",
     "steepest_of",
     "table_of",
+    "trees",
 ]
 
 Floats = NDArray[np.float64]
@@ -53,12 +58,13 @@ Floats = NDArray[np.float64]
 # From a problem and starts (2, N) to what becomes of them, for one learning rate.
 Train = Callable[[Problem, Floats], TrainResult]
 
+
 # Coefficients in each direction. With the samples of the benchmark, cross-entropy and the quadratic
 # cost, 12 take 53,000 and 114,000 nodes, 16 take 51,000 and 123,000 of half as many squares, and
 # leave a tenth of the area unresolved that 12 leave.
 ORDERS = 16
 
-NODES, TO_COEFFICIENTS = interpolation(ORDERS)
+NODES = nodes_of(ORDERS)
 
 # Where the miss of a polynomial is measured, in each direction: midway between nodes, and the ends.
 CHECKS = cosines(np.arange(0, ORDERS + 1, 4) / ORDERS)
@@ -169,23 +175,8 @@ def points_of(roots: Lattice, squares: list[Square], places: Floats) -> Floats:
     return out
 
 
-def coefficients(values: Floats, matrix: Floats, other: Floats) -> Floats:
-    """Return coefficients (…, k, l) of the polynomials through values (…, k, l) at nodes.
-
-    `matrix` and `other` are those of `interpolation` for the two directions. Sums in a fixed order:
-    BLAS rounds otherwise on other CPUs.
-    """
-    across = np.zeros_like(values)
-    for node in range(values.shape[-1]):
-        across += values[..., node, None] * other[node]
-    out = np.zeros_like(values)
-    for node in range(values.shape[-2]):
-        out += across[..., node, None, :] * matrix[node][:, None]
-    return out
-
-
 def table_of(roots: Lattice, squares: list[Square], base: Floats, polynomials: Floats) -> Table:
-    """Return the table of polynomials (P, C, ORDERS, ORDERS) on squares."""
+    """Return the table of polynomials (P, C, ORDERS, ORDERS) on squares; of equal ones the last."""
     top = np.full(roots.shape, NOTHING, np.int64)
     row: Any
     children: list[list[int]] = []
@@ -213,6 +204,22 @@ def table_of(roots: Lattice, squares: list[Square], base: Floats, polynomials: F
     )
 
 
+def empty_table(roots: Lattice, values: int) -> Table:
+    """Return the table of no squares, of so many values."""
+    return table_of(roots, [], np.empty((0, values)), np.empty((0, values, ORDERS, ORDERS)))
+
+
+def trees(tables: list[Table]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the roots (T, R_w, R_b) of tables of one lattice, and the children of all."""
+    before = np.cumsum([0, *(len(each.children) for each in tables)]).tolist()
+    shifted = [
+        [np.where(rows < NOTHING, rows - first, rows) for rows in (each.roots, each.children)]
+        for each, first in zip(tables, before[:-1], strict=True)
+    ]
+    roots, children = zip(*shifted, strict=True)
+    return np.stack(roots), np.concatenate(children)
+
+
 def _packed(polynomials: Floats) -> Floats:
     count, values = polynomials.shape[:2]
     out = np.zeros((count, ORDERS, -(-values * ORDERS // LANES) * LANES))
@@ -230,79 +237,102 @@ _NO_TABLE = Table(
 )
 
 
+TABLE = typeof(_NO_TABLE)
 _VECTOR = types.Array(types.float64, 1, "C", readonly=True)
-_SQUARE = types.Array(types.int64, 1, "C")
 
 
-@once
-def _compile_find() -> Callable[..., None]:
-    """Compile find(w (N,), b (N,), table, square (N,)), which sets numbers of squares, or −1."""
+@register_jitable
+def find(w, b, some, table, roots, children, squares):
+    """Set squares (T, n) to those of T tables that points of numbers `some` (n,) lie on.
 
-    @compiled(types.void(_VECTOR, _VECTOR, typeof(_NO_TABLE), _SQUARE))
-    def find(w, b, table, square):
-        origin_w, origin_b = table.origin[0], table.origin[1]
-        per_w, per_b = table.per_root[0], table.per_root[1]
-        rows, columns = table.roots.shape
-        for k in range(len(b)):
-            u, v = (w[k] - origin_w) * per_w, (b[k] - origin_b) * per_b
-            square[k] = NOTHING
-            if not (0.0 <= u <= rows and 0.0 <= v <= columns):
-                continue
-            i, j = min(np.int64(u), rows - 1), min(np.int64(v), columns - 1)
-            number = table.roots[i, j]
+    w, b : (N,) arrays
+    table : Table
+        Any one of them.
+    roots, children
+        As `trees` returns them.
+    """
+    origin_w, origin_b, rows = table.origin[0], table.origin[1], roots.shape[1]
+    per_w, per_b, columns = table.per_root[0], table.per_root[1], roots.shape[2]
+    for j in range(len(some)):
+        squares[:, j] = NOTHING
+        at_w, at_b = (w[some[j]] - origin_w) * per_w, (b[some[j]] - origin_b) * per_b
+        if not (0.0 <= at_w <= rows and 0.0 <= at_b <= columns):
+            continue
+        k, m = min(np.int64(at_w), rows - 1), min(np.int64(at_b), columns - 1)
+        for t in range(len(roots)):
+            u, v, number = at_w - k, at_b - m, roots[t, k, m]
             while number < NOTHING:
-                u, v = 2.0 * (u - i), 2.0 * (v - j)
-                i, j = np.int64(u >= 1.0), np.int64(v >= 1.0)
-                number = table.children[-2 - number, 2 * i + j]
-            square[k] = number
+                u, v = 2.0 * u, 2.0 * v
+                above_w, above_b = np.int64(u >= 1.0), np.int64(v >= 1.0)
+                u, v = u - above_w, v - above_b
+                number = children[-2 - number, 2 * above_w + above_b]
+            squares[t, j] = number
 
-    return find
+
+@register_jitable
+def evaluate(w, b, some, square, table, along, values):
+    """Set values (C, n) of points of numbers `some` (n,) on squares (n,), but for NOTHING.
+
+    along : (1, columns of table.packed) array
+        To work in.
+    """
+    middle, per_half, base, packed = table.middle, table.per_half, table.base, table.packed
+    known, known_w = NOTHING, np.nan
+    for j in range(len(some)):
+        p, at_w = square[j], w[some[j]]
+        if p == NOTHING:
+            continue
+        if p != known or at_w != known_w:
+            # On a grid, neighbours share w: what is left is a polynomial in b.
+            known, known_w = p, at_w
+            t = (at_w - middle[p, 0]) * per_half[p, 0]
+            for column in range(0, packed.shape[1], WIDTH):
+                value = load(packed, ORDERS * p, column)
+                for row in range(ORDERS * p + 1, ORDERS * (p + 1)):
+                    value = fma(value, value * 0.0 + t, load(packed, row, column))
+                store(along, 0, column, value)
+        t = (b[some[j]] - middle[p, 1]) * per_half[p, 1]
+        for c in range(base.shape[1]):
+            total = along[0, ORDERS * c]
+            for m in range(ORDERS * c + 1, ORDERS * (c + 1)):
+                total = fma(total, t, along[0, m])
+            values[c, j] = total + base[p, c]
 
 
 @once
-def _compile_evaluate() -> Callable[..., None]:
-    """Compile evaluate(w (N,), b (N,), table, square (N,), values (C, N)); no number is NOTHING."""
+def _compile_on() -> tuple[Callable[..., None], Callable[..., None]]:
+    """Compile find(w, b, table, roots, children, squares), evaluate(w, b, square, table, values).
 
-    @compiled(
-        types.void(_VECTOR, _VECTOR, typeof(_NO_TABLE), _SQUARE, types.Array(types.float64, 2, "C"))
-    )
-    def evaluate(w, b, table, square, values):
-        packed, count = table.packed, table.base.shape[1]
-        along = np.zeros((1, packed.shape[1]))
-        known, known_w = NOTHING, np.nan
-        for k in range(len(b)):
-            p = square[k]
-            if p != known or w[k] != known_w:
-                # On a grid, neighbours share w: what is left is a polynomial in b.
-                known, known_w = p, w[k]
-                t = (known_w - table.middle[p, 0]) * table.per_half[p, 0]
-                for column in range(0, packed.shape[1], WIDTH):
-                    value = load(packed, ORDERS * p, column)
-                    for row in range(ORDERS * p + 1, ORDERS * (p + 1)):
-                        value = fma(value, value * 0.0 + t, load(packed, row, column))
-                    store(along, 0, column, value)
-            t = (b[k] - table.middle[p, 1]) * table.per_half[p, 1]
-            for c in range(count):
-                total = along[0, ORDERS * c]
-                for m in range(ORDERS * c + 1, ORDERS * (c + 1)):
-                    total = fma(total, t, along[0, m])
-                values[c, k] = total + table.base[p, c]
+    They are the above for all of N points.
+    """
+    whole, matrix = types.int64, types.Array(types.float64, 2, "C")
 
-    return evaluate
+    @compiled(types.void(_VECTOR, _VECTOR, TABLE, whole[:, :, ::1], whole[:, ::1], whole[:, ::1]))
+    def find_all(w, b, table, roots, children, squares):
+        find(w, b, np.arange(len(b)), table, roots, children, squares)
+
+    @compiled(types.void(_VECTOR, _VECTOR, whole[::1], TABLE, matrix))
+    def evaluate_all(w, b, square, table, values):
+        along = np.zeros((1, table.packed.shape[1]))
+        evaluate(w, b, np.arange(len(b)), square, table, along, values)
+
+    return find_all, evaluate_all
 
 
 def find_squares(table: Table, w: Floats, b: Floats) -> NDArray[np.int64]:
     """Return the numbers (N,) of the squares that points lie on, NOTHING for none."""
-    square = np.empty(len(b), np.int64)
-    _compile_find()(np.ascontiguousarray(w), np.ascontiguousarray(b), table, square)
-    return square
+    squares = np.empty((1, len(b)), np.int64)
+    points = np.ascontiguousarray(w), np.ascontiguousarray(b)
+    _compile_on()[0](*points, table, *trees([table]), squares)
+    found: NDArray[np.int64] = squares[0]
+    return found
 
 
 def evaluate_on(table: Table, square: NDArray[np.int64], w: Floats, b: Floats) -> Floats:
     """Return values (C, N) at points on squares of these numbers."""
     values = np.empty((table.base.shape[1], len(b)))
     points = np.ascontiguousarray(w), np.ascontiguousarray(b)
-    _compile_evaluate()(*points, table, square, values)
+    _compile_on()[1](*points, square, table, values)
     return values
 
 

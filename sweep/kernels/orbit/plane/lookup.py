@@ -1,0 +1,191 @@
+"""The lookup: starts in, epochs and ends out of the tables; those that are uncertain are left."""
+
+# compiled code: its types are Numba's
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numba.core import types
+from numpy.typing import NDArray
+
+from sweep.kernels.block import trainer
+from sweep.kernels.compile import compiled, once
+from sweep.kernels.orbit.plane.cut import CutOff
+from sweep.kernels.orbit.plane.ends import PLACES, SHARES
+from sweep.kernels.orbit.plane.jumps import after_epochs
+from sweep.kernels.orbit.plane.squares import Known
+from sweep.kernels.orbit.plane.stencil import ERROR, B, W
+from sweep.kernels.orbit.plane.survey import Task, parallel_trainer
+from sweep.kernels.orbit.plane.tables import LANES, NOTHING, TABLE, evaluate, find, trees
+from sweep.kernels.orbit.plane.walking import Jumps
+from sweep.kernels.results import TrainResult, empty_results
+from sweep.kernels.simd import load, store, width_of
+from sweep.neuron.arithmetic import fma
+from sweep.neuron.problem import Problem, Status
+
+__all__ = ["Plane", "lookup_plane_into"]
+
+Floats = NDArray[np.float64]
+
+WIDTH = width_of(types.float64)
+
+# Starts that are looked up together.
+CHUNK = 128
+
+CONVERGED, UNMET = int(Status.converged), int(Status.max_epochs)
+
+
+class Plane(NamedTuple):
+    """What starts of one problem and learning rate are looked up in.
+
+    Attributes
+    ----------
+    known : Known
+        A, and where starts end.
+    bound : (P,) array
+        A nearer to a whole number than this is uncertain.
+    cut : CutOff
+        Where starts are that max_epochs cuts off.
+    task, jumps
+        For starts that it cuts off on no square of those: they are walked.
+    """
+
+    known: Known
+    bound: Floats
+    cut: CutOff
+    task: Task
+    jumps: Jumps
+
+
+@once
+def _compile_lookup() -> Callable[..., tuple[int, int]]:
+    """Compile lookup(w, b, …, late, uncertain), which leaves some starts, and returns how many.
+
+    It cuts off those of numbers `late`, but does not know where they end; it knows nothing of those
+    of numbers `uncertain`.
+
+    w, b : (N,) arrays
+    roots, children
+        Those of both tables, of A and of what max_epochs cuts off.
+    known, polynomials, bound; cut, cut_bound
+        The tables, where starts end, and how far A and the error may be off.
+    status, epochs, error, out_w, out_b : (N,) arrays
+        Are set, out_w and out_b if they are not empty; starts whose status is not max_epochs are
+        passed over.
+    """
+    vector, matrix = types.Array(types.float64, 1, "A"), types.float64[:, ::1]
+    known_vector = types.Array(types.float64, 1, "C", readonly=True)
+    strided = [types.Array(number, 1, "A") for number in (types.int8, types.int32)]
+
+    @compiled(
+        types.UniTuple(types.int64, 2)(
+            known_vector, known_vector, types.int64[:, :, ::1], types.int64[:, ::1], TABLE, matrix,
+            types.float64[::1], TABLE, types.float64[::1], types.float64, types.int64, *strided,
+            vector, vector, vector, types.int64[::1], types.int64[::1],
+        )
+    )  # fmt: skip
+    def lookup(
+        w, b, roots, children, known, polynomials, bound, cut, cut_bound, tolerance, max_epochs,
+        status, epochs, error, out_w, out_b, late, uncertain,
+    ):  # fmt: skip
+        along = np.zeros((1, max(known.packed.shape[1], cut.packed.shape[1])))
+        some, squares = np.empty(CHUNK, np.int64), np.empty((2, CHUNK), np.int64)
+        values, of_end = np.empty((3, CHUNK)), np.zeros((1, polynomials.shape[1]))
+        just_above, cut_late, left = np.nextafter(tolerance, np.inf), 0, 0
+        # Step by step for some starts at a time: the steps of one start wait for one another.
+        for first in range(0, len(b), CHUNK):
+            count = 0
+            for i in range(first, min(first + CHUNK, len(b))):
+                if status[i] == UNMET:
+                    some[count] = i
+                    count += 1
+            find(w, b, some[:count], known, roots, children, squares)
+            evaluate(w, b, some[:count], squares[0], known, along, values)
+            before, count = count, 0
+            for j in range(before):
+                i, p, time, place = some[j], squares[0, j], values[0, j], values[1, j]
+                whole = np.ceil(time)
+                met = p != NOTHING and time > 0.0 and whole <= max_epochs
+                if not met or not abs(time - np.rint(time)) > bound[p]:
+                    if p != NOTHING and time - bound[p] > max_epochs and squares[1, j] == NOTHING:
+                        late[cut_late] = i
+                        cut_late += 1
+                    else:
+                        some[count], squares[1, count] = i, squares[1, j]
+                        count += 1
+                    continue
+                # Odd and even powers apart: half as many steps that wait for one another.
+                square = place * place
+                for column in range(0, polynomials.shape[1], WIDTH):
+                    odd = load(polynomials, PLACES * p, column)
+                    even = load(polynomials, PLACES * p + 1, column)
+                    for row in range(PLACES * p + 2, PLACES * (p + 1), 2):
+                        odd = fma(odd, odd * 0.0 + square, load(polynomials, row, column))
+                        even = fma(even, even * 0.0 + square, load(polynomials, row + 1, column))
+                    store(of_end, 0, column, fma(odd, odd * 0.0 + place, even))
+                share = 2.0 * (whole - time) - 1.0
+                end_w, end_b, end_error = of_end[0, W], of_end[0, B], of_end[0, ERROR]
+                for order in range(3, 3 * SHARES, 3):
+                    end_w = fma(end_w, share, of_end[0, order + W])
+                    end_b = fma(end_b, share, of_end[0, order + B])
+                    end_error = fma(end_error, share, of_end[0, order + ERROR])
+                status[i], epochs[i], error[i] = CONVERGED, whole, min(end_error, tolerance)
+                if len(out_b) > 0:
+                    out_w[i], out_b[i] = end_w, end_b
+            evaluate(w, b, some[:count], squares[1], cut, along, values)
+            for j in range(count):
+                i, p = some[j], squares[1, j]
+                if p == NOTHING or not values[ERROR, j] - cut_bound[p] > tolerance:
+                    uncertain[left] = i
+                    left += 1
+                    continue
+                epochs[i], error[i] = max_epochs, max(values[ERROR, j], just_above)
+                if len(out_b) > 0:
+                    out_w[i], out_b[i] = values[W, j], values[B, j]
+        return cut_late, left
+
+    return lookup
+
+
+def lookup_plane_into(
+    out: TrainResult,
+    w: Floats,
+    b: Floats,
+    rate: float,
+    problem: Problem,
+    stop: NDArray[np.uint8],
+    plane: Plane,
+) -> None:
+    """Write the results of a block of starts w (N, 1), b into `out`; the uncertain are trained."""
+    rates = np.array([rate])
+    trainer(replace(problem, max_epochs=0), "float64")(out, w, b, rates, stop)
+    if not problem.max_epochs:
+        return
+    known, cut = plane.known, plane.cut
+    late, uncertain = np.empty((2, len(b)), np.int64)
+    cut_late, left = _compile_lookup()(
+        np.ascontiguousarray(w[:, 0]), b, *trees([known.table, cut.table]), known.table,
+        known.ends.polynomials.reshape(-1, LANES), plane.bound, cut.table, cut.bound,
+        problem.tolerance, problem.max_epochs, out.status, out.epochs, out.final_error,
+        out.w[:, 0], out.b, late, uncertain,
+    )  # fmt: skip
+    if cut_late:
+        here, train = late[:cut_late], parallel_trainer(rate, 1, stop)
+        task = plane.task._replace(train=train, threads=1, stop=stop)
+        ends = after_epochs(task, problem.max_epochs, np.array([w[here, 0], b[here]]), plane.jumps)
+        out.epochs[here] = problem.max_epochs
+        out.final_error[here] = np.maximum(ends[2], np.nextafter(problem.tolerance, np.inf))
+        if len(out.b):
+            out.w[here, 0], out.b[here] = ends[:2]
+    uncertain = uncertain[:left]
+    if left:
+        trained = empty_results(left, 1, weights=len(out.b) > 0)
+        trainer(problem, "float64")(trained, w[uncertain], b[uncertain], rates, stop)
+        for name, values in vars(trained).items():
+            if len(values):
+                getattr(out, name)[uncertain] = values
