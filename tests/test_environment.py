@@ -182,31 +182,6 @@ def test_processes_fill_one_cache_at_once(tmp_path):
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2
 
 
-EVERY_KERNEL = """
-import numpy as np, sweep
-from sweep.kernels.compile import watchers
-begun = []
-watchers.append(begun.append)
-w = np.linspace(-3, 3, 9)
-one = {"x": 1.0, "y": 0.0, "tolerance": 0.1, "max_epochs": 50, "learning_rate": 0.15}
-many = one | {"x": [-1.0, 0.5, 0.7, 2.0], "y": [0.0, 1.0, 0.0, 1.0], "tolerance": 0.35}
-for kwargs in (one, many):
-    for cost in ("quadratic", sweep.Cost("own", "0.5*(a - y)**2")):
-        sweep.train(w, w, cost=cost, **kwargs)
-    sweep.train(w, w, cost="quadratic", method="orbit", **kwargs)
-    sweep.train(w, w, cost="quadratic", follow=50, **kwargs)
-    sweep.train(w, w, cost="quadratic", optimizer="adam", dtype="float32", **kwargs)
-    samples = {name: kwargs[name] for name in ("x", "y", "learning_rate")}
-    sweep.trace(w, w, epochs=[0, 50], cost="quadratic", **samples)
-print(begun.count(True))
-"""
-
-
-def test_a_second_process_compiles_nothing():
-    assert int(python(EVERY_KERNEL).stdout) >= 0
-    assert int(python(EVERY_KERNEL).stdout) == 0
-
-
 def test_a_compiler_that_is_switched_off_is_one_line(tmp_path):
     (tmp_path / "spec.toml").write_text(sweep.Spec(axes=AXES).toml())
     command = [sys.executable, "-m", "sweep", "run", "spec.toml", "-o", "out"]

@@ -162,8 +162,8 @@ def build_ends(
     for row in (W, B):
         flat = states[:, row, :, None]
         time = np.broadcast_to(0.5 * (shares + 1.0), (flat.shape[1], len(shares)))
-        exact, _ = interpolate(flat, time)
-        coarse, _ = interpolate(flat, time, skipped=1)
+        exact = interpolate(flat, time)
+        coarse = interpolate(flat, time, skipped=1)
         values[row] = exact.reshape(values.shape[1:])
         apart = np.maximum(apart, abs(exact - coarse).reshape(len(apart), -1).max(axis=1))
     values[ERROR] = error(values[:ERROR])

@@ -303,8 +303,8 @@ def states_around(
     return _walked(problem, rate, theta, 0, threads, stop)[:EPOCHS].reshape(STATES, 3, -1)
 
 
-def interpolate(values: Floats, time: Floats, skipped: int = 0) -> tuple[Floats, Floats]:
-    """Return the polynomial through values (STATES, …) at times −BEFORE, … and its derivative.
+def interpolate(values: Floats, time: Floats, skipped: int = 0) -> Floats:
+    """Return the polynomial through values (STATES, …) at times −BEFORE, …, at these times.
 
     By Newton's forward differences; `skipped` states at either end are left out.
     """
@@ -313,12 +313,11 @@ def interpolate(values: Floats, time: Floats, skipped: int = 0) -> tuple[Floats,
     while len(values) > 1:
         values = values[1:] - values[:-1]
         differences.append(values[0])
-    value, derivative = differences[-1], np.zeros_like(time)
+    value: Floats = differences[-1]
     for k in range(len(differences) - 2, -1, -1):
         share = (time + (BEFORE - skipped - k)) / (k + 1)
-        derivative = derivative * share + value / (k + 1)
         value = value * share + differences[k]
-    return value, derivative
+    return value
 
 
 class Crossings(NamedTuple):

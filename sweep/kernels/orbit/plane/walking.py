@@ -41,7 +41,7 @@ WIDTH = width_of(types.float64)
 # Number of the square to which a point has come, if it came within the tolerance before.
 CROSSED = -2
 
-# Updates by single samples between two looks at where a lane is, which take as long as 16 of them.
+# Updates by single samples between two looks at where a lane is, which take as long as some ten.
 BETWEEN = 128
 
 # The error after a jump is known so well, relative to the tolerance.
