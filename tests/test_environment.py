@@ -182,6 +182,57 @@ def test_processes_fill_one_cache_at_once(tmp_path):
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2
 
 
+EVERY_KERNEL = """
+import numpy as np, sweep
+from sweep.kernels.compile import watchers
+begun = []
+watchers.append(begun.append)
+w = np.linspace(-3, 3, 9)
+one = {"x": 1.0, "y": 0.0, "tolerance": 0.1, "max_epochs": 50, "learning_rate": 0.15}
+many = one | {"x": [-1.0, 0.5, 0.7, 2.0], "y": [0.0, 1.0, 0.0, 1.0], "tolerance": 0.35}
+for kwargs in (one, many):
+    for cost in ("quadratic", sweep.Cost("own", "0.5*(a - y)**2")):
+        sweep.train(w, w, cost=cost, **kwargs)
+    sweep.train(w, w, cost="quadratic", method="orbit", **kwargs)
+    sweep.train(w, w, cost="quadratic", follow=50, **kwargs)
+    sweep.train(w, w, cost="quadratic", optimizer="adam", dtype="float32", **kwargs)
+    samples = {name: kwargs[name] for name in ("x", "y", "learning_rate")}
+    sweep.trace(w, w, epochs=[0, 50], cost="quadratic", **samples)
+print(begun.count(True))
+"""
+
+
+def test_a_second_process_compiles_nothing():
+    assert int(python(EVERY_KERNEL).stdout) >= 0
+    assert int(python(EVERY_KERNEL).stdout) == 0
+
+
+# Forked children compile at the same addresses, as processes do without address randomisation.
+THREE_CHILDREN = """
+import os, sweep
+terms = "+".join(f"(a - y)**2*exp(-{k}*(a - y)**2)*log(1.1 + {k}*(a - y)**2)" for k in range(6))
+def child(*factors):
+    if os.fork() == 0:
+        for factor in factors:
+            own = sweep.Cost("own", f"{factor}*(a - y)**2 + {terms}")
+            print(sweep.train(2.0, 2.0, cost=own, learning_rate=0.15, x=[1.0, -0.5], y=[0.0, 1.0],
+                              tolerance=0.4, max_epochs=1000).epochs, flush=True)
+        os._exit(0)
+    os.wait()
+child(9)
+child(30)
+child(9, 30)
+"""
+
+
+def test_code_of_two_processes_is_told_apart_by_a_third(tmp_path):
+    python(TRAIN, NUMBA_CACHE_DIR=str(tmp_path))
+    done = python(THREE_CHILDREN, NUMBA_CACHE_DIR=str(tmp_path))
+    first, second, *both = done.stdout.splitlines()
+    assert first != second
+    assert both == [first, second], done.stderr
+
+
 def test_a_compiler_that_is_switched_off_is_one_line(tmp_path):
     (tmp_path / "spec.toml").write_text(sweep.Spec(axes=AXES).toml())
     command = [sys.executable, "-m", "sweep", "run", "spec.toml", "-o", "out"]

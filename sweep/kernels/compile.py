@@ -1,8 +1,9 @@
 """Compiled kernels on disk, where that is safe: a second process starts in milliseconds.
 
 Numba's own cache knows a kernel by its own file only, not by the helpers that are compiled into it;
-runs what a damaged file holds (a flipped bit was a segmentation fault); and ends the call where a
-file cannot be read or written. This one only ever costs time: what cannot be used is compiled.
+runs what a damaged file holds (a flipped bit was a segmentation fault); runs the helpers of one
+kernel for another of equal names; and ends the call where a file cannot be read or written. This
+one only ever costs time: what cannot be used is compiled.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, wraps
+from itertools import count
 from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
@@ -22,6 +24,7 @@ from uuid import uuid4
 import llvmlite
 import numba
 from numba.core import config
+from numba.core.bytecode import FunctionIdentity
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
@@ -35,6 +38,9 @@ watchers: list[Callable[[bool], None]] = []
 
 # Several threads may need the same kernel at once.
 _LOCK = RLock()
+
+# Numbers from here on are drawn by `_number_functions`.
+_DRAWN = 1 << 127
 
 Result = TypeVar("Result")
 
@@ -89,6 +95,16 @@ def _folder() -> Path | None:
         return None
 
 
+def _number_functions() -> None:
+    """Let Numba number the functions that it compiles from a random number on, not from 1.
+
+    The number is all that tells the symbols of two closures apart. Where two processes had compiled
+    the `formula` of two costs, both as their fourth function, a third process that loaded both
+    ran the first one's code for both: wrong epochs, and no message.
+    """
+    FunctionIdentity._unique_ids = count(_DRAWN | uuid4().int)
+
+
 def _tell(begins: bool) -> None:
     for watcher in watchers:
         watcher(begins)
@@ -122,13 +138,14 @@ class _Disk:
             if hashlib.sha256(content[32:]).digest() == content[:32]:
                 return CompileResult._rebuild(target_context, *pickle.loads(content[32:]))
         self.missed = True
+        _number_functions()
         _tell(True)
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
         with suppress(Exception):
             path = self.path(signature, result.codegen)
-            if path is None:
+            if path is None or result.fndesc.uid < _DRAWN:  # Numba has other ways to number
                 return
             content = dumps(result._reduce())
             temporary = path.with_name(f".{uuid4().hex}.tmp")

@@ -388,3 +388,8 @@ def lowest(typingctx, bits):
         return builder.cttz(args[0], ir.IntType(1)(1))
 
     return types.int64(types.uint64), codegen
+
+
+# Compiled code is found on the disk by what it refers to: Numba would pickle these by random names.
+for each in (select, binary_exponent, load, store, zero, bits_of, lowest):
+    each._set_uuid(f"sweep.{each._name}")
