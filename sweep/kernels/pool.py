@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from threading import Lock
 
 import numpy as np
@@ -64,6 +65,17 @@ def check_threads(threads: int | None) -> int:
     return whole_number("threads", threads, 1, MAX_THREADS)
 
 
+@contextmanager
+def _enough_threads(threads: int) -> Iterator[None]:
+    """Raise SweepError where the system starts no more threads."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        raise SweepError(f"threads = {threads}: the system starts no more of them") from None
+
+
 def run_blocks(
     work: Callable[[int, int, NDArray[np.uint8]], object],
     cuts: Iterable[tuple[int, int]],
@@ -85,33 +97,32 @@ def run_blocks(
                 return
             work(*cut, stop)
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads) as pool, _enough_threads(threads):
         try:
             # One task a thread, for a task costs 20 µs under the interpreter's lock.
             futures = [pool.submit(work_on) for _ in range(min(threads, len(cuts)))]
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
-        except RuntimeError as error:
-            if "start new thread" not in str(error):
-                raise
-            raise SweepError(f"threads = {threads}: the system starts no more of them") from None
         finally:
             stop[0] = 1
             pool.shutdown(cancel_futures=True)
 
 
-def run_strided(work: Callable[[slice], object], count: int, threads: int) -> None:
+def run_strided(
+    work: Callable[[slice], object], count: int, threads: int, least: int = FEWEST
+) -> None:
     """Call work(here) for equal parts of `count` items, each thread's spread over all of them.
 
-    Few items are left to this thread: starting others takes 100 µs.
+    Fewer items than `least` are left to this thread: starting others takes 100 µs. It takes a part
+    in any case: two threads that start at once may share a CPU for some 2 ms.
     """
-    parts = max(min(threads, count // FEWEST), 1)
+    parts = max(min(threads, count // least), 1)
     if parts == 1:
         work(slice(None))
-    else:
-        run_blocks(
-            lambda part, *_: work(slice(part, None, parts)),
-            [(k, k + 1) for k in range(parts)],
-            parts,
-        )
+        return
+    with ThreadPoolExecutor(parts - 1) as pool, _enough_threads(threads):
+        others = [pool.submit(work, slice(part, None, parts)) for part in range(1, parts)]
+        work(slice(0, None, parts))
+        for other in others:
+            other.result()

@@ -10,7 +10,6 @@ is enough, and a place on it is a number from −1 to 1, along a straight line n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +19,9 @@ from numpy.typing import NDArray
 from sweep.kernels.compile import compiled, once
 from sweep.kernels.orbit.abel import cosines
 from sweep.kernels.orbit.plane.coefficients import coefficients, nodes_of
+from sweep.kernels.orbit.plane.errors import errors
 from sweep.kernels.orbit.plane.stencil import ERROR, B, W, interpolate, states_around
-from sweep.kernels.orbit.plane.tables import LANES, Train
+from sweep.kernels.orbit.plane.tables import LANES
 from sweep.kernels.simd import load, store, width_of
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.problem import Problem
@@ -118,7 +118,6 @@ def build_ends(
     rate: float,
     at: Floats,
     unit: Floats,
-    train: Train,
     threads: int,
     stop: NDArray[np.uint8],
 ) -> tuple[Ends, Floats]:
@@ -128,8 +127,7 @@ def build_ends(
     """
 
     def error(theta: Floats) -> Floats:
-        out = train(replace(problem, max_epochs=0), theta.reshape(2, -1))
-        return out.initial_error.reshape(theta.shape[1:])
+        return errors(problem, theta, threads)
 
     middle = at[:, :, at.shape[2] // 2]
     ways = PROBE * np.eye(2)[:, :, None] * unit

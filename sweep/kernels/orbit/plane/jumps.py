@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweep.kernels.orbit.plane.coefficients import coefficients
+from sweep.kernels.orbit.plane.errors import errors
 from sweep.kernels.orbit.plane.survey import Survey, Task
 from sweep.kernels.orbit.plane.tables import (
     EDGES,
@@ -57,17 +57,26 @@ def build_jumps(task: Task, found: Survey) -> Jumps:
     most, places = _most_epochs(task, found), np.concatenate([EDGES, INSIDE], axis=1)
     made = list[tuple[Square, int, Floats, Floats]]()
 
-    def smooth(squares: list[Square], values: Floats) -> NDArray[np.bool_]:
-        """Say on which of some squares F^k is smooth, of which these are the values."""
-        fit = fit_states(task, squares, points_of(task.roots, squares, places), values)
+    def smooth(
+        squares: list[Square], begin: Floats, walked: int, jumps: Jumps
+    ) -> dict[Square, Floats]:
+        """Keep F^k where it is smooth, and return the states (2, m) after it on those squares.
+
+        `begin` (2, S, m) are the states `walked` epochs before.
+        """
         of_ends = max(k * OF_ENDS / task.longest, LEAST_MISS)
         allowed = min(k * task.rounding / MOST_DOUBLINGS, of_ends)
-        good: NDArray[np.bool_] = (fit.missed[:, :2].max(axis=1) <= allowed) & (
+
+        values = after_epochs(task, walked, begin, jumps)
+        fit = fit_states(task, squares, points_of(task.roots, squares, places), values)
+        good = (fit.missed[:, :2].max(axis=1) <= allowed) & (
             fit.missed[:, 2] <= MARGIN * task.problem.tolerance
         )
+        states = dict[Square, Floats]()
         for i in np.flatnonzero(good):
             made.append((squares[i], k, fit.base[i], fit.polynomials[i]))
-        return good
+            states[squares[i]] = values[:2, i]
+        return states
 
     def built() -> Jumps:
         last, shorter = dict[Square, int](), list[int]()
@@ -80,30 +89,24 @@ def build_jumps(task: Task, found: Survey) -> Jumps:
         epochs = [each[1] for each in made]
         return Jumps(table, np.array(epochs, np.int64), np.array(shorter, np.int64))
 
-    squares, states = list[Square](), list[Floats]()
-    left = sorted(most)
+    states, left = dict[Square, Floats](), sorted(most)
     for level in range(LEVELS):
         worth = PART * np.array([most[_root_of(each)] for each in left])
         left = [left[i] for i in np.flatnonzero(worth >= k * max(8 ** (level - 1), 1))]
         if left:
             points = points_of(task.roots, left, places)
-            values = after_epochs(task, k, points, no_jumps(task.roots))
-            good = smooth(left, values)
-            squares += [left[i] for i in np.flatnonzero(good)]
-            states.append(values[:2, good])
-            left = [part for i in np.flatnonzero(~good) for part in left[i].children()]
-    state = np.concatenate([np.empty((2, 0, places.shape[1])), *states], axis=1)
-    while squares and not task.stop[0]:
-        jumps = built()
+            states |= smooth(left, points, k, no_jumps(task.roots))
+            left = [part for each in left if each not in states for part in each.children()]
+    while states and not task.stop[0]:
+        jumps, squares = built(), list(states)
+        state = np.stack(list(states.values()), axis=1)
         square = find_squares(jumps.table, *state.reshape(2, -1)).reshape(state.shape[1:])
-        far = square != NOTHING
-        far = far.all(axis=1) & [2 * k <= PART * most[_root_of(each)] for each in squares]
-        squares = [squares[i] for i in np.flatnonzero(far)]
-        if squares:
-            values = after_epochs(task, k, state[:, far], jumps)
+        worth = PART * np.array([most[_root_of(each)] for each in squares])
+        far = np.flatnonzero((square != NOTHING).all(axis=1) & (worth >= 2 * k))
+        states = {}
+        if len(far):
             k *= 2
-            good = smooth(squares, values)
-            squares, state = [squares[i] for i in np.flatnonzero(good)], values[:2, good]
+            states = smooth([squares[i] for i in far], state[:, far], k // 2, jumps)
     return built()
 
 
@@ -153,8 +156,9 @@ def after_epochs(task: Task, epochs: Floats | int, points: Floats, jumps: Jumps)
     most = np.broadcast_to(np.asarray(epochs, np.float64), points.shape[1:]).ravel()
     nothing = empty_table(task.roots, 2)
     state = walked(task, points.reshape(2, -1), nothing, jumps, most, limit=-1.0)[:2]
-    error = task.train(replace(task.problem, max_epochs=0), state).initial_error
-    return np.array([*state, error]).reshape(3, *points.shape[1:])
+    return np.array([*state, errors(task.problem, state, task.threads)]).reshape(
+        3, *points.shape[1:]
+    )
 
 
 def fit_states(task: Task, squares: list[Square], points: Floats, values: Floats) -> Fit:

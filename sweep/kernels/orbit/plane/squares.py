@@ -9,7 +9,6 @@ square that is known already.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from sweep.kernels.orbit.plane.coefficients import along_last, coefficients
 from sweep.kernels.orbit.plane.ends import Ends, build_ends, evaluate_ends, no_ends
+from sweep.kernels.orbit.plane.errors import errors
 from sweep.kernels.orbit.plane.jumps import OF_ENDS
 from sweep.kernels.orbit.plane.stencil import crossings
 from sweep.kernels.orbit.plane.survey import Survey, Task
@@ -124,8 +124,7 @@ def walk(task: Task, theta: Floats, known: Known, jumps: Jumps) -> Floats:
     # apart, and in the order of their errors.
     crossed = square == CROSSED
     within = np.flatnonzero(crossed & (epochs == 0.0))
-    errors = task.train(replace(problem, max_epochs=0), theta[:, within]).initial_error
-    within = within[errors.argsort(kind="stable")]
+    within = within[errors(problem, theta[:, within], task.threads).argsort(kind="stable")]
     for here, most in ((np.flatnonzero(crossed & (epochs > 0.0)), 1), (within, LONGEST_BACK)):
         start = np.array([w[here], b[here]])
         found = crossings(problem, task.rate, start, most, task.threads, task.stop)
@@ -242,11 +241,10 @@ def _build(task: Task, batch: list[Waiting], known: Known, jumps: Jumps) -> _Bui
     """
     roots, problem = task.roots, task.problem
     points = points_of(roots, [each.square for each in batch], EDGES)
-    trained = task.train(replace(problem, max_epochs=0), points.reshape(2, -1))
-    errors = trained.initial_error.reshape(points.shape[1:])
-    inside = errors <= problem.tolerance
+    error = errors(problem, points, task.threads)
+    inside = error <= problem.tolerance
     # The point that is likely to walk backwards for longest.
-    deepest = points[:, np.arange(len(batch)), errors.argmin(axis=1)]
+    deepest = points[:, np.arange(len(batch)), error.argmin(axis=1)]
     some = np.flatnonzero(inside.any(axis=1) & ~inside.all(axis=1))
     back = crossings(
         problem, task.rate, deepest[:, some], LONGEST_BACK, task.threads, task.stop
@@ -276,7 +274,7 @@ def _build(task: Task, batch: list[Waiting], known: Known, jumps: Jumps) -> _Bui
     found = np.concatenate([edges[:, fits], rest], axis=2)
     at = found[AT_W : AT_B + 1]
     unit = np.array(roots.side)[:, None] * 0.5 ** np.array([square.level for square in chosen])
-    ends, missed = build_ends(problem, task.rate, at, unit, task.train, task.threads, task.stop)
+    ends, missed = build_ends(problem, task.rate, at, unit, task.threads, task.stop)
     base = np.column_stack([np.rint(found[EPOCHS, :, -1]), np.zeros(len(chosen))])
     values = np.stack([found[EPOCHS] - base[:, :1], ends.place(at)], axis=1)
     grid = values[:, :, -ORDERS * ORDERS :].reshape(-1, 2, ORDERS, ORDERS)

@@ -58,6 +58,9 @@ AFTER = len(GUESS)
 # Its steps for the time of a crossing, which begin on a straight line.
 CROSSING_ITERATIONS = 4
 
+# Starts times samples that are left to one thread.
+SHARED = 8192
+
 # Rows of a state; and rows after those of all states, of the crossing.
 W, B, ERROR = range(3)
 EPOCHS, TIME, AT_W, AT_B, FALL, PACE = range(3 * STATES, 3 * STATES + 6)
@@ -289,7 +292,7 @@ def _walked(
         walk(lanes, *samples, rate, c, problem.tolerance, longest, out, stop)
         states[:, here] = out[:, : some.shape[1]]
 
-    run_strided(part, theta.shape[1], threads)
+    run_strided(part, theta.shape[1], threads, max(SHARED // len(samples.y), WIDTH))
     return states
 
 

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from sweep.kernels.block import trainer
 from sweep.kernels.orbit.plane.tables import Lattice, Square, Train, points_of
-from sweep.kernels.pool import blocks, run_blocks
-from sweep.kernels.results import TrainResult, empty_results, rows
+from sweep.kernels.results import TrainResult, empty_results
 from sweep.neuron.problem import Problem, Status
 
-__all__ = ["UNREACHABLE", "Survey", "Task", "parallel_trainer", "survey"]
+__all__ = ["UNREACHABLE", "Survey", "Task", "survey", "trainer_of"]
 
 Floats = NDArray[np.float64]
 
@@ -31,9 +30,6 @@ UNREACHABLE = 5e-324
 
 # Updates by single samples in a call of a survey.
 SURVEY_UPDATES = 2**28
-
-# Updates by single samples from which on several threads take part.
-SHARED = 2e6
 
 
 class Task(NamedTuple):
@@ -63,8 +59,8 @@ class Task(NamedTuple):
     stop: NDArray[np.uint8]
 
 
-def parallel_trainer(rate: float, threads: int, stop: NDArray[np.uint8]) -> Train:
-    """Return a function that trains starts of one problem on so many threads.
+def trainer_of(rate: float, stop: NDArray[np.uint8]) -> Train:
+    """Return a function that trains starts of one problem.
 
     What it is called with may differ in the tolerance and in max_epochs.
     """
@@ -76,15 +72,7 @@ def parallel_trainer(rate: float, threads: int, stop: NDArray[np.uint8]) -> Trai
         out = empty_results(len(b), 1)
         key = problem.tolerance, problem.max_epochs
         train_block = made.get(key) or made.setdefault(key, trainer(problem, "float64"))
-
-        def block(first: int, last: int, _: NDArray[np.uint8]) -> None:
-            here = slice(first, last)
-            train_block(rows(out, here), w[here], b[here], rates, stop)
-
-        if threads == 1 or len(b) * (problem.max_epochs + 1) * len(problem.x) < SHARED:
-            block(0, len(b), stop)
-        else:
-            run_blocks(block, blocks(len(b), threads, len(b), 128), threads)
+        train_block(out, w, b, rates, stop)
         return out
 
     return train

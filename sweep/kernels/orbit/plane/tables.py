@@ -338,9 +338,8 @@ def evaluate_on(table: Table, square: NDArray[np.int64], w: Floats, b: Floats) -
 
 def size_of(polynomials: Floats) -> Floats:
     """Return the sums (…,) of the sizes of all coefficients (…, ORDERS, ORDERS), in their order."""
-    total = np.zeros(polynomials.shape[:-2])
-    for k in range(ORDERS * ORDERS):
-        total += abs(polynomials[..., k // ORDERS, k % ORDERS])
+    each = abs(polynomials).reshape(*polynomials.shape[:-2], ORDERS * ORDERS)
+    total: Floats = np.add.accumulate(each, axis=-1)[..., -1]
     return total
 
 
