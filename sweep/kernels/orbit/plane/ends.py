@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sweep.kernels.compile import compiled, once
 from sweep.kernels.orbit.abel import cosines
 from sweep.kernels.orbit.plane.coefficients import coefficients, nodes_of
-from sweep.kernels.orbit.plane.errors import errors
+from sweep.kernels.orbit.plane.epoch import errors
 from sweep.kernels.orbit.plane.stencil import ERROR, B, W, interpolate, states_around
 from sweep.kernels.orbit.plane.tables import LANES
 from sweep.kernels.simd import load, store, width_of

@@ -26,7 +26,7 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.orbit.plane.stencil import samples_of
+from sweep.kernels.orbit.plane.epoch import samples_of
 from sweep.kernels.profile import (
     DDELTA_DZ,
     FAR,
@@ -177,7 +177,7 @@ def rises_at(
 
     None if it is, everywhere in the box from `low` to `high`, (2,) each.
     """
-    samples, bounds = samples_of(problem), _bounds(problem)
+    samples, bounds = samples_of(problem, octaves=False), _bounds(problem)
     test = _compile_test(problem.cost, problem.activation)
     half = (high - low) / (2 * CELLS)
     places = [low[axis] + half[axis] * (2 * np.arange(CELLS) + 1) for axis in (0, 1)]

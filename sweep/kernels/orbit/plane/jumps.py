@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.kernels.orbit.plane.coefficients import coefficients
-from sweep.kernels.orbit.plane.errors import errors
+from sweep.kernels.orbit.plane.epoch import errors
 from sweep.kernels.orbit.plane.survey import Survey, Task
 from sweep.kernels.orbit.plane.tables import (
     EDGES,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sweep.kernels.orbit.plane.coefficients import along_last, coefficients
 from sweep.kernels.orbit.plane.ends import Ends, build_ends, evaluate_ends, no_ends
-from sweep.kernels.orbit.plane.errors import errors
+from sweep.kernels.orbit.plane.epoch import errors
 from sweep.kernels.orbit.plane.jumps import OF_ENDS
 from sweep.kernels.orbit.plane.stencil import crossings
 from sweep.kernels.orbit.plane.survey import Survey, Task

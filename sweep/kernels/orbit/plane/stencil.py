@@ -10,7 +10,7 @@ inverted by Newton's method. A crossing is found by walking to it, forwards or b
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba.core import types
@@ -18,9 +18,10 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
+from sweep.kernels.orbit.plane.epoch import forwards_of, samples_of, slopes_of
 from sweep.kernels.pool import run_strided
-from sweep.kernels.profile import residual_delta_slope
 from sweep.kernels.simd import bits_of, load, select, store, width_of
+from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.problem import Problem
 
@@ -30,12 +31,9 @@ __all__ = [
     "STATES",
     "B",
     "Crossings",
-    "Samples",
     "W",
     "crossings",
-    "forwards_of",
     "interpolate",
-    "samples_of",
     "states_around",
 ]
 
@@ -67,35 +65,16 @@ EPOCHS, TIME, AT_W, AT_B, FALL, PACE = range(3 * STATES, 3 * STATES + 6)
 
 
 @once
-def forwards_of(cost: str, activation: str) -> Callable[..., tuple[Any, Any, Any]]:
-    """Return what compiled code calls for an epoch in each lane."""
-
-    @register_jitable
-    def forwards(w, b, feature, sign, y, c, step):
-        """Return the error at (w, b), and F(w, b)."""
-        error, in_w, in_b = w * 0.0, w * 0.0, w * 0.0
-        for i in range(len(y)):
-            residual, _, delta, _ = residual_delta_slope(
-                cost, activation, w * feature[i] + b * sign[i], y[i], c
-            )
-            error = error + abs(residual)
-            in_w = in_w + delta * feature[i]
-            in_b = in_b + delta * sign[i]
-        return error * (1.0 / len(y)), w - in_w * step, b - in_b * step
-
-    return forwards  # type: ignore[no-any-return]
-
-
-@once
 def _compile_states(cost: str, activation: str) -> Callable[..., None]:
     """Compile walk(theta (2, N), feature, sign, y, rate, parameters, limit, longest, states, stop).
 
-    z of a sample is w·feature + b·sign. Sets the rows of states (3 STATES + 6, N): those that
-    `states_around` describes, the epochs to them, and AT_W and so on.
+    Sets the rows of states (3 STATES + 6, N): those that `states_around` describes, the epochs to
+    them, and AT_W and so on.
     """
     vector, matrix = (types.Array(types.float64, ndim, "C") for ndim in (1, 2))
 
-    forwards = forwards_of(cost, activation)
+    forwards, slopes = forwards_of(cost, activation), slopes_of(cost, activation)
+    per_octave = 1.0 / ACTIVATIONS[activation].exp2_scale
 
     @register_jitable
     def backwards(w, b, v, u, feature, sign, y, c, step):
@@ -105,16 +84,15 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
         for _ in range(MAX_ITERATIONS):
             in_w, in_b, in_ww, in_wb, in_bb = zero, zero, zero, zero, zero
             for i in range(len(y)):
-                _, _, delta, ddelta_dz = residual_delta_slope(
-                    cost, activation, v * feature[i] + u * sign[i], y[i], c
-                )
-                in_w = in_w + delta * feature[i]
-                in_b = in_b + delta * sign[i]
-                in_ww = in_ww + ddelta_dz * (feature[i] * feature[i])
-                in_wb = in_wb + ddelta_dz * (feature[i] * sign[i])
-                in_bb = in_bb + ddelta_dz
+                delta, ddelta_dz = slopes(fma(v, feature[i], u * sign[i]), y[i], c)
+                in_w = fma(delta, feature[i], in_w)
+                in_b = fma(delta, sign[i], in_b)
+                in_ww = fma(ddelta_dz, feature[i] * feature[i], in_ww)
+                in_wb = fma(ddelta_dz, feature[i] * sign[i], in_wb)
+                in_bb = fma(ddelta_dz, sign[i] * sign[i], in_bb)
             miss_w, miss_b = (v - w) - in_w * step, (u - b) - in_b * step
-            ww, wb, bb = 1.0 - in_ww * step, -in_wb * step, 1.0 - in_bb * step
+            again = step * per_octave
+            ww, wb, bb = 1.0 - in_ww * again, -in_wb * again, 1.0 - in_bb * again
             determinant = ww * bb - wb * wb
             change_w = (bb * miss_w - wb * miss_b) / determinant
             change_b = (ww * miss_b - wb * miss_w) / determinant
@@ -197,7 +175,7 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
         )
     )  # fmt: skip
     def walk(theta, feature, sign, y, rate, c, limit, longest, states, stop):
-        step, after = rate / len(y), np.empty((2 * AFTER, WIDTH))
+        step, after = rate / len(y) * per_octave, np.empty((2 * AFTER, WIDTH))
         known = np.empty((STATES, WIDTH))
         for first in range(0, theta.shape[1], WIDTH):
             w, b = load(theta, W, first), load(theta, B, first)
@@ -252,23 +230,6 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
             cross(states, first, limit, known)
 
     return walk
-
-
-class Samples(NamedTuple):
-    """n samples of one input, (n,) each: z is w·feature + b·sign; targets are mirrored to below."""
-
-    feature: Floats
-    sign: Floats
-    y: Floats
-
-
-def samples_of(problem: Problem) -> Samples:
-    """Return the samples of a problem as kernels take them."""
-    act = problem.act
-    mirrored = problem.mirrored
-    sign = np.where(mirrored, -1.0, 1.0)
-    y = np.where(mirrored, act.low + act.high - problem.y, problem.y)
-    return Samples(sign * problem.x[:, 0], sign, y)
 
 
 def _walked(

@@ -17,7 +17,8 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.orbit.plane.stencil import ERROR, B, W, forwards_of, samples_of
+from sweep.kernels.orbit.plane.epoch import forwards_of, samples_of
+from sweep.kernels.orbit.plane.stencil import ERROR, B, W
 from sweep.kernels.orbit.plane.survey import Task
 from sweep.kernels.orbit.plane.tables import (
     NOTHING,
@@ -31,6 +32,7 @@ from sweep.kernels.orbit.plane.tables import (
 )
 from sweep.kernels.pool import run_strided
 from sweep.kernels.simd import bits_of, load, select, store, width_of
+from sweep.neuron.activations import ACTIVATIONS
 
 __all__ = ["CROSSED", "MARGIN", "Jumps", "no_jumps", "walked"]
 
@@ -42,7 +44,7 @@ WIDTH = width_of(types.float64)
 CROSSED = -2
 
 # Updates by single samples between two looks at where a lane is, which take as long as some ten.
-BETWEEN = 128
+BETWEEN = 256
 
 # The error after a jump is known so well, relative to the tolerance.
 MARGIN = 1e-6
@@ -79,7 +81,7 @@ def _compile_walk(cost: str, activation: str) -> Callable[..., None]:
         The table; over how many epochs each jump goes; that which is shorter; the error after a
         jump is above `least`.
     """
-    forwards = forwards_of(cost, activation)
+    forwards, per_octave = forwards_of(cost, activation), 1.0 / ACTIVATIONS[activation].exp2_scale
     vector, matrix, number = types.float64[::1], types.float64[:, ::1], types.float64
     # Rows of the lanes: a state and that after it, how many epochs are left, and over how many a
     # jump leads past the limit, as all those do that are longer or begin later.
@@ -120,7 +122,7 @@ def _compile_walk(cost: str, activation: str) -> Callable[..., None]:
         theta, feature, sign, y, rate, c, limit, longest, between, roots, children, jumps, over,
         shorter, least, out, stop,
     ):  # fmt: skip
-        step, count = rate / len(y), theta.shape[1]
+        step, count = rate / len(y) * per_octave, theta.shape[1]
         lanes, point = np.zeros((rows, WIDTH)), np.full(WIDTH, -1)
         # Lanes to be looked at, and those that jump.
         some, jumping, number = np.empty(WIDTH, np.int64), np.empty(WIDTH, np.int64), point.copy()
