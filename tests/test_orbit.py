@@ -216,7 +216,7 @@ def test_ten_million_epochs_take_no_more_memory_than_ten():
     assert by_orbit.final_error == pytest.approx(trained.final_error, rel=1e-9)
     problem = make_problem(x=1.0, y=0.0, cost="quadratic", tolerance=0.1, max_epochs=10_000_000)
     ends = np.array([-10.0, -10.0]), np.array([10.0, 10.0])
-    stairs = orbit.build_orbit(problem, 0.01, *ends).above
+    stairs = orbit.build_orbit(problem, 0.01, *ends, 3).above
     assert sum(getattr(stairs, name).nbytes for name in ("edges", "pieces", "inverses")) < 2**17
 
 

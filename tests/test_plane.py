@@ -81,6 +81,7 @@ def test_the_hunt_finds_differences_where_nothing_is_left_to_training(monkeypatc
 )
 def test_a_grid_has_the_same_columns(cost, tolerance, max_epochs, monkeypatch):
     trained_starts = count_trained(monkeypatch)
+    monkeypatch.setattr(plane, "WALKED", 1.0)  # tables as for many starts
     kwargs = {**KWARGS, "cost": cost, "tolerance": tolerance, "max_epochs": max_epochs}
     w, b = grid(150)
     trained, looked_up = (sweep.train(w, b, **kwargs, method=m) for m in ("train", "orbit"))
@@ -112,6 +113,25 @@ def test_starts_that_are_surely_cut_off_are_walked(monkeypatch):
     assert (trained.status == looked_up.status).all()
     for name in ("final_error", "w", "b"):
         assert getattr(looked_up, name) == pytest.approx(getattr(trained, name), rel=1e-9, abs=1e-9)
+
+
+def test_few_starts_that_are_cut_off_are_trained_in_less_time():
+    problem = problem_of({**KWARGS, "cost": "quadratic", "max_epochs": 1500})
+    assert plane.plane_obstacle(problem, 0.15, *BOX) is None
+    few, many = (plane.build_plane(problem, 0.15, *BOX, n, 1, STOP) for n in (10**4, 10**8))
+    assert (len(few.cut.bound), len(few.known.squares)) == (0, len(many.known.squares))
+    assert len(many.cut.bound) > 100
+
+
+@pytest.mark.parametrize("fixed", [0, 1])
+def test_one_weight_and_many_biases_are_looked_up_as_a_grid_is(fixed, monkeypatch):
+    trained_starts = count_trained(monkeypatch)
+    starts = np.random.default_rng(6).uniform(-5, 5, (2, 3000))
+    starts[fixed] = 2.0
+    kwargs = {**KWARGS, "cost": "quadratic"}
+    trained, looked_up = (sweep.train(*starts, **kwargs, method=m) for m in ("train", "orbit"))
+    assert sum(trained_starts) < 0.1 * starts.shape[1]
+    assert (trained.epochs == looked_up.epochs).all()
 
 
 def test_the_obvious_loop_agrees():
@@ -254,7 +274,7 @@ def test_building_gives_up_where_hardly_any_square_is_smooth():
     assert plane.plane_obstacle(problem, 1.0, *BOX) is None
     found, _ = plane._surveyed(problem, 1.0, *BOX)
     assert np.nanmean(found.epochs) < plane.FEWEST
-    made = plane.build_plane(problem, 1.0, *BOX, 1, STOP)
+    made = plane.build_plane(problem, 1.0, *BOX, 10**6, 1, STOP)
     assert len(made.known.squares) < 50  # of some 350 that were tried
     w, b = grid(40)
     trained, looked_up = (sweep.train(w, b, **kwargs, method=m) for m in ("train", "orbit"))
@@ -264,7 +284,7 @@ def test_building_gives_up_where_hardly_any_square_is_smooth():
 def test_building_ends_when_it_is_stopped():
     problem = problem_of({**KWARGS, "cost": "quadratic"})
     plane.plane_obstacle(problem, 0.15, *BOX)
-    made = plane.build_plane(problem, 0.15, *BOX, 1, np.ones(1, np.uint8))
+    made = plane.build_plane(problem, 0.15, *BOX, 10**6, 1, np.ones(1, np.uint8))
     assert not made.known.squares
 
 

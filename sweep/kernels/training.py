@@ -160,7 +160,7 @@ def train_starts(
         def build(first: int, last: int, stop: NDArray[np.uint8]) -> None:
             nonlocal orbit
             stop = stop if abandoned is None else abandoned
-            orbit = build_orbit(problem, float(rates[0]), low, high, threads, stop)
+            orbit = build_orbit(problem, float(rates[0]), low, high, len(b), threads, stop)
 
         run_blocks(build, [(0, 1)], 1)  # on a thread, for Ctrl-C: with `follow` it may take long
     # A copy as float64 would cost a tenth of a short training.

@@ -269,7 +269,7 @@ def _sample(grid: Grid, panel: int, stop: NDArray[np.uint8], panels: int) -> _Sa
     began, orbit = time.perf_counter(), None
     looked_up = _why_trained(grid, outer) is None
     if looked_up and len(problem.x) == 1:
-        orbit = build_orbit(problem, rate, *grid.start_range(), 1, stop)
+        orbit = build_orbit(problem, rate, *grid.start_range(), every, 1, stop)
         built = time.perf_counter() - began
         rows = min(ENCODED, every)
         out, seconds, _ = computed(grid.spread_starts(rows), problem)

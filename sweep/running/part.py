@@ -68,7 +68,7 @@ def orbit_lookup(grid: Grid, threads: int = 1) -> OrbitLookup:
         problem, rate, applies = choose(outer)
         if not applies:
             return None
-        orbit = build_orbit(problem, rate, *starts, threads, stop)
+        orbit = build_orbit(problem, rate, *starts, grid.starts_count, threads, stop)
         if stop[0]:
             raise InterruptedError  # which is not remembered
         return orbit

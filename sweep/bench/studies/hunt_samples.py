@@ -96,7 +96,9 @@ def compare_samples(
     if why_trained("orbit", problem, np.array([rate]), count, "float64", *box):
         return None
     stop, threads = np.zeros(1, np.uint8), usable_cpus()
-    plane = build_plane(problem, rate, box[0], box[1], threads, stop)
+    # For many starts there are tables of those that max_epochs cuts off; of few, each is walked.
+    many = rng.choice([count, 10**9])
+    plane = build_plane(problem, rate, box[0], box[1], many, threads, stop)
     w, b = random_starts(rng, box, plane, count)
     looked_up = empty_results(count, 1)
     lookup_plane_into(looked_up, w[:, None].copy(), b, rate, problem, stop, plane)

@@ -166,17 +166,18 @@ def build_orbit(
     rate: float,
     low: Floats,
     high: Floats,
+    count: int,
     threads: int = 1,
     stop: NDArray[np.uint8] | None = None,
 ) -> Orbit | Plane:
-    """Return what starts are looked up in; not to be used if stop[0] became 1.
+    """Return what `count` starts are looked up in; not to be used if stop[0] became 1.
 
     low, high : (d + 1,) arrays
         The least and the greatest of each weight and of b.
     """
     stop = np.zeros(1, np.uint8) if stop is None else stop
     if len(problem.x) > 1:
-        return build_plane(problem, rate, low, high, threads, stop)
+        return build_plane(problem, rate, low, high, count, threads, stop)
     factors = [*problem.x[0].tolist(), 1.0]
     sides = [(f * a, f * b) for f, a, b in zip(factors, low.tolist(), high.tolist(), strict=True)]
     lowest, highest = sum(min(ends) for ends in sides), sum(max(ends) for ends in sides)

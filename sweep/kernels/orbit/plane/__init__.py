@@ -15,11 +15,11 @@ they come to a square that is known already, where A is that of the square, plus
 Most of the way they go in jumps, polynomials of F^k. Starts that max_epochs = K cuts off are looked
 up in polynomials of F^K, or walked, in jumps, if no more is known than A > K.
 
-**Read in this order.** `falling` proves that an error within the tolerance stays there. `stencil`
-finds a crossing. `coefficients` and `tables` make polynomials on squares, and look them up.
-`survey` trains a few starts to see which squares come first. `walking` walks points, `jumps` builds
-F^k, F^2k, … for it, `ends` says where starts end, `squares` builds A from the curve outwards, and
-`cut` builds F^K. `lookup` takes starts.
+**Read in this order.** `falling` proves that an error within the tolerance stays there. `epoch` is
+what an epoch does in lanes, and `stencil` finds a crossing. `coefficients` and `tables` make
+polynomials on squares, and look them up. `survey` trains a few starts to see which squares come
+first. `walking` walks points, `jumps` builds F^k, F^2k, … for it, `ends` says where starts end,
+`squares` builds A from the curve outwards, and `cut` builds F^K. `lookup` takes starts.
 
 **Which starts are certain.** F must be one to one, ηL < 1 for the largest curvature L of the cost,
 so that each state has one past, and the error must fall through the tolerance (`falling`). A start
@@ -81,6 +81,9 @@ TABLES, BUILDING, FEWEST = 30_000, 0.4e9, 48.0
 # Starts beyond are trained.
 FARTHEST = 1000.0
 
+# A point of a square that max_epochs cuts off is walked, in jumps, in the time of so many updates.
+WALKED = 75_000
+
 # Roots in each direction, about: see `tables.lattice`.
 ROOTS = 16
 
@@ -112,6 +115,12 @@ def _task(
     )
 
 
+def _lattice(problem: Problem, low: Floats, high: Floats) -> Lattice:
+    """Return the roots of starts in a box, by the root of the mean x²."""
+    x = problem.x[:, 0].tolist()
+    return lattice(low, high, ROOTS, math.sqrt(math.fsum(v * v for v in x) / len(x)) or 1.0)
+
+
 def _surveyed(
     problem: Problem, rate: float, low: Floats, high: Floats
 ) -> tuple[Survey, str | None]:
@@ -122,7 +131,7 @@ def _surveyed(
         problem.tolerance, problem.max_epochs, rate, *low.tolist(), *high.tolist(),
     )  # fmt: skip
     if given not in _SURVEYS:
-        stop, roots = np.zeros(1, np.uint8), lattice(low, high, ROOTS)
+        stop, roots = np.zeros(1, np.uint8), _lattice(problem, low, high)
         found = survey(_task(problem, rate, roots, 0.0, 1, stop))
         # What is passed between the surveyed starts, and an epoch's step: |δ| is at most the range.
         span = problem.act.high - problem.act.low
@@ -178,22 +187,26 @@ def build_plane(
     rate: float,
     low: Floats,
     high: Floats,
+    count: int,
     threads: int,
     stop: NDArray[np.uint8],
 ) -> Plane:
-    """Return the tables for starts in a box; not to be used if stop[0] became 1."""
+    """Return the tables for `count` starts in a box; not to be used if stop[0] became 1."""
     found, _ = _surveyed(problem, rate, low, high)
     theta = float(max(abs(found.low).max(), abs(found.high).max()))
     task = _task(problem, rate, found.roots, theta, threads, stop)
     jumps = build_jumps(task, found)
     known, late = build_squares(task, found, jumps)
-    starts = lattice(np.maximum(low, -FARTHEST), np.minimum(high, FARTHEST), ROOTS)
+    starts = _lattice(problem, np.maximum(low, -FARTHEST), np.minimum(high, FARTHEST))
     late = [square for square in late if _is_within(square, found.roots, starts)]
     span = problem.act.high - problem.act.low
     of_test = UNIT_ROUNDOFF * (32 + len(problem.x)) * (span + 1.0)
     bound, fall, total = (known.measures[:, row - BOUND] for row in (BOUND, FALL, TOTAL))
     bound = np.where(total <= ANSWERED, 2.0 * (bound + of_test / fall), np.inf)
-    return Plane(known, bound, build_cut(task, late, jumps), task, jumps)
+    # NaN is not at most max_epochs either.
+    cut_off = count * (1.0 - float((found.epochs <= problem.max_epochs).mean()))
+    worth = cut_off * problem.max_epochs * len(problem.x) / WALKED
+    return Plane(known, bound, build_cut(task, late, jumps, worth), task, jumps)
 
 
 def _is_within(square: Square, roots: Lattice, starts: Lattice) -> bool:

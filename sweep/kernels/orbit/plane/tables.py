@@ -151,11 +151,17 @@ class Table(NamedTuple):
     packed: Floats
 
 
-def lattice(low: Floats, high: Floats, most: int) -> Lattice:
-    """Return roots that cover a box, some `most` or fewer each way; their sides are powers of 2."""
+def lattice(low: Floats, high: Floats, most: int, x: float) -> Lattice:
+    """Return roots that cover a box, some `most` or fewer each way; their sides are powers of 2.
+
+    As wide in w as in b, as far as they move z, where `x` is a typical input: orbits leave a box of
+    starts that is thin. With a 16th of each extent one value of w and 400,000 of b took 8 s.
+    """
     sides, firsts, counts = [], [], []
-    for begin, end in zip(low.tolist(), high.tolist(), strict=True):
-        _, exponent = np.frexp(max((end - begin) / most, 2.0**-40 * max(abs(begin), abs(end), 1.0)))
+    extent = max(((high - low) * [x, 1.0]).tolist())
+    for begin, end, scale in zip(low.tolist(), high.tolist(), (x, 1.0), strict=True):
+        least = 2.0**-40 * max(abs(begin), abs(end), 1.0)
+        _, exponent = np.frexp(max(extent / (most * scale), least))
         side = float(2.0**exponent)
         first = int(np.floor(begin / side))
         sides.append(side)
