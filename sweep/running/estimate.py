@@ -42,8 +42,8 @@ FEWEST, MOST = 64, 8192
 # Seconds of one thread for the epochs of all samples, and the most for one of them.
 BUDGET, LONGEST = 2.0, 4.0
 # Tables of many samples may take minutes, too long for an estimate: as long as training so many
-# starts (20,000 to 80,000), and seconds for a start that is looked up in them.
-OF_TABLES, LOOKED_UP = 60_000, 1e-7
+# starts (10,000 to 70,000), and seconds for a start that is looked up in them.
+OF_TABLES, LOOKED_UP = 30_000, 1e-7
 # Rows that are encoded to see how many bytes they take.
 ENCODED = 2**18
 # What a process holds beside its parts: 240 MB resident.
