@@ -86,8 +86,8 @@ MIN_STARTS = 16_384
 # neurons for 2,000 epochs takes 95 ms on a core.
 MIN_FOLLOWED = 65_536
 
-# Tables of many samples take as long as training some 30,000 neurons: see `plane.TABLES`.
-MIN_OF_MANY = 100_000
+# Tables of many samples take as long as training 20,000 neurons or more: `plane.worth` says when.
+MIN_OF_MANY = 50_000
 
 
 def why_trained(
