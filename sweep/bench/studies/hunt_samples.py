@@ -96,7 +96,7 @@ def compare_samples(
     if why_trained("orbit", problem, np.array([rate]), count, "float64", *box):
         return None
     stop, threads = np.zeros(1, np.uint8), usable_cpus()
-    # For many starts there are tables of those that max_epochs cuts off; of few, each is walked.
+    # There are tables of what max_epochs cuts off only where many starts pay for them.
     many = rng.choice([count, 10**9])
     plane = build_plane(problem, rate, box[0], box[1], many, threads, stop)
     w, b = random_starts(rng, box, plane, count)

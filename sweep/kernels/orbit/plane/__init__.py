@@ -64,7 +64,7 @@ from sweep.kernels.orbit.plane.squares import (
     TOTAL,
     build_squares,
 )
-from sweep.kernels.orbit.plane.survey import Survey, Task, survey, trainer_of
+from sweep.kernels.orbit.plane.survey import Survey, Task, survey
 from sweep.kernels.orbit.plane.tables import Lattice, Square, lattice
 from sweep.neuron.problem import MAX_EPOCHS, Problem
 
@@ -110,7 +110,6 @@ def _task(
         roots=roots,
         longest=min(problem.max_epochs + problem.max_epochs // 4 + 64, MAX_EPOCHS),
         rounding=UNIT_ROUNDOFF * (4.0 * theta + rate * gradient),
-        train=trainer_of(rate, stop),
         threads=threads,
         stop=stop,
     )

@@ -20,7 +20,7 @@ from sweep.kernels.orbit.plane.ends import PLACES, SHARES
 from sweep.kernels.orbit.plane.jumps import after_epochs
 from sweep.kernels.orbit.plane.squares import Known
 from sweep.kernels.orbit.plane.stencil import ERROR, B, W
-from sweep.kernels.orbit.plane.survey import Task, trainer_of
+from sweep.kernels.orbit.plane.survey import Task
 from sweep.kernels.orbit.plane.tables import LANES, NOTHING, TABLE, evaluate, find, trees
 from sweep.kernels.orbit.plane.walking import Jumps
 from sweep.kernels.results import TrainResult, empty_results
@@ -175,8 +175,7 @@ def lookup_plane_into(
         out.w[:, 0], out.b, late, uncertain,
     )  # fmt: skip
     if cut_late:
-        here, train = late[:cut_late], trainer_of(rate, stop)
-        task = plane.task._replace(train=train, threads=1, stop=stop)
+        here, task = late[:cut_late], plane.task._replace(threads=1, stop=stop)
         ends = after_epochs(task, problem.max_epochs, np.array([w[here, 0], b[here]]), plane.jumps)
         out.epochs[here] = problem.max_epochs
         out.final_error[here] = np.maximum(ends[2], np.nextafter(problem.tolerance, np.inf))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.kernels.block import trainer
-from sweep.kernels.orbit.plane.tables import Lattice, Square, Train, points_of
-from sweep.kernels.results import TrainResult, empty_results
+from sweep.kernels.orbit.plane.tables import Lattice, Square, points_of
+from sweep.kernels.results import empty_results
 from sweep.neuron.problem import Problem, Status
 
-__all__ = ["UNREACHABLE", "Survey", "Task", "survey", "trainer_of"]
+__all__ = ["Survey", "Task", "survey"]
 
 Floats = NDArray[np.float64]
 
@@ -24,9 +23,6 @@ SURVEYED = np.array([[0.0, -0.5, -0.5, 0.5, 0.5], [0.0, -0.5, 0.5, -0.5, 0.5]])
 # Roots beyond the starts are built if so many orbits stop there, as a share of all orbits, and if
 # they are not farther than so many times the starts' extent.
 FREQUENT, MOST_FARTHER = 0.05, 2
-
-# No error is as small: all points are trained for max_epochs.
-UNREACHABLE = 5e-324
 
 # Updates by single samples in a call of a survey.
 SURVEY_UPDATES = 2**28
@@ -43,7 +39,6 @@ class Task(NamedTuple):
         Epochs after which a point is given up.
     rounding : float
         How far training rounds w and b in an epoch, at most.
-    train : callable
     threads : int
     stop : (1,) uint8 array
         The building is abandoned soon after it becomes 1.
@@ -54,28 +49,8 @@ class Task(NamedTuple):
     roots: Lattice
     longest: int
     rounding: float
-    train: Train
     threads: int
     stop: NDArray[np.uint8]
-
-
-def trainer_of(rate: float, stop: NDArray[np.uint8]) -> Train:
-    """Return a function that trains starts of one problem.
-
-    What it is called with may differ in the tolerance and in max_epochs.
-    """
-    rates = np.array([rate])
-    made: dict[tuple[float, int], Callable[..., int]] = {}  # each call would take 60 µs more
-
-    def train(problem: Problem, theta: Floats) -> TrainResult:
-        w, b = np.ascontiguousarray(theta[0])[:, None], np.ascontiguousarray(theta[1])
-        out = empty_results(len(b), 1)
-        key = problem.tolerance, problem.max_epochs
-        train_block = made.get(key) or made.setdefault(key, trainer(problem, "float64"))
-        train_block(out, w, b, rates, stop)
-        return out
-
-    return train
 
 
 class Survey(NamedTuple):
@@ -110,7 +85,7 @@ def every_root(roots: Lattice) -> list[Square]:
 
 def survey(task: Task) -> Survey:
     """Train a few starts of each root, and see where they come."""
-    roots = task.roots
+    roots, rates = task.roots, np.array([task.rate])
     state = points_of(roots, every_root(roots), SURVEYED).reshape(2, -1)
     epochs, left, walked = np.full(state.shape[1], np.nan), np.arange(state.shape[1]), 0
     low, high = state.min(axis=1), state.max(axis=1)
@@ -120,7 +95,9 @@ def survey(task: Task) -> Survey:
     most = max(SURVEY_UPDATES // (state.shape[1] * len(task.problem.x)), 1)
     while len(left) and walked < task.longest and not task.stop[0]:
         chunk = min(max(8, walked // 8), most, task.longest - walked)
-        trained = task.train(replace(task.problem, max_epochs=chunk), state)
+        trained = empty_results(len(left), 1)
+        train = trainer(replace(task.problem, max_epochs=chunk), "float64")
+        train(trained, state[0, :, None].copy(), state[1].copy(), rates, task.stop)
         state = np.array([trained.w[:, 0], trained.b])
         low, high = np.minimum(low, state.min(axis=1)), np.maximum(high, state.max(axis=1))
         met = trained.status == Status.converged
