@@ -54,7 +54,9 @@ def random_samples(rng: np.random.Generator, updates: float) -> tuple[dict[str, 
     }
     fastest = 1.0 / largest_curvature(make_problem(**kwargs))
     kwargs["learning_rate"] = float(10 ** rng.uniform(-3, np.log10(fastest)))
-    half = float(rng.choice([1.0, 3.0, 5.0, 8.0, 20.0]))
+    half = rng.choice([1.0, 3.0, 5.0, 8.0, 20.0]) * np.where(  # some boxes are thin, or a line
+        rng.random(2) < 0.15, rng.choice([0.0, 0.01]), 1.0
+    )
     box = rng.normal(0.0, 1.0, 2) + half * np.array([[-1.0], [1.0]])
     if rng.random() < 0.7:  # a tolerance that some starts meet
         some = rng.uniform(box[0], box[1], (200, 2)).T
