@@ -134,6 +134,15 @@ def test_one_weight_and_many_biases_are_looked_up_as_a_grid_is(fixed, monkeypatc
     assert (trained.epochs == looked_up.epochs).all()
 
 
+def test_a_small_box_needs_few_squares():
+    problem = problem_of({**KWARGS, "cost": "quadratic"})
+    small, large = (
+        plane.build_plane(problem, 0.15, np.full(2, -half), np.full(2, half), 10**4, 1, STOP)
+        for half in (0.1, 5.0)
+    )
+    assert 0 < len(small.known.squares) < 0.25 * len(large.known.squares)
+
+
 def test_the_obvious_loop_agrees():
     kwargs = {**KWARGS, "cost": "cross_entropy"}
     w, b = np.random.default_rng(3).uniform(-5, 5, (2, 10))

@@ -133,7 +133,8 @@ def build_ends(
     ways = PROBE * np.eye(2)[:, :, None] * unit
     slope = np.array([error(middle + way) - error(middle - way) for way in ways]) / (2.0 * PROBE)
     size = np.sqrt(slope[0] ** 2 + slope[1] ** 2)
-    normal = slope / size
+    with np.errstate(all="ignore"):  # an error that is the same all around: NaN, left to training
+        normal, flatness = slope / size, 1.0 / size
     tangent = np.array([-normal[1], normal[0]])
     moved = ((at - middle[:, :, None]) * (tangent / unit)[:, :, None]).sum(axis=0)
     lowest, highest = moved.min(axis=1), moved.max(axis=1)
@@ -145,7 +146,7 @@ def build_ends(
     line = origin[:, :, None] + (half * tangent * unit)[:, :, None] * places
     across = (normal * unit)[:, :, None]
     off, last, last_off = np.zeros(line.shape[1:]), np.ones(line.shape[1:]), np.zeros(1)
-    inverse = np.broadcast_to(1.0 / size[:, None], off.shape)
+    inverse = np.broadcast_to(flatness[:, None], off.shape)
     for _ in range(ITERATIONS):
         miss = error(line + off * across) - problem.tolerance
         moved_by, changed = off - last_off, miss - last
