@@ -13,7 +13,8 @@ the share of an epoch, ⌈A⌉ − A, that it goes on from there. A and the plac
 for many samples and epochs as for few. The points that make a square's polynomials are walked until
 they come to a square that is known already, where A is that of the square, plus the epochs walked.
 Most of the way they go in jumps, polynomials of F^k. Starts that max_epochs = K cuts off are looked
-up in polynomials of F^K, or walked, in jumps, if no more is known than A > K.
+up in polynomials of F^K, or walked, in jumps, if no more is known than A > K; where they are so few
+that those polynomials take longer, they are trained.
 
 **Read in this order.** `falling` proves that an error within the tolerance stays there. `epoch` is
 what an epoch does in lanes, and `stencil` finds a crossing. `coefficients` and `tables` make
