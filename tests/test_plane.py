@@ -257,7 +257,7 @@ def test_auto_takes_the_tables_only_where_they_pay():
         return orbit.why_trained("auto", problem, np.array([0.15]), starts, "float64", *BOX)
 
     assert why(1_000_000) is None
-    assert "pays from 50,000 on" in why(10_000)
+    assert "pays from 65,536 on" in why(10_000)
     few_epochs = {"cost": "cross_entropy", "tolerance": 0.3}
     assert "would take longer" in why(100_000, **few_epochs)
     assert why(1_000_000, **few_epochs) is None

@@ -71,7 +71,7 @@ def train(
         rest to a relative 1e-9; where training takes more than 10⁵ epochs, to 1e-8, most of which
         is training's own rounding. It needs one sample, or many of one input, one learning rate,
         float64 and a map that does not fold. "auto" takes the orbit where that holds, from 16,384
-        neurons on, from 65,536 on if they are followed, and from 50,000 on with many samples.
+        neurons on, and from 65,536 on if they are followed or there are many samples.
     rule : "error" or "gradient"
         What is compared with the tolerance: the mean of |y − a|, or the largest of |∂C/∂w_j| and
         |∂C/∂b|. Where classes overlap no error is small, but a gradient is. It is small on a

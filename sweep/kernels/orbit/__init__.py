@@ -87,7 +87,7 @@ MIN_STARTS = 16_384
 MIN_FOLLOWED = 65_536
 
 # Tables of many samples take as long as training 20,000 neurons or more: `plane.worth` says when.
-MIN_OF_MANY = 50_000
+MIN_OF_MANY = 65_536
 
 
 def why_trained(
