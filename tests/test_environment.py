@@ -225,7 +225,7 @@ child(9, 30)
 """
 
 
-def test_code_of_two_processes_is_told_apart_by_a_third(tmp_path):
+def test_code_of_two_processes_is_distinguished_by_a_third(tmp_path):
     python(TRAIN, NUMBA_CACHE_DIR=str(tmp_path))
     done = python(THREE_CHILDREN, NUMBA_CACHE_DIR=str(tmp_path))
     first, second, *both = done.stdout.splitlines()

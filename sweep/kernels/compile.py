@@ -98,7 +98,7 @@ def _folder() -> Path | None:
 def _number_functions() -> None:
     """Let Numba number the functions that it compiles from a random number on, not from 1.
 
-    The number is all that tells the symbols of two closures apart. Where two processes had compiled
+    Only the number distinguishes the symbols of two closures. Where two processes had compiled
     the `formula` of two costs, both as their fourth function, a third process that loaded both
     ran the first one's code for both: wrong epochs, and no message.
     """
