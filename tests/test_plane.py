@@ -115,7 +115,7 @@ def test_starts_that_are_surely_cut_off_are_walked(monkeypatch):
         assert getattr(looked_up, name) == pytest.approx(getattr(trained, name), rel=1e-9, abs=1e-9)
 
 
-def test_few_starts_that_are_cut_off_are_trained_in_less_time():
+def test_few_starts_that_are_cut_off_get_no_tables():
     problem = problem_of({**KWARGS, "cost": "quadratic", "max_epochs": 1500})
     assert plane.plane_obstacle(problem, 0.15, *BOX) is None
     few, many = (plane.build_plane(problem, 0.15, *BOX, n, 1, STOP) for n in (10**4, 10**8))

@@ -114,8 +114,8 @@ def run_strided(
 ) -> None:
     """Call work(here) for equal parts of `count` items, each thread's spread over all of them.
 
-    Fewer items than `least` are left to this thread: starting others takes 100 µs. It takes a part
-    in any case: two threads that start at once may share a CPU for some 2 ms.
+    Fewer items than `least` are left to this thread: starting others takes 100 µs. This
+    thread takes a part in any case: two that start at once may share a CPU for some 2 ms.
     """
     parts = max(min(threads, count // least), 1)
     if parts == 1:

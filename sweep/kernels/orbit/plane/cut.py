@@ -47,20 +47,20 @@ class CutOff(NamedTuple):
     bound: Floats
 
 
-def build_cut(task: Task, squares: list[Square], jumps: Jumps, worth: float) -> CutOff:
+def build_cut(task: Task, squares: list[Square], jumps: Jumps, points: float) -> CutOff:
     """Return what is smooth enough of some squares, halved where it is not.
 
-    Walks `worth` points at most: as long as it takes to train the starts that it cuts off.
+    Walks so many `points` at most: as long as it takes to train the starts that it cuts off.
     """
     most, roots, limit = task.problem.max_epochs, task.roots, task.problem.tolerance
     nothing, kept = empty_table(roots, 2), list[Square]()
     bases, parts, bounds = [np.empty((0, 3))], [np.empty((0, 3, ORDERS, ORDERS))], [np.empty(0)]
     places = np.concatenate([EDGES, CHECKED, INSIDE], axis=1)
     reach = float(abs(task.problem.x).max()) + 1.0
-    left_points = min(worth, MOST_POINTS)
-    while 0 < len(squares) * places.shape[1] <= left_points and not task.stop[0]:
+    points = min(points, MOST_POINTS)
+    while 0 < len(squares) * places.shape[1] <= points and not task.stop[0]:
         at = points_of(roots, squares, places)
-        left_points -= at[0].size
+        points -= at[0].size
         found = walked(task, at.reshape(2, -1), nothing, jumps, most, limit)
         *_, epochs, ends = found.reshape(4, len(squares), -1)
         met = (ends == CROSSED).all(axis=1)

@@ -1,6 +1,6 @@
 """An epoch of many samples, in lanes: the error of states, and the states after them.
 
-As in training, z is in octaves, so that exponentials are powers of two: a fifth of the time.
+As in training, z is in octaves, so that exponentials are powers of two: a fifth less time.
 """
 
 # compiled code: its types are Numba's
@@ -23,7 +23,7 @@ from sweep.kernels.simd import load, store, width_of
 from sweep.neuron.arithmetic import fma
 from sweep.neuron.problem import Problem
 
-__all__ = ["Samples", "errors", "forwards_of", "samples_of", "slopes_of"]
+__all__ = ["Samples", "errors", "forwards_of", "in_lanes", "samples_of", "slopes_of"]
 
 Floats = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def forwards_of(cost: str, activation: str) -> Callable[..., tuple[Any, Any, Any
 
     @register_jitable
     def forwards(w, b, feature, sign, y, c, step):
-        """Return the error at (w, b), and F(w, b); `step` is the rate by n, by octaves a unit."""
+        """Return the error at (w, b), and F(w, b); `step` is the rate, over n and exp2_scale."""
         error, in_w, in_b = w * 0.0, w * 0.0, w * 0.0
         for i in range(len(y)):
             residual, delta = sample(fma(w, feature[i], b * sign[i]), y[i], c)
@@ -103,17 +103,32 @@ def _compile_errors(activation: str) -> Callable[..., None]:
 def errors(problem: Problem, theta: Floats, threads: int) -> Floats:
     """Return the mean |a − y| (…) at points theta (2, …)."""
     fill, samples = _compile_errors(problem.activation), samples_of(problem)
-    points = theta.reshape(2, -1)
-    out = np.empty(points.shape[1])
+
+    def lanes(points: Floats, out: Floats) -> None:
+        fill(points, *samples, out)
+
+    found = in_lanes(lanes, theta.reshape(2, -1), 1, threads, SHARED // len(samples.y))
+    out: Floats = found[0].reshape(theta.shape[1:])
+    return out
+
+
+def in_lanes(
+    fill: Callable[[Floats, Floats], None], points: Floats, rows: int, threads: int, least: int
+) -> Floats:
+    """Return rows (rows, N) which fill(points (2, M), out (rows, M)) sets, for M of whole lanes.
+
+    Fewer than `least` points (2, N) are left to one thread.
+    """
+    out = np.empty((rows, points.shape[1]))
 
     def part(here: slice) -> None:
         some = points[:, here]
         count = some.shape[1]
         lanes = np.zeros((2, -(-count // WIDTH) * WIDTH))
         lanes[:, :count] = some
-        found = np.empty((1, lanes.shape[1]))
-        fill(lanes, *samples, found)
-        out[here] = found[0, :count]
+        found = np.empty((rows, lanes.shape[1]))
+        fill(lanes, found)
+        out[:, here] = found[:, :count]
 
-    run_strided(part, points.shape[1], threads, max(SHARED // len(samples.y), WIDTH))
-    return out.reshape(theta.shape[1:])
+    run_strided(part, points.shape[1], threads, max(least, WIDTH))
+    return out

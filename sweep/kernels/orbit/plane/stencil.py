@@ -18,8 +18,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.orbit.plane.epoch import forwards_of, samples_of, slopes_of
-from sweep.kernels.pool import run_strided
+from sweep.kernels.orbit.plane.epoch import forwards_of, in_lanes, samples_of, slopes_of
 from sweep.kernels.simd import bits_of, load, select, store, width_of
 from sweep.neuron.activations import ACTIVATIONS
 from sweep.neuron.arithmetic import fma
@@ -56,7 +55,7 @@ AFTER = len(GUESS)
 # Its steps for the time of a crossing, which begin on a straight line.
 CROSSING_ITERATIONS = 4
 
-# Starts times samples that are left to one thread.
+# Starts times samples that are left to one thread: 100 to 200 µs.
 SHARED = 8192
 
 # Rows of a state; and rows after those of all states, of the crossing.
@@ -91,8 +90,8 @@ def _compile_states(cost: str, activation: str) -> Callable[..., None]:
                 in_wb = fma(ddelta_dz, feature[i] * sign[i], in_wb)
                 in_bb = fma(ddelta_dz, sign[i] * sign[i], in_bb)
             miss_w, miss_b = (v - w) - in_w * step, (u - b) - in_b * step
-            again = step * per_octave
-            ww, wb, bb = 1.0 - in_ww * again, -in_wb * again, 1.0 - in_bb * again
+            second = step * per_octave  # two features are in octaves, and `step` is over one
+            ww, wb, bb = 1.0 - in_ww * second, -in_wb * second, 1.0 - in_bb * second
             determinant = ww * bb - wb * wb
             change_w = (bb * miss_w - wb * miss_b) / determinant
             change_b = (ww * miss_b - wb * miss_w) / determinant
@@ -241,20 +240,13 @@ def _walked(
     stop: NDArray[np.uint8],
 ) -> Floats:
     """Return the rows (3 STATES + 6, N) of starts theta (2, N)."""
-    states = np.empty((PACE + 1, theta.shape[1]))
     walk = _compile_states(problem.cost, problem.activation)
     samples, c = samples_of(problem), problem.constants
 
-    def part(here: slice) -> None:
-        some = theta[:, here]
-        lanes = np.zeros((2, -(-some.shape[1] // WIDTH) * WIDTH))
-        lanes[:, : some.shape[1]] = some
-        out = np.empty((len(states), lanes.shape[1]))
-        walk(lanes, *samples, rate, c, problem.tolerance, longest, out, stop)
-        states[:, here] = out[:, : some.shape[1]]
+    def lanes(points: Floats, out: Floats) -> None:
+        walk(points, *samples, rate, c, problem.tolerance, longest, out, stop)
 
-    run_strided(part, theta.shape[1], threads, max(SHARED // len(samples.y), WIDTH))
-    return states
+    return in_lanes(lanes, theta, PACE + 1, threads, SHARED // len(samples.y))
 
 
 def states_around(
