@@ -13,7 +13,7 @@ import pytest
 from numba.core import types
 
 import sweep
-from sweep.kernels import block, descent, loops, training
+from sweep.kernels import block, columns, descent, loops, training
 from sweep.kernels.passes import numba_types
 
 ARTICLE = {"learning_rate": 0.15, "x": 1.0, "y": 0.0}
@@ -46,6 +46,31 @@ def test_bits_do_not_depend_on_threads_or_blocks(n, monkeypatch):
     alone = sweep.train(w[1700:1701], b[1700:1701], learning_rate=rates[1700], **kwargs)
     assert alone.epochs[0] == expected.epochs[1700]
     assert alone.final_error[0] == expected.final_error[1700]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("rule", ["error", "gradient"])
+@pytest.mark.parametrize("max_epochs", [1, 50, 64, 65, 400])
+def test_bits_do_not_depend_on_the_epochs_that_are_walked_in_order(
+    dtype, rule, max_epochs, monkeypatch
+):
+    rng = np.random.default_rng(max_epochs)
+    axes = np.linspace(-5, 5, 70), np.linspace(-4.1, 5.2, 70)
+    grid = [axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")]
+    for cost, order in (("cross_entropy", slice(None)), ("quadratic", rng.permutation(4900))):
+        w, b = (axis[order] for axis in grid)
+        found = []
+        for first in (0, 3, 64):
+            monkeypatch.setattr(block, "FIRST_EPOCHS", first)
+            found.append(
+                sweep.train(
+                    w, b, **{**ARTICLE, "learning_rate": 0.5}, cost=cost, rule=rule, tolerance=0.1,
+                    max_epochs=max_epochs, dtype=dtype, method="train",
+                )
+            )  # fmt: skip
+        assert same_bits(found[0], found[1])
+        assert same_bits(found[0], found[2])
+        assert len(np.unique(found[0].epochs)) > min(max_epochs, 9)
 
 
 def test_nan_among_the_starts_touches_only_that_neuron():
@@ -92,10 +117,19 @@ def test_the_hot_loop_is_packed_and_calls_no_exp(kind, dtype):
     def measure(lanes, block):
         loops.measure("quadratic", "sigmoid", kind, "error", lanes, block)
 
-    for function, signature in (
+    def walk(lanes, block, limit, epochs, initial):
+        columns.walk_columns(
+            "quadratic", "sigmoid", kind, "error", "gd", lanes, block, limit, epochs, initial
+        )
+
+    functions = [
         (advance, types.void(lanes, block, number, types.int64)),
         (measure, types.void(lanes, block)),
-    ):
+    ]
+    if kind in ("near", "one"):  # the others measure, no more
+        errors = types.Array(number, 1, "C")
+        functions.append((walk, types.void(lanes, block, number, types.int64, errors)))
+    for function, signature in functions:
         jitted = numba.njit(signature, nogil=True, error_model="numpy")(function)
         (code,) = jitted.inspect_llvm().values()
         (assembly,) = jitted.inspect_asm().values()

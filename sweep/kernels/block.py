@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.kernels.columns import FIRST_EPOCHS
 from sweep.kernels.descent import LaneState, compile_training, empty_lanes
 from sweep.kernels.following import follower, never_rises_up_to
 from sweep.kernels.passes import (
@@ -116,10 +117,13 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
         )
         start = block, w, b, learning_rate, scales
         results = Results(out.initial_error, out.status, out.final_error, out.w, out.b)
-        farthest, fastest = prepare(*start), learning_rate.max() * step
+        # Of one rate no maximum: a call of NumPy takes 1 µs.
+        highest = learning_rate[0] if len(learning_rate) == 1 else learning_rate.max()
+        farthest, fastest = prepare(*start), highest * step
         results.status.fill(0)
+        first = min(FIRST_EPOCHS, problem.max_epochs)
         if not farthest * largest_feature_sum <= SURELY_FINITE:
-            farthest = compile_mark(dtype)(block, results.status)
+            farthest, first = compile_mark(dtype)(block, results.status), 0
         of_two = "pair" if n == 1 else "two"
         near = farthest <= near_z and fastest <= near_rate
         kind = ("near" if near else "one") if one_sample else of_two if p == 2 else "many"
@@ -128,11 +132,13 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
         )
         lanes, queue = idle.pop() if idle else empty_lanes(p, dtype, kept), empty_queue(len(b))
         widest = number.type(farthest if one_sample else n * span)
-        walked = train(*start, results, lanes, queue, limit, widest, problem.max_epochs, stop)
+        walked = train(
+            *start, results, lanes, queue, limit, widest, problem.max_epochs, first, stop
+        )
         if isinstance(out, FollowResult):
             follow(out, block, kind, stop)
             out.first_rise.fill(0)
-            if learning_rate.max() > proven:
+            if highest > proven:
                 # Trained anew, up to the first rise; by the gradient, for all epochs.
                 train = compile_training(
                     problem.cost, problem.activation, kind, dtype, "rise", given
@@ -145,7 +151,7 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
                 met = number.type(-1) if by_gradient else limit
                 longest = min(int(out.epochs.max(initial=0)) + 1, MAX_EPOCHS)
                 start = block, w, b, learning_rate, scales
-                walked += train(*start, results, lanes, queue, met, widest, longest, stop)
+                walked += train(*start, results, lanes, queue, met, widest, longest, 0, stop)
                 rose = (again.epochs < 0) & (-again.epochs <= out.epochs)
                 out.first_rise[rose] = -again.epochs[rose]
         idle.append(lanes)

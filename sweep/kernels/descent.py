@@ -19,8 +19,9 @@ from numba import typeof
 from numba.core import types
 from numpy.typing import NDArray
 
+from sweep.kernels.columns import walk_columns
 from sweep.kernels.compile import compiled, once
-from sweep.kernels.loops import CHUNK, VECTORS, advance, measure
+from sweep.kernels.loops import CHUNK, VECTORS, advance
 from sweep.kernels.passes import empty_queue, finish, numba_types, order
 from sweep.kernels.simd import lowest, width_of
 
@@ -132,9 +133,10 @@ def compile_training(
     -------
     train : callable
         train(block, w, b, learning_rate, scales, results, lanes, queue, limit, widest, max_epochs,
-        stop) trains each neuron until its criterion is at most `limit`, and sets `results` and
-        the block's epochs. `queue`, (size,) uint64, and `lanes` are memory to work in. It returns
-        the number of lane-epochs walked, early when stop[0] becomes 1.
+        first, stop) trains each neuron until its criterion is at most `limit`, and sets `results`
+        and the block's epochs. At most `first` epochs are walked in the order of the columns.
+        `queue`, (size,) uint64, and `lanes` are memory to work in. It returns the number of
+        lane-epochs walked, early when stop[0] becomes 1.
     """
     number, whole = getattr(types, dtype), types.int64
     types_of = numba_types(dtype, given)
@@ -146,21 +148,24 @@ def compile_training(
     @compiled(
         whole(
             *types_of.start, types_of.results, typeof(empty_lanes(1, dtype)), queue_type, number,
-            number, whole, stop_type,
+            number, whole, whole, stop_type,
         )
     )  # fmt: skip
     def train(
-        block, w, b, learning_rate, scales, results, lanes, queue, limit, widest, max_epochs, stop
-    ):
-        measure(cost, activation, kind, rule, lanes, block)
+        block, w, b, learning_rate, scales, results, lanes, queue, limit, widest, max_epochs, first,
+        stop,
+    ):  # fmt: skip
+        walked = walk_columns(
+            cost, activation, kind, rule, optimizer, lanes, block, limit, first,
+            results.initial_error,
+        )  # fmt: skip
         distance = block.error if many else block.start
-        waiting = order(block, limit, distance, widest, results, queue)
-        waiting = waiting if max_epochs > 0 else 0
+        waiting = order(block, limit, distance, widest, max_epochs, results, queue)
         p = len(block.start) if many else 1
         busy, unconverged = lanes.busy, lanes.unconverged
         neuron, began = lanes.neuron, lanes.began
-        taken = finished = updates = tick = oldest = 0
-        interval, epochs = SHORTEST, 1
+        taken = finished = updates = oldest = 0
+        tick, interval, epochs = first, SHORTEST, 1
         while finished < waiting and stop[0] == 0:
             for v in range(VECTORS):
                 work = busy[v]
@@ -192,12 +197,13 @@ def compile_training(
                         taken += 1
                         for j in range(p):
                             lanes.start[j, lane] = block.start[j, i]
-                            lanes.total[j, lane] = 0
+                            lanes.total[j, lane] = block.total[j, i]
                         lanes.rate[0, lane] = block.rate[0, i]
                         lanes.previous[0, lane] = np.inf
                         for j in range(len(lanes.moments)):
                             lanes.moments[j, lane] = 0
-                        began[lane] = tick
+                        began[lane] = tick - block.epochs[i]
+                        oldest = began[lane] if began[lane] < oldest else oldest
                         work |= ONE << bit
                 busy[v] = work
             if finished > 0:
@@ -217,9 +223,12 @@ def compile_training(
             tick += epochs
         for v in range(VECTORS):
             busy[v] = 0
-        if tick > 0:
-            measure(cost, activation, kind, rule, lanes, block)
+        if tick > first:
+            walk_columns(
+                cost, activation, kind, rule, optimizer, lanes, block, limit, whole(0),
+                results.initial_error[:0],
+            )  # fmt: skip
         finish(block, w, b, learning_rate, scales, limit, results)
-        return tick * VECTORS * width
+        return ((tick - first) * VECTORS + walked) * width
 
     return train

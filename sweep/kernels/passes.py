@@ -35,8 +35,8 @@ __all__ = [
     "order",
 ]
 
-# What the number of columns of a block is a multiple of: the widest lanes.
-PAD_TO = width_of(types.float32)
+# What the number of columns of a block is a multiple of: two vectors of the widest lanes.
+PAD_TO = 2 * width_of(types.float32)
 
 # While the last of a block train, lanes are empty, so the queue goes by falling distance,
 # roughly: those in the same of so many bins as they come. Useful lane-epochs on 65,536 neurons of
@@ -217,8 +217,9 @@ def compile_prepare(dtype: str, given: str) -> Callable[..., float]:
                 distance = abs(start[j, i])
                 if not distance <= farthest:
                     farthest = distance if distance < np.inf else np.inf
+        last = len(learning_rate) - 1
         for i in range(columns):
-            rate[0, i] = learning_rate[min(i, len(learning_rate) - 1)] * scales.rate
+            rate[0, i] = learning_rate[i if i < last else last] * scales.rate
         return farthest
 
     return prepare
@@ -252,25 +253,26 @@ def compile_mark(dtype: str) -> Callable[..., float]:
 
 
 @register_jitable
-def order(block, limit, distance, widest, results, queue):
-    """Set queue.columns[:waiting] to the columns to be trained, and return `waiting`.
+def order(block, limit, distance, widest, max_epochs, results, queue):
+    """Set queue.columns[:waiting] to the columns to be trained further, and return `waiting`.
 
     Those come first whose distance (1, N) is largest; none is above `widest` or below −`widest`.
-    Also sets the initial errors, and epochs of 0.
     """
-    error, criterion, status = block.error, block.criterion, results.status
+    criterion, status, epochs = block.criterion, results.status, block.epochs
     number, size = block.x.dtype.type, len(status)
-    n, widest = number(len(block.x)), number(1) if widest == 0 else widest
+    widest = number(1) if widest == 0 else widest
     bins, places, columns = queue.bins, queue.places, queue.columns
+    waiting = 0  # as ever where epochs are few: no need to sort
+    for i in range(size):
+        waiting += (criterion[0, i] > limit) & (epochs[i] < max_epochs)
+    if waiting == 0:
+        return 0
     for k in range(len(places)):
         places[k] = 0
-    for i in range(size):
-        results.initial_error[i] = error[0, i] / n
-        block.epochs[i] = 0
     # Those not to be trained come last, in a bin of their own. A bin has two counters, for
     # neighbours are often in the same bin, and one would wait for the other.
     for i in range(size):
-        train = (criterion[0, i] > limit) & (status[i] != NON_FINITE)
+        train = (criterion[0, i] > limit) & (epochs[i] < max_epochs) & (status[i] != NON_FINITE)
         share = (number(1) - distance[0, i] / widest) / number(2)
         bins[i] = np.int16(share * number(DISTANCES - 1)) if train else np.int16(DISTANCES)
     for i in range(size):
