@@ -9,6 +9,7 @@ from sweep.kernels import orbit
 from sweep.kernels.orbit import plane
 from sweep.kernels.orbit.plane import coefficients, cut, jumps, lookup, stencil, tables, walking
 from sweep.kernels.orbit.plane.falling import largest_curvature, rises_at
+from sweep.kernels.results import empty_results
 from sweep.neuron.problem import make_problem
 from sweep.neuron.reference import train_one
 from sweep.running import estimate
@@ -81,7 +82,7 @@ def test_the_hunt_finds_differences_where_nothing_is_left_to_training(monkeypatc
 )
 def test_a_grid_has_the_same_columns(cost, tolerance, max_epochs, monkeypatch):
     trained_starts = count_trained(monkeypatch)
-    monkeypatch.setattr(plane, "WALKED", 1.0)  # tables as for many starts
+    monkeypatch.setattr(plane, "LEAST_STARTS", 1e-9)  # squares as for many starts
     kwargs = {**KWARGS, "cost": cost, "tolerance": tolerance, "max_epochs": max_epochs}
     w, b = grid(150)
     trained, looked_up = (sweep.train(w, b, **kwargs, method=m) for m in ("train", "orbit"))
@@ -94,6 +95,37 @@ def test_a_grid_has_the_same_columns(cost, tolerance, max_epochs, monkeypatch):
     met = looked_up.status == sweep.Status.converged
     assert (looked_up.final_error[met] <= tolerance).all()
     assert (looked_up.final_error[~met] > tolerance).all()
+
+
+@pytest.mark.parametrize(
+    ("cost", "tolerance", "max_epochs"),
+    [("cross_entropy", 0.15, 20_000), ("quadratic", 0.15, 3000), ("quadratic", 1e-3, 300)],
+)
+def test_starts_on_no_square_are_walked(cost, tolerance, max_epochs, monkeypatch):
+    trained_starts = count_trained(monkeypatch)
+    kwargs = {**KWARGS, "cost": cost, "tolerance": tolerance, "max_epochs": max_epochs}
+    w, b = grid(70)  # too few for squares of squares
+    trained, walked = (sweep.train(w, b, **kwargs, method=m) for m in ("train", "orbit"))
+    assert sum(trained_starts) < 0.005 * len(b)
+    assert (trained.epochs == walked.epochs).all()
+    assert (trained.status == walked.status).all()
+    for name in ("final_error", "w", "b"):
+        assert getattr(walked, name) == pytest.approx(getattr(trained, name), rel=1e-9, abs=1e-9)
+    met = walked.status == sweep.Status.converged
+    assert (walked.final_error[met] <= tolerance).all()
+    assert (walked.final_error[~met] > tolerance).all()
+
+
+def test_starts_beyond_the_roots_are_trained(monkeypatch):
+    kwargs = {**KWARGS, "cost": "cross_entropy", "max_epochs": 300}
+    problem, w, b = problem_of(kwargs), np.array([-80.0, -60.0, 2.0, -2.0]), np.full(4, 1.0)
+    made = plane.build_plane(problem, 0.15, *BOX, 10**4, 1, STOP)
+    trained_starts, out = count_trained(monkeypatch), empty_results(4, 1)
+    lookup.lookup_plane_into(out, w[:, None], b, 0.15, problem, STOP, made)
+    trained = sweep.train(w, b, **kwargs, method="train")
+    assert sum(trained_starts) == 2
+    assert (trained.epochs == out.epochs).all()
+    assert out.w[:, 0] == pytest.approx(trained.w, rel=1e-9, abs=1e-9)
 
 
 def test_starts_that_are_surely_cut_off_are_walked(monkeypatch):
@@ -119,8 +151,9 @@ def test_few_starts_that_are_cut_off_get_no_tables():
     problem = problem_of({**KWARGS, "cost": "quadratic", "max_epochs": 1500})
     assert plane.plane_obstacle(problem, 0.15, *BOX) is None
     few, many = (plane.build_plane(problem, 0.15, *BOX, n, 1, STOP) for n in (10**4, 10**8))
-    assert (len(few.cut.bound), len(few.known.squares)) == (0, len(many.known.squares))
+    assert len(few.cut.bound) == 0
     assert len(many.cut.bound) > 100
+    assert 0 < len(few.known.squares) < 0.5 * len(many.known.squares)
 
 
 @pytest.mark.parametrize("fixed", [0, 1])
@@ -137,7 +170,7 @@ def test_one_weight_and_many_biases_are_looked_up_as_a_grid_is(fixed, monkeypatc
 def test_a_small_box_needs_few_squares():
     problem = problem_of({**KWARGS, "cost": "quadratic"})
     small, large = (
-        plane.build_plane(problem, 0.15, np.full(2, -half), np.full(2, half), 10**4, 1, STOP)
+        plane.build_plane(problem, 0.15, np.full(2, -half), np.full(2, half), 10**6, 1, STOP)
         for half in (0.1, 5.0)
     )
     assert 0 < len(small.known.squares) < 0.25 * len(large.known.squares)
@@ -302,7 +335,7 @@ def test_points_are_walked_as_neurons_are_trained(cost):
     kwargs = {**KWARGS, "tolerance": 0.2, "cost": cost}
     problem, w_b = problem_of(kwargs), np.array(grid(25))
     found, _ = plane._surveyed(problem, 0.15, *BOX)
-    task = plane._task(problem, 0.15, found.roots, 10.0, 2, STOP)
+    task = plane._task(problem, 0.15, found.roots, 10.0, 6, 2, STOP)
     nothing, no_jumps = tables.empty_table(found.roots, 2), walking.no_jumps(found.roots)
     w, b, epochs, square = walking.walked(task, w_b, nothing, no_jumps, 70, 0.2)
     trained = sweep.train(*w_b, **{**kwargs, "max_epochs": 70})
@@ -318,7 +351,7 @@ def test_points_are_walked_in_jumps_of_many_epochs():
     problem, w_b = problem_of(kwargs), np.array(grid(30, 4.9))
     found, why = plane._surveyed(problem, 0.15, *BOX)
     assert why is None
-    task = plane._task(problem, 0.15, found.roots, 10.0, 1, STOP)
+    task = plane._task(problem, 0.15, found.roots, 10.0, 6, 1, STOP)
     made = jumps.build_jumps(task, found)
     assert made.epochs.min() == 64
     assert made.epochs.max() == 1024

@@ -20,6 +20,9 @@ __all__ = ["orbit", "orbit_of_samples"]
 RATE, MOST = 1.0, 60
 RATE_OF_MANY = 0.15
 
+# Squares are as for so many starts.
+STARTS = 1_000_000
+
 
 def orbit() -> Figure:
     """Return the picture: the orbit's steps as lines, neurons that were trained as points."""
@@ -68,7 +71,7 @@ def orbit_of_samples() -> Figure:
             epochs = np.where(trained.epochs > 0, trained.epochs, np.nan).reshape(w.shape)
             mesh = ax.pcolormesh(w, b, epochs, norm=LogNorm(), cmap=epochs_map(), rasterized=True)
             figure.colorbar(mesh, ax=ax, label="epochs to converge")
-            table = build_plane(problem, RATE_OF_MANY, low, high, 0, 1, stop).known.table
+            table = build_plane(problem, RATE_OF_MANY, low, high, STARTS, 1, stop).known.table
             for middle, per_half in zip(table.middle, table.per_half, strict=True):
                 corner, sides = middle - 1.0 / per_half, 2.0 / per_half
                 ax.add_patch(

@@ -200,6 +200,8 @@ def _overload_advance(cost, activation, kind, rule, optimizer, state, block, lim
         c, k = block.parameters, values_of(block.constants)
         for epoch in range(epochs):
             for v in range(VECTORS):
+                if state.busy[v] == 0:
+                    continue
                 lane = v * width
                 minus_rate = -load(state.rate, 0, lane)
                 theta0 = fma(minus_rate, load(total, 0, lane), load(start, 0, lane))
@@ -238,6 +240,8 @@ def _overload_advance(cost, activation, kind, rule, optimizer, state, block, lim
         n, p = x.shape
         for epoch in range(epochs):
             for v in range(VECTORS):
+                if state.busy[v] == 0:
+                    continue
                 lane = v * width
                 minus_rate = -load(state.rate, 0, lane)
                 for j in range(p):

@@ -154,7 +154,7 @@ def train_starts(
     out, abandoned = empty_results(len(b), w.shape[1], dtype, weights, problem.follow > 0), stop
     orbit: Orbit | Plane | None = None
     starts = None if method == "train" else _start_range(w, b)
-    if starts and choose_orbit(method, problem, rates, len(b), dtype, *starts):
+    if starts and choose_orbit(method, problem, rates, len(b), dtype, *starts, threads):
         low, high = starts
 
         def build(first: int, last: int, stop: NDArray[np.uint8]) -> None:

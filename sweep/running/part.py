@@ -60,7 +60,9 @@ def orbit_lookup(grid: Grid, threads: int = 1) -> OrbitLookup:
         return (
             problem,
             rate,
-            choose_orbit(spec.method, problem, rates, grid.starts_count, spec.dtype, *starts),
+            choose_orbit(
+                spec.method, problem, rates, grid.starts_count, spec.dtype, *starts, threads
+            ),
         )
 
     @lru_cache(maxsize=64)

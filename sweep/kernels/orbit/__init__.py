@@ -98,11 +98,14 @@ def why_trained(
     dtype: str,
     low: Floats | None = None,
     high: Floats | None = None,
+    threads: int = 1,
 ) -> str | None:
     """Return why `starts` neurons of one problem are trained; None if they are looked up.
 
     low, high : (d + 1,) arrays, optional
         The least and the greatest of each weight and of b; not needed with one sample.
+    threads : int
+        On which to see what a few starts do.
     """
     if method == "train":
         return "the method asked for"
@@ -115,7 +118,7 @@ def why_trained(
     rate = float(rates[0])
     if not many or low is None or high is None:
         return obstacle(problem, rate, dtype)
-    reason = obstacle_of_all(problem, dtype) or plane_obstacle(problem, rate, low, high)
+    reason = obstacle_of_all(problem, dtype) or plane_obstacle(problem, rate, low, high, threads)
     if not reason and method == "auto" and not worth(problem, rate, low, high, starts):
         return f"{starts:,} starts of so few epochs; building the tables would take longer"
     return reason
@@ -129,6 +132,7 @@ def choose_orbit(
     dtype: str,
     low: Floats | None = None,
     high: Floats | None = None,
+    threads: int = 1,
 ) -> bool:
     """Say whether `starts` neurons of one problem are looked up, and not trained.
 
@@ -139,7 +143,7 @@ def choose_orbit(
     SpecError
         method is "orbit" and it does not apply; says which condition failed.
     """
-    reason = why_trained(method, problem, rates, starts, dtype, low, high)
+    reason = why_trained(method, problem, rates, starts, dtype, low, high, threads)
     if reason and method == "orbit":
         raise SpecError(f"method = 'orbit': {reason}; method = 'train' always applies")
     return reason is None

@@ -38,12 +38,13 @@ the mean value theorem an error e of a state moves A by at most |∇A|·e, and A
 is one less: no error grows on the way. With u = 2⁻⁵³, n samples, X = 1 + max|x|, and θ within the
 box of the orbits,
 
-    e = u (4 |θ| + η (32 + n) X (1 + |θ| X L)),    r = u (32 + n) (range + 1):
+    e = u (4 |θ| + η X (32 (1 + |θ| X L) + n R)),    r = u (32 + n) (R + 1):
 
 `train` rounds T in θ₀ − ηT and z in its sums, the formulas of δ a dozen times each, and sums of n
-terms n times at most. Where E after K epochs is looked up, it must be above the tolerance by what
-its polynomial misses, by what rounds in K epochs and by what jumps miss. `./scripts/hunt --samples`
-looks for a start where the two methods disagree.
+terms n times at most, which are no larger than n R X, R the activation's range. Where E after K
+epochs is looked up, it must be above the tolerance by what its polynomial misses, by what rounds in
+K epochs and by what jumps miss. `./scripts/hunt --samples` looks for a start where the two methods
+disagree.
 """
 
 from __future__ import annotations
@@ -64,9 +65,12 @@ from sweep.kernels.orbit.plane.squares import (
     FALL,
     TOTAL,
     build_squares,
+    measure_of,
+    some_of,
+    test_rounding,
 )
 from sweep.kernels.orbit.plane.survey import Survey, Task, survey
-from sweep.kernels.orbit.plane.tables import Lattice, Square, lattice
+from sweep.kernels.orbit.plane.tables import DEEPEST, Lattice, Square, lattice
 from sweep.neuron.problem import MAX_EPOCHS, Problem
 
 __all__ = ["Plane", "build_plane", "forget", "lookup_plane_into", "plane_obstacle", "worth"]
@@ -83,9 +87,9 @@ TABLES, BUILDING, FEWEST = 20_000, 0.25e9, 48.0
 # Starts beyond are trained.
 FARTHEST = 1000.0
 
-# A point of a square that max_epochs cuts off is walked, in jumps, in the time of so many updates:
-# 20 to 45 µs.
-WALKED = 75_000
+# Squares are halved while so many starts lie on each: to make one takes as long as to walk some
+# hundred of them.
+LEAST_STARTS = 100.0
 
 # Roots in each direction, about: see `tables.lattice`.
 ROOTS = 16
@@ -100,21 +104,36 @@ def _task(
     rate: float,
     roots: Lattice,
     theta: float,
+    deepest: int,
     threads: int,
     stop: NDArray[np.uint8],
 ) -> Task:
     """Return the task of building what starts are looked up in; |w| and |b| are at most theta."""
-    n, reach = len(problem.x), 1.0 + float(abs(problem.x).max())
-    gradient = (32 + n) * reach * (1.0 + theta * reach * largest_curvature(problem))
+    reach, span = 1.0 + float(abs(problem.x).max()), problem.act.high - problem.act.low
+    terms = 32.0 * (1.0 + theta * reach * largest_curvature(problem))
+    gradient = reach * (terms + len(problem.x) * span)
     return Task(
         problem=problem,
         rate=rate,
         roots=roots,
         longest=min(problem.max_epochs + problem.max_epochs // 4 + 64, MAX_EPOCHS),
         rounding=UNIT_ROUNDOFF * (4.0 * theta + rate * gradient),
+        deepest=deepest,
         threads=threads,
         stop=stop,
     )
+
+
+def _deepest(roots: Lattice, low: Floats, high: Floats, count: int) -> int:
+    """Return how often squares are halved, for so many starts in a box."""
+    across = ((high - low) / np.array(roots.side)).tolist()
+    level = 0
+    while level < DEEPEST:
+        squares = math.prod(max(each * 2.0 ** (level + 1), 1.0) for each in across)
+        if count < LEAST_STARTS * squares:
+            break
+        level += 1
+    return level
 
 
 def _lattice(problem: Problem, low: Floats, high: Floats) -> Lattice:
@@ -124,7 +143,7 @@ def _lattice(problem: Problem, low: Floats, high: Floats) -> Lattice:
 
 
 def _surveyed(
-    problem: Problem, rate: float, low: Floats, high: Floats
+    problem: Problem, rate: float, low: Floats, high: Floats, threads: int = 1
 ) -> tuple[Survey, str | None]:
     """Return what a few starts do, and why an error is not proven to stay low; remembered."""
     low, high = np.maximum(low, -FARTHEST), np.minimum(high, FARTHEST)
@@ -134,7 +153,7 @@ def _surveyed(
     )  # fmt: skip
     if given not in _SURVEYS:
         stop, roots = np.zeros(1, np.uint8), _lattice(problem, low, high)
-        found = survey(_task(problem, rate, roots, 0.0, 1, stop))
+        found = survey(_task(problem, rate, roots, 0.0, 0, threads, stop))
         # What is passed between the surveyed starts, and an epoch's step: |δ| is at most the range.
         span = problem.act.high - problem.act.low
         step = rate * span * np.array([float(abs(problem.x).max()), 1.0])
@@ -163,7 +182,9 @@ def worth(problem: Problem, rate: float, low: Floats, high: Floats, starts: int)
     return mean >= FEWEST and (starts - TABLES) * mean * len(problem.x) > BUILDING
 
 
-def plane_obstacle(problem: Problem, rate: float, low: Floats, high: Floats) -> str | None:
+def plane_obstacle(
+    problem: Problem, rate: float, low: Floats, high: Floats, threads: int = 1
+) -> str | None:
     """Return why starts in a box cannot be looked up; None if they can.
 
     low, high : (2,) arrays
@@ -181,7 +202,7 @@ def plane_obstacle(problem: Problem, rate: float, low: Floats, high: Floats) -> 
             f"the map folds: learning_rate = {rate:g} must be below {1 / largest:.4g} for "
             f"{problem.cost} with {problem.activation} and these samples"
         )
-    return _surveyed(problem, rate, low, high)[1]
+    return _surveyed(problem, rate, low, high, threads)[1]
 
 
 def build_plane(
@@ -195,20 +216,20 @@ def build_plane(
 ) -> Plane:
     """Return the tables for `count` starts in a box; not to be used if stop[0] became 1."""
     found, _ = _surveyed(problem, rate, low, high)
+    low, high = np.maximum(low, -FARTHEST), np.minimum(high, FARTHEST)
     theta = float(max(abs(found.low).max(), abs(found.high).max()))
-    task = _task(problem, rate, found.roots, theta, threads, stop)
+    deepest = _deepest(found.roots, low, high, count)
+    task = _task(problem, rate, found.roots, theta, deepest, threads, stop)
     jumps = build_jumps(task, found)
     known, late = build_squares(task, found, jumps)
-    starts = _lattice(problem, np.maximum(low, -FARTHEST), np.minimum(high, FARTHEST))
+    known = some_of(task.roots, known, measure_of(known, TOTAL) <= ANSWERED)
+    starts = _lattice(problem, low, high)
     late = [square for square in late if _is_within(square, found.roots, starts)]
-    span = problem.act.high - problem.act.low
-    of_test = UNIT_ROUNDOFF * (32 + len(problem.x)) * (span + 1.0)
-    bound, fall, total = (known.measures[:, row - BOUND] for row in (BOUND, FALL, TOTAL))
-    bound = np.where(total <= ANSWERED, 2.0 * (bound + of_test / fall), np.inf)
+    of_test = test_rounding(problem) / measure_of(known, FALL)
+    bound = 2.0 * (measure_of(known, BOUND) + of_test)
     # NaN is not at most max_epochs either.
     cut_off = count * (1.0 - float((found.epochs <= problem.max_epochs).mean()))
-    points = cut_off * problem.max_epochs * len(problem.x) / WALKED
-    return Plane(known, bound, build_cut(task, late, jumps, points), task, jumps)
+    return Plane(known, bound, build_cut(task, late, jumps, cut_off), task, jumps)
 
 
 def _is_within(square: Square, roots: Lattice, starts: Lattice) -> bool:

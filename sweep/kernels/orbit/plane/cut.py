@@ -16,7 +16,6 @@ from sweep.kernels.orbit.plane.squares import SAFETY
 from sweep.kernels.orbit.plane.survey import Task
 from sweep.kernels.orbit.plane.tables import (
     CHECKED,
-    DEEPEST,
     EDGES,
     INSIDE,
     ORDERS,
@@ -28,7 +27,7 @@ from sweep.kernels.orbit.plane.tables import (
 )
 from sweep.kernels.orbit.plane.walking import CROSSED, Jumps, walked
 
-__all__ = ["CutOff", "build_cut"]
+__all__ = ["CutOff", "build_cut", "rounding_of"]
 
 Floats = NDArray[np.float64]
 
@@ -50,13 +49,12 @@ class CutOff(NamedTuple):
 def build_cut(task: Task, squares: list[Square], jumps: Jumps, points: float) -> CutOff:
     """Return what is smooth enough of some squares, halved where it is not.
 
-    Walks so many `points` at most: as long as it takes to train the starts that it cuts off.
+    Walks so many `points` at most: as many as the starts that it cuts off would take.
     """
     most, roots, limit = task.problem.max_epochs, task.roots, task.problem.tolerance
     nothing, kept = empty_table(roots, 2), list[Square]()
     bases, parts, bounds = [np.empty((0, 3))], [np.empty((0, 3, ORDERS, ORDERS))], [np.empty(0)]
     places = np.concatenate([EDGES, CHECKED, INSIDE], axis=1)
-    reach = float(abs(task.problem.x).max()) + 1.0
     points = min(points, MOST_POINTS)
     while 0 < len(squares) * places.shape[1] <= points and not task.stop[0]:
         at = points_of(roots, squares, places)
@@ -74,12 +72,18 @@ def build_cut(task: Task, squares: list[Square], jumps: Jumps, points: float) ->
             fit = fit_states(task, squares, at[:, here], values)
             off = fit.missed
             smooth = (off[:, :2].max(axis=1) <= OF_ENDS) & (off[:, 2] <= OF_ENDS * fit.least)
-            rounding = 2.0 * most * task.rounding * np.maximum(fit.steep, 1.0) * reach
             kept += [squares[k] for k in np.flatnonzero(smooth)]
             bases.append(fit.base[smooth])
             parts.append(fit.polynomials[smooth])
-            bounds.append((SAFETY * off[:, 2] + rounding)[smooth])
+            bounds.append((SAFETY * off[:, 2] + rounding_of(task, fit.steep))[smooth])
             left += [squares[k] for k in np.flatnonzero(~smooth)]
-        squares = [child for each in left if each.level < DEEPEST for child in each.children()]
+        squares = [child for each in left if each.level < task.deepest for child in each.children()]
     table = table_of(roots, kept, np.concatenate(bases), np.concatenate(parts))
     return CutOff(table, np.concatenate(bounds))
+
+
+def rounding_of(task: Task, steep: Floats) -> Floats:
+    """Return how far rounding and jumps may move the error after max_epochs, by its slope."""
+    reach = float(abs(task.problem.x).max()) + 1.0
+    moved: Floats = 2.0 * task.problem.max_epochs * task.rounding * np.maximum(steep, 1.0) * reach
+    return moved

@@ -18,10 +18,19 @@ from sweep.kernels.compile import compiled, once
 from sweep.kernels.orbit.plane.cut import CutOff
 from sweep.kernels.orbit.plane.ends import PLACES, SHARES
 from sweep.kernels.orbit.plane.jumps import after_epochs
+from sweep.kernels.orbit.plane.rest import walk_rest
 from sweep.kernels.orbit.plane.squares import Known
 from sweep.kernels.orbit.plane.stencil import ERROR, B, W
 from sweep.kernels.orbit.plane.survey import Task
-from sweep.kernels.orbit.plane.tables import LANES, NOTHING, TABLE, evaluate, find, trees
+from sweep.kernels.orbit.plane.tables import (
+    LANES,
+    NOTHING,
+    TABLE,
+    Lattice,
+    evaluate,
+    find,
+    trees,
+)
 from sweep.kernels.orbit.plane.walking import Jumps
 from sweep.kernels.results import TrainResult, empty_results
 from sweep.kernels.simd import load, store, width_of
@@ -36,6 +45,9 @@ WIDTH = width_of(types.float64)
 
 # Starts that are looked up together.
 CHUNK = 128
+
+# Starts on no square that are walked together. If half of them stay unknown, the rest are trained.
+WALKED_TOGETHER = 4096
 
 CONVERGED, UNMET = int(Status.converged), int(Status.max_epochs)
 
@@ -161,12 +173,15 @@ def lookup_plane_into(
     stop: NDArray[np.uint8],
     plane: Plane,
 ) -> None:
-    """Write the results of a block of starts w (N, 1), b into `out`; the uncertain are trained."""
+    """Write the results of a block of starts w (N, 1), b into `out`.
+
+    Those on no square are walked, and what is then uncertain is trained.
+    """
     rates = np.array([rate])
     trainer(replace(problem, max_epochs=0), "float64")(out, w, b, rates, stop)
     if not problem.max_epochs:
         return
-    known, cut = plane.known, plane.cut
+    known, cut, task = plane.known, plane.cut, plane.task._replace(threads=1, stop=stop)
     late, uncertain = np.empty((2, len(b)), np.int64)
     cut_late, left = _compile_lookup()(
         np.ascontiguousarray(w[:, 0]), b, *trees([known.table, cut.table]), known.table,
@@ -174,17 +189,48 @@ def lookup_plane_into(
         problem.tolerance, problem.max_epochs, out.status, out.epochs, out.final_error,
         out.w[:, 0], out.b, late, uncertain,
     )  # fmt: skip
-    if cut_late:
-        here, task = late[:cut_late], plane.task._replace(threads=1, stop=stop)
-        ends = after_epochs(task, problem.max_epochs, np.array([w[here, 0], b[here]]), plane.jumps)
-        out.epochs[here] = problem.max_epochs
-        out.final_error[here] = np.maximum(ends[2], np.nextafter(problem.tolerance, np.inf))
+    just_above = np.nextafter(problem.tolerance, np.inf)
+
+    def write(here: NDArray[np.int64], epochs: Floats | int, ends: Floats) -> None:
+        out.epochs[here], out.final_error[here] = epochs, ends[ERROR]
         if len(out.b):
-            out.w[here, 0], out.b[here] = ends[:2]
+            out.w[here, 0], out.b[here] = ends[:ERROR]
+
     uncertain = uncertain[:left]
-    if left:
-        trained = empty_results(left, 1, weights=len(out.b) > 0)
-        trainer(problem, "float64")(trained, w[uncertain], b[uncertain], rates, stop)
-        for name, values in vars(trained).items():
-            if len(values):
-                getattr(out, name)[uncertain] = values
+    # Beyond the roots rounding is not bounded.
+    near = _is_on(task.roots, w[uncertain, 0], b[uncertain])
+    surely_late, trained, uncertain = [late[:cut_late]], [uncertain[~near]], uncertain[near]
+    for first in range(0, len(uncertain), WALKED_TOGETHER):
+        here = uncertain[first : first + WALKED_TOGETHER]
+        theta = np.array([w[here, 0], b[here]])
+        met, cut_off, beyond, epochs, ends = walk_rest(task, theta, known, plane.bound, plane.jumps)
+        ends[ERROR, cut_off] = np.maximum(ends[ERROR, cut_off], just_above)
+        out.status[here[met]] = CONVERGED
+        write(here[met], epochs[met], ends[:, met])
+        write(here[cut_off], problem.max_epochs, ends[:, cut_off])
+        surely_late.append(here[beyond])
+        trained.append(here[~(met | cut_off | beyond)])
+        if 2 * len(trained[-1]) > len(here):
+            trained.append(uncertain[first + len(here) :])
+            break
+    for here in surely_late:
+        if len(here):
+            theta = np.array([w[here, 0], b[here]])
+            ends = after_epochs(task, problem.max_epochs, theta, plane.jumps)
+            ends[ERROR] = np.maximum(ends[ERROR], just_above)
+            write(here, problem.max_epochs, ends)
+    for here in trained:
+        if len(here):
+            rest = empty_results(len(here), 1, weights=len(out.b) > 0)
+            trainer(problem, "float64")(rest, w[here], b[here], rates, stop)
+            for name, values in vars(rest).items():
+                if len(values):
+                    getattr(out, name)[here] = values
+
+
+def _is_on(roots: Lattice, w: Floats, b: Floats) -> NDArray[np.bool_]:
+    """Say of points (N,) whether they lie on the roots."""
+    inside = np.ones(len(w), np.bool_)
+    for values, side, first, count in zip((w, b), *roots, strict=True):
+        inside &= (first * side <= values) & (values <= (first + count) * side)
+    return inside

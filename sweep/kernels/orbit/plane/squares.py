@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.kernels.orbit.branch import UNIT_ROUNDOFF
 from sweep.kernels.orbit.plane.coefficients import along_last, coefficients
 from sweep.kernels.orbit.plane.ends import Ends, build_ends, evaluate_ends, no_ends
 from sweep.kernels.orbit.plane.epoch import errors
@@ -22,7 +23,6 @@ from sweep.kernels.orbit.plane.stencil import crossings
 from sweep.kernels.orbit.plane.survey import Survey, Task
 from sweep.kernels.orbit.plane.tables import (
     CHECKED,
-    DEEPEST,
     EDGES,
     INSIDE,
     NOTHING,
@@ -41,7 +41,19 @@ from sweep.kernels.orbit.plane.tables import (
 from sweep.kernels.orbit.plane.walking import CROSSED, Jumps, walked
 from sweep.neuron.problem import Problem
 
-__all__ = ["ANSWERED", "BOUND", "FALL", "SAFETY", "TOTAL", "Known", "build_squares"]
+__all__ = [
+    "ANSWERED",
+    "BOUND",
+    "FALL",
+    "SAFETY",
+    "STEEP",
+    "TOTAL",
+    "Known",
+    "build_squares",
+    "measure_of",
+    "some_of",
+    "test_rounding",
+]
 
 Floats = NDArray[np.float64]
 
@@ -103,6 +115,26 @@ class Known(NamedTuple):
 # - what its polynomial of A missed at most, as that moves the ends, or one on the way, and the sum
 #   of these on the way.
 EPOCHS, AT_W, AT_B, WALKED, BOUND, STEEP, FALL, PACE, NOISE, TOTAL = range(10)
+
+
+def measure_of(known: Known, row: int) -> Floats:
+    """Return a measure (P,) of squares: that of the row BOUND, or one after it."""
+    measure: Floats = known.measures[:, row - BOUND]
+    return measure
+
+
+def test_rounding(problem: Problem) -> float:
+    """Return how far rounding may move an error that is compared with the tolerance."""
+    span = problem.act.high - problem.act.low
+    return UNIT_ROUNDOFF * (32 + len(problem.x)) * (span + 1.0)
+
+
+def some_of(roots: Lattice, known: Known, which: NDArray[np.bool_]) -> Known:
+    """Return some of the squares."""
+    squares = [square for square, kept in zip(known.squares, which, strict=True) if kept]
+    table, ends = known.table, Ends(*(each[which] for each in known.ends))
+    table = table_of(roots, squares, table.base[which], table.coefficients[which])
+    return Known(table, ends, known.measures[which], squares)
 
 
 def walk(task: Task, theta: Floats, known: Known, jumps: Jumps) -> Floats:
@@ -175,11 +207,11 @@ def build_squares(task: Task, found: Survey, jumps: Jumps) -> tuple[Known, list[
         points, tried = points + built.points, tried + len(batch)
         known = _joined(roots, [known, built.made])
         for each in built.too_far:
-            if each.square.level < DEEPEST:
+            if each.square.level < task.deepest:
                 small = max(each.square.level + 1, LARGE)
                 waiting += [Waiting(small, each.mean, k) for k in each.square.children()]
         for square, epochs in built.uneven:
-            if square.level < DEEPEST:
+            if square.level < task.deepest:
                 for child, near in zip(square.children(), QUARTERS, strict=True):
                     put(child, epochs[near])
     table = known.table

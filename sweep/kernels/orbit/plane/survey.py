@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from sweep.kernels.block import trainer
 from sweep.kernels.orbit.plane.tables import Lattice, Square, points_of
-from sweep.kernels.results import empty_results
+from sweep.kernels.pool import run_strided
+from sweep.kernels.results import TrainResult, empty_results
 from sweep.neuron.problem import Problem, Status
 
 __all__ = ["Survey", "Task", "survey"]
@@ -24,8 +25,8 @@ SURVEYED = np.array([[0.0, -0.5, -0.5, 0.5, 0.5], [0.0, -0.5, 0.5, -0.5, 0.5]])
 # they are not farther than so many times the starts' extent.
 FREQUENT, MOST_FARTHER = 0.05, 2
 
-# Updates by single samples in a call of a survey.
-SURVEY_UPDATES = 2**28
+# Updates by single samples in a call of a survey, at most; and those that are left to one thread.
+SURVEY_UPDATES, SHARED = 2**28, 2**20
 
 
 class Task(NamedTuple):
@@ -39,6 +40,8 @@ class Task(NamedTuple):
         Epochs after which a point is given up.
     rounding : float
         How far training rounds w and b in an epoch, at most.
+    deepest : int
+        How often a square may be halved.
     threads : int
     stop : (1,) uint8 array
         The building is abandoned soon after it becomes 1.
@@ -49,6 +52,7 @@ class Task(NamedTuple):
     roots: Lattice
     longest: int
     rounding: float
+    deepest: int
     threads: int
     stop: NDArray[np.uint8]
 
@@ -83,9 +87,26 @@ def every_root(roots: Lattice) -> list[Square]:
     return [Square(0, i, j) for i in range(roots.shape[0]) for j in range(roots.shape[1])]
 
 
+def _trained(task: Task, state: Floats, epochs: int) -> TrainResult:
+    """Train starts (2, N) for so many epochs at most."""
+    out, rates = empty_results(state.shape[1], 1), np.array([task.rate])
+    train = trainer(replace(task.problem, max_epochs=epochs), "float64")
+
+    def part(here: slice) -> None:
+        w, b = state[:, here]
+        some = empty_results(len(b), 1)
+        train(some, w[:, None].copy(), b.copy(), rates, task.stop)
+        for name, values in vars(some).items():
+            getattr(out, name)[here] = values
+
+    least = SHARED // (epochs * len(task.problem.x)) + 1
+    run_strided(part, state.shape[1], task.threads, least)
+    return out
+
+
 def survey(task: Task) -> Survey:
     """Train a few starts of each root, and see where they come."""
-    roots, rates = task.roots, np.array([task.rate])
+    roots = task.roots
     state = points_of(roots, every_root(roots), SURVEYED).reshape(2, -1)
     epochs, left, walked = np.full(state.shape[1], np.nan), np.arange(state.shape[1]), 0
     low, high = state.min(axis=1), state.max(axis=1)
@@ -95,9 +116,7 @@ def survey(task: Task) -> Survey:
     most = max(SURVEY_UPDATES // (state.shape[1] * len(task.problem.x)), 1)
     while len(left) and walked < task.longest and not task.stop[0]:
         chunk = min(max(8, walked // 8), most, task.longest - walked)
-        trained = empty_results(len(left), 1)
-        train = trainer(replace(task.problem, max_epochs=chunk), "float64")
-        train(trained, state[0, :, None].copy(), state[1].copy(), rates, task.stop)
+        trained = _trained(task, state, chunk)
         state = np.array([trained.w[:, 0], trained.b])
         low, high = np.minimum(low, state.min(axis=1)), np.maximum(high, state.max(axis=1))
         met = trained.status == Status.converged
