@@ -12,15 +12,17 @@ the share of an epoch, ⌈A⌉ − A, that it goes on from there. A and the plac
 (w, b), polynomials on squares that are halved where they need it, and a start is one evaluation,
 for many samples and epochs as for few. The points that make a square's polynomials are walked until
 they come to a square that is known already, where A is that of the square, plus the epochs walked.
-Most of the way they go in jumps, polynomials of F^k. Starts that max_epochs = K cuts off are looked
-up in polynomials of F^K, or walked, in jumps, if no more is known than A > K; where they are so few
-that those polynomials take longer, they are trained.
+Most of the way they go in jumps, polynomials of F^k. Squares are halved as long as many starts lie
+on each. A start on no square is walked in the same way, itself: to a known square, or to the
+crossing. Starts that max_epochs = K cuts off are looked up in polynomials of F^K where those are so
+many that this takes less time than walking them for K epochs.
 
 **Read in this order.** `falling` proves that an error within the tolerance stays there. `epoch` is
 what an epoch does in lanes, and `stencil` finds a crossing. `coefficients` and `tables` make
 polynomials on squares, and look them up. `survey` trains a few starts to see which squares come
 first. `walking` walks points, `jumps` builds F^k, F^2k, … for it, `ends` says where starts end,
-`squares` builds A from the curve outwards, and `cut` builds F^K. `lookup` takes starts.
+`squares` builds A from the curve outwards, and `cut` builds F^K. `lookup` takes starts, and hands
+those on no square to `rest`.
 
 **Which starts are certain.** F must be one to one, ηL < 1 for the largest curvature L of the cost,
 so that each state has one past, and the error must fall through the tolerance (`falling`). A start
@@ -32,11 +34,12 @@ is looked up if A is farther from every whole number than twice the sum of
                     with the greatest |∂A/∂w| + |∂A/∂b| of both squares
     r / fall        what the last test rounds, over how much the error falls in an epoch there
 
-and trained otherwise; as are starts on squares that stay uneven when they are halved six times, or
-on whose way the polynomials missed too much for w, b and the error to hold 1e-9 (`ANSWERED`). By
-the mean value theorem an error e of a state moves A by at most |∇A|·e, and A of the state after it
-is one less: no error grows on the way. With u = 2⁻⁵³, n samples, X = 1 + max|x|, and θ within the
-box of the orbits,
+and trained otherwise. A start that is walked itself has no square: |∇A| is then taken between it
+and two starts beside it, and where it crosses from the slope of the error. It is walked to squares
+on whose way the polynomials missed so little that w, b and the error hold 1e-9 (`ANSWERED`). By the
+mean value theorem an error e of a state moves A by at most |∇A|·e, and A of the state after it is
+one less: no error grows on the way. With u = 2⁻⁵³, n samples, X = 1 + max|x|, and θ within the box
+of the orbits,
 
     e = u (4 |θ| + η X (32 (1 + |θ| X L) + n R)),    r = u (32 + n) (R + 1):
 

@@ -76,9 +76,10 @@ def walk_rest(task: Task, theta: Floats, known: Known, bound: Floats, jumps: Jum
     # No jump leads past a crossing: the state is that at the end.
     here = np.flatnonzero((square == CROSSED) & (epochs > 0.0))
     crossing = crossings(problem, task.rate, state[:, here], 1, task.threads, task.stop)
-    a[here], steep[here] = epochs[here] + crossing.epochs, 0.0
+    error = errors(problem, state[:, None, here] + (side * BESIDE)[:, :, None], task.threads)
+    a[here], steep[here] = epochs[here] + crossing.epochs, _slope(error, side) / crossing.fall
     band[here] = 2.0 * test_rounding(problem) / crossing.fall
-    ends[:ERROR, here], ends[ERROR, here] = state[:, here], errors(problem, state[:, here], 1)
+    ends[:, here] = *state[:, here], error[0]
 
     each = a.reshape(3, -1)
     a, band, steep, ends = a[:count], band[:count], steep[:count], ends[:, :count]
