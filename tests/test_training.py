@@ -155,8 +155,9 @@ def test_a_saturated_start_has_a_small_gradient_and_the_orbit_is_for_errors():
 
 def test_blocks_are_small_for_many_samples_and_bounded_for_many_inputs():
     assert block_sizes(1, 2) == (32768, 4096)
-    assert block_sizes(569, 31) == (32768, 512)
-    assert block_sizes(10**6, 1001) == (4190, 512)
+    assert block_sizes(569, 31) == (7371, 512)
+    assert block_sizes(10**6, 1001) == (512, 512)
+    assert block_sizes(20, 1001) == (4190, 1638)
     largest, smallest = block_sizes(2, 10**6)
     assert (largest, smallest) == (512, 512)
 

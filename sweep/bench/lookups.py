@@ -20,6 +20,7 @@ WORKLOADS = (
     (16, "cross_entropy", 0.15),
     (16, "quadratic", 0.15),
     (569, "cross_entropy", 0.2),
+    (569, "quadratic", 0.2),
 )
 
 

@@ -33,8 +33,9 @@ LARGEST_BLOCK, SMALLEST_BLOCK = 32768, 4096
 # neurons, two threads: 8.0 ms in blocks of 32,768, 7.5 ms in these).
 ORBIT_BLOCK = 131072
 
-# Of many samples an epoch takes long enough for small blocks, as for few neurons on many threads,
-# and of many inputs a block is large.
+# Of many samples an epoch takes long enough for small blocks, as for few neurons on many threads.
+# Of many inputs a block is large, and of many samples it takes long: progress would be seen after
+# minutes (569 samples and 10,000 epochs: 7,371 neurons in 20 s, 32,768 in 90, as fast to 1 %).
 FEWEST, MOST_NUMBERS = 512, 2**22
 
 MAX_THREADS = 1024
@@ -42,7 +43,7 @@ MAX_THREADS = 1024
 
 def block_sizes(samples: int, parameters: int) -> tuple[int, int]:
     """Return the neurons in the largest and the smallest block that is trained."""
-    largest = max(min(LARGEST_BLOCK, MOST_NUMBERS // parameters), FEWEST)
+    largest = max(min(LARGEST_BLOCK, MOST_NUMBERS // max(parameters, samples)), FEWEST)
     return largest, min(max(min(SMALLEST_BLOCK, 8 * SMALLEST_BLOCK // samples), FEWEST), largest)
 
 
