@@ -68,9 +68,9 @@ from sweep.kernels.orbit.plane.squares import (
     FALL,
     TOTAL,
     build_squares,
+    error_rounding,
     measure_of,
     some_of,
-    test_rounding,
 )
 from sweep.kernels.orbit.plane.survey import Survey, Task, survey
 from sweep.kernels.orbit.plane.tables import DEEPEST, Lattice, Square, lattice
@@ -224,15 +224,16 @@ def build_plane(
     deepest = _deepest(found.roots, low, high, count)
     task = _task(problem, rate, found.roots, theta, deepest, threads, stop)
     jumps = build_jumps(task, found)
-    known, late = build_squares(task, found, jumps)
+    known, late, smooth = build_squares(task, found, jumps)
     known = some_of(task.roots, known, measure_of(known, TOTAL) <= ANSWERED)
     starts = _lattice(problem, low, high)
     late = [square for square in late if _is_within(square, found.roots, starts)]
-    of_test = test_rounding(problem) / measure_of(known, FALL)
+    of_test = error_rounding(problem) / measure_of(known, FALL)
     bound = 2.0 * (measure_of(known, BOUND) + of_test)
     # NaN is not at most max_epochs either.
     cut_off = count * (1.0 - float((found.epochs <= problem.max_epochs).mean()))
-    return Plane(known, bound, build_cut(task, late, jumps, cut_off), task, jumps)
+    cut = build_cut(task, late, jumps, cut_off)
+    return Plane(known, bound, cut, task, jumps, smooth)
 
 
 def _is_within(square: Square, roots: Lattice, starts: Lattice) -> bool:

@@ -46,7 +46,7 @@ WIDTH = width_of(types.float64)
 # Starts that are looked up together.
 CHUNK = 128
 
-# Starts on no square that are walked together. If half of them stay unknown, the rest are trained.
+# Starts on no square that are walked together.
 WALKED_TOGETHER = 4096
 
 CONVERGED, UNMET = int(Status.converged), int(Status.max_epochs)
@@ -64,7 +64,9 @@ class Plane(NamedTuple):
     cut : CutOff
         Where starts are that max_epochs cuts off.
     task, jumps
-        For starts that it cuts off on no square of those: they are walked.
+        For starts on no square: they are walked.
+    walks : bool
+        Whether they are; if hardly any squares are smooth they are trained.
     """
 
     known: Known
@@ -72,6 +74,7 @@ class Plane(NamedTuple):
     cut: CutOff
     task: Task
     jumps: Jumps
+    walks: bool
 
 
 @once
@@ -198,7 +201,7 @@ def lookup_plane_into(
 
     uncertain = uncertain[:left]
     # Beyond the roots rounding is not bounded.
-    near = _is_on(task.roots, w[uncertain, 0], b[uncertain])
+    near = plane.walks & _is_on(task.roots, w[uncertain, 0], b[uncertain])
     surely_late, trained, uncertain = [late[:cut_late]], [uncertain[~near]], uncertain[near]
     for first in range(0, len(uncertain), WALKED_TOGETHER):
         here = uncertain[first : first + WALKED_TOGETHER]
@@ -210,22 +213,19 @@ def lookup_plane_into(
         write(here[cut_off], problem.max_epochs, ends[:, cut_off])
         surely_late.append(here[beyond])
         trained.append(here[~(met | cut_off | beyond)])
-        if 2 * len(trained[-1]) > len(here):
-            trained.append(uncertain[first + len(here) :])
-            break
-    for here in surely_late:
-        if len(here):
-            theta = np.array([w[here, 0], b[here]])
-            ends = after_epochs(task, problem.max_epochs, theta, plane.jumps)
-            ends[ERROR] = np.maximum(ends[ERROR], just_above)
-            write(here, problem.max_epochs, ends)
-    for here in trained:
-        if len(here):
-            rest = empty_results(len(here), 1, weights=len(out.b) > 0)
-            trainer(problem, "float64")(rest, w[here], b[here], rates, stop)
-            for name, values in vars(rest).items():
-                if len(values):
-                    getattr(out, name)[here] = values
+    here = np.concatenate(surely_late)
+    if len(here):
+        theta = np.array([w[here, 0], b[here]])
+        ends = after_epochs(task, problem.max_epochs, theta, plane.jumps)
+        ends[ERROR] = np.maximum(ends[ERROR], just_above)
+        write(here, problem.max_epochs, ends)
+    here = np.concatenate(trained)
+    if len(here):
+        rest = empty_results(len(here), 1, weights=len(out.b) > 0)
+        trainer(problem, "float64")(rest, w[here], b[here], rates, stop)
+        for name, values in vars(rest).items():
+            if len(values):
+                getattr(out, name)[here] = values
 
 
 def _is_on(roots: Lattice, w: Floats, b: Floats) -> NDArray[np.bool_]:

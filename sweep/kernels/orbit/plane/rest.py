@@ -14,7 +14,7 @@ from sweep.kernels.orbit.plane.cut import rounding_of
 from sweep.kernels.orbit.plane.ends import evaluate_ends
 from sweep.kernels.orbit.plane.epoch import errors
 from sweep.kernels.orbit.plane.jumps import after_epochs
-from sweep.kernels.orbit.plane.squares import STEEP, Known, measure_of, test_rounding
+from sweep.kernels.orbit.plane.squares import STEEP, Known, error_rounding, measure_of
 from sweep.kernels.orbit.plane.stencil import ERROR, crossings
 from sweep.kernels.orbit.plane.survey import Task
 from sweep.kernels.orbit.plane.tables import NOTHING, evaluate_on
@@ -78,7 +78,7 @@ def walk_rest(task: Task, theta: Floats, known: Known, bound: Floats, jumps: Jum
     crossing = crossings(problem, task.rate, state[:, here], 1, task.threads, task.stop)
     error = errors(problem, state[:, None, here] + (side * BESIDE)[:, :, None], task.threads)
     a[here], steep[here] = epochs[here] + crossing.epochs, _slope(error, side) / crossing.fall
-    band[here] = 2.0 * test_rounding(problem) / crossing.fall
+    band[here] = 2.0 * error_rounding(problem) / crossing.fall
     ends[:, here] = *state[:, here], error[0]
 
     each = a.reshape(3, -1)

@@ -50,9 +50,9 @@ __all__ = [
     "TOTAL",
     "Known",
     "build_squares",
+    "error_rounding",
     "measure_of",
     "some_of",
-    "test_rounding",
 ]
 
 Floats = NDArray[np.float64]
@@ -123,7 +123,7 @@ def measure_of(known: Known, row: int) -> Floats:
     return measure
 
 
-def test_rounding(problem: Problem) -> float:
+def error_rounding(problem: Problem) -> float:
     """Return how far rounding may move an error that is compared with the tolerance."""
     span = problem.act.high - problem.act.low
     return UNIT_ROUNDOFF * (32 + len(problem.x)) * (span + 1.0)
@@ -179,8 +179,11 @@ class Waiting(NamedTuple):
     square: Square
 
 
-def build_squares(task: Task, found: Survey, jumps: Jumps) -> tuple[Known, list[Square]]:
-    """Return the squares on which starts are known, and those whose starts max_epochs cuts off."""
+def build_squares(task: Task, found: Survey, jumps: Jumps) -> tuple[Known, list[Square], bool]:
+    """Return the squares on which starts are known, and those whose starts max_epochs cuts off.
+
+    And whether more than hardly any squares are smooth.
+    """
     roots, most = task.roots, task.problem.max_epochs
     known, late = _joined(roots, []), list[Square]()
     waiting = list[Waiting]()
@@ -196,9 +199,9 @@ def build_squares(task: Task, found: Survey, jumps: Jumps) -> tuple[Known, list[
     for square, after in found.times.items():
         if square in found.often:
             put(square, np.array(after))
-    points = tried = 0
+    points, tried, smooth = 0, 0, True
     while waiting and points < MOST_POINTS and not task.stop[0]:
-        if tried > FEWEST and len(known.squares) < LEAST_SMOOTH * tried:
+        if tried > FEWEST and not smooth:
             break
         waiting.sort()
         size = max(len(waiting) // ROUND, LEAST)
@@ -206,6 +209,7 @@ def build_squares(task: Task, found: Survey, jumps: Jumps) -> tuple[Known, list[
         built = _build(task, batch, known, jumps)
         points, tried = points + built.points, tried + len(batch)
         known = _joined(roots, [known, built.made])
+        smooth = len(known.squares) >= LEAST_SMOOTH * tried
         for each in built.too_far:
             if each.square.level < task.deepest:
                 small = max(each.square.level + 1, LARGE)
@@ -217,7 +221,7 @@ def build_squares(task: Task, found: Survey, jumps: Jumps) -> tuple[Known, list[
     table = known.table
     greatest = table.base[:, 0] + size_of(table.coefficients[:, 0])
     late += [square for square, a in zip(known.squares, greatest, strict=True) if a > most]
-    return known, late
+    return known, late, smooth
 
 
 # Which of EDGES are those of a square's quarters.
