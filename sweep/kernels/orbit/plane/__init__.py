@@ -81,9 +81,9 @@ __all__ = ["Plane", "build_plane", "forget", "lookup_plane_into", "plane_obstacl
 Floats = NDArray[np.float64]
 
 # Building takes about as long as training so many starts, and so many updates by single samples: as
-# long as 50,000 starts of 16 samples with cross-entropy (508 epochs), 20,000 of them with the
-# quadratic cost (5,015), 24,000 of 569 samples with cross-entropy (107), and 16,000 (quadratic) and
-# 26,000 of 569 patients.
+# long as 53,000 starts of 16 samples with cross-entropy (508 epochs), 22,000 of them with the
+# quadratic cost (4,723), 24,000 of 569 samples with cross-entropy (107), 5,000 with the quadratic
+# cost (1,455), and 4,000 (quadratic) and 19,000 of 569 patients.
 # With fewer epochs, on average, states are too far apart to say when the error crosses.
 TABLES, BUILDING, FEWEST = 20_000, 0.25e9, 48.0
 
