@@ -57,7 +57,8 @@ def test_bits_do_not_depend_on_the_epochs_that_are_walked_in_order(
     rng = np.random.default_rng(max_epochs)
     axes = np.linspace(-5, 5, 70), np.linspace(-4.1, 5.2, 70)
     grid = [axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")]
-    for cost, order in (("cross_entropy", slice(None)), ("quadratic", rng.permutation(4900))):
+    cost = {"error": "cross_entropy", "gradient": "quadratic"}[rule]
+    for order in (slice(None), rng.permutation(4900)):
         w, b = (axis[order] for axis in grid)
         found = []
         for first in (0, 3, 64):
