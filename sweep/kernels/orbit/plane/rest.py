@@ -77,8 +77,10 @@ def walk_rest(task: Task, theta: Floats, known: Known, bound: Floats, jumps: Jum
     here = np.flatnonzero((square == CROSSED) & (epochs > 0.0))
     crossing = crossings(problem, task.rate, state[:, here], 1, task.threads, task.stop)
     error = errors(problem, state[:, None, here] + (side * BESIDE)[:, :, None], task.threads)
-    a[here], steep[here] = epochs[here] + crossing.epochs, _slope(error, side) / crossing.fall
-    band[here] = 2.0 * error_rounding(problem) / crossing.fall
+    with np.errstate(all="ignore"):  # an error that does not fall: infinite, left to training
+        steep[here] = _slope(error, side) / crossing.fall
+        band[here] = 2.0 * error_rounding(problem) / crossing.fall
+    a[here] = epochs[here] + crossing.epochs
     ends[:, here] = *state[:, here], error[0]
 
     each = a.reshape(3, -1)
