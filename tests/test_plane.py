@@ -31,6 +31,17 @@ def grid(side, half=5.0):
     return [values.ravel() for values in np.meshgrid(axis, axis, indexing="ij")]
 
 
+def assert_same_columns(trained, looked_up, tolerance):
+    assert (trained.epochs == looked_up.epochs).all()
+    assert (trained.status == looked_up.status).all()
+    assert (trained.initial_error == looked_up.initial_error).all()
+    for name in ("final_error", "w", "b"):
+        assert getattr(looked_up, name) == pytest.approx(getattr(trained, name), rel=1e-9, abs=1e-9)
+    met = looked_up.status == sweep.Status.converged
+    assert (looked_up.final_error[met] <= tolerance).all()
+    assert (looked_up.final_error[~met] > tolerance).all()
+
+
 def count_trained(monkeypatch):
     """Return a list to which lookups add how many starts they train."""
     trained, trainer = [], lookup.trainer
@@ -87,14 +98,7 @@ def test_a_grid_has_the_same_columns(cost, tolerance, max_epochs, monkeypatch):
     w, b = grid(150)
     trained, looked_up = (sweep.train(w, b, **kwargs, method=m) for m in ("train", "orbit"))
     assert sum(trained_starts) < 0.1 * len(b)
-    assert (trained.epochs == looked_up.epochs).all()
-    assert (trained.status == looked_up.status).all()
-    assert (trained.initial_error == looked_up.initial_error).all()
-    for name in ("final_error", "w", "b"):
-        assert getattr(looked_up, name) == pytest.approx(getattr(trained, name), rel=1e-9, abs=1e-9)
-    met = looked_up.status == sweep.Status.converged
-    assert (looked_up.final_error[met] <= tolerance).all()
-    assert (looked_up.final_error[~met] > tolerance).all()
+    assert_same_columns(trained, looked_up, tolerance)
 
 
 @pytest.mark.parametrize(
@@ -107,13 +111,7 @@ def test_starts_on_no_square_are_walked(cost, tolerance, max_epochs, monkeypatch
     w, b = grid(70)  # too few for squares of squares
     trained, walked = (sweep.train(w, b, **kwargs, method=m) for m in ("train", "orbit"))
     assert sum(trained_starts) < 0.005 * len(b)
-    assert (trained.epochs == walked.epochs).all()
-    assert (trained.status == walked.status).all()
-    for name in ("final_error", "w", "b"):
-        assert getattr(walked, name) == pytest.approx(getattr(trained, name), rel=1e-9, abs=1e-9)
-    met = walked.status == sweep.Status.converged
-    assert (walked.final_error[met] <= tolerance).all()
-    assert (walked.final_error[~met] > tolerance).all()
+    assert_same_columns(trained, walked, tolerance)
 
 
 def test_starts_beyond_the_roots_are_trained(monkeypatch):
@@ -141,10 +139,7 @@ def test_starts_that_are_surely_cut_off_are_walked(monkeypatch):
     w, b = grid(150)
     trained, looked_up = (sweep.train(w, b, **kwargs, method=m) for m in ("train", "orbit"))
     assert sum(walked) > 1000
-    assert (trained.epochs == looked_up.epochs).all()
-    assert (trained.status == looked_up.status).all()
-    for name in ("final_error", "w", "b"):
-        assert getattr(looked_up, name) == pytest.approx(getattr(trained, name), rel=1e-9, abs=1e-9)
+    assert_same_columns(trained, looked_up, kwargs["tolerance"])
 
 
 def test_few_starts_that_are_cut_off_get_no_tables():

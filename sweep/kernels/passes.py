@@ -262,7 +262,7 @@ def order(block, limit, distance, widest, max_epochs, results, queue):
     number, size = block.x.dtype.type, len(status)
     widest = number(1) if widest == 0 else widest
     bins, places, columns = queue.bins, queue.places, queue.columns
-    waiting = 0  # as ever where epochs are few: no need to sort
+    waiting = 0  # of trainings that take few epochs: nothing is left to be sorted
     for i in range(size):
         waiting += (criterion[0, i] > limit) & (epochs[i] < max_epochs)
     if waiting == 0:
