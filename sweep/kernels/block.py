@@ -102,7 +102,7 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
         rate=step,
         back=float(sign[0]) if one_sample else step,
     )
-    prepare, idle = compile_prepare(dtype, given), list[LaneState]()
+    prepare, idle = compile_prepare(dtype, given, one_sample), list[LaneState]()
     proven_near = problem.declared and optimizer == GD
     near_z, near_rate = NEAR[dtype] if proven_near else (-1.0, -1.0)
     kept = optimizer.update.kept

@@ -181,7 +181,7 @@ def numba_types(dtype: str, given: str) -> NumbaTypes:
 
 
 @once
-def compile_prepare(dtype: str, given: str) -> Callable[..., float]:
+def compile_prepare(dtype: str, given: str, one_sample: bool) -> Callable[..., float]:
     """Compile a function (block, w, b, learning_rate, scales) that prepares a block.
 
     It sets start, total and rate from w (size, d), b (size,) and learning_rate, (size,) or (1,) for
@@ -193,7 +193,7 @@ def compile_prepare(dtype: str, given: str) -> Callable[..., float]:
         start, total, rate, x = block.start, block.total, block.rate, scales.x
         size, d, columns = len(b), w.shape[1], start.shape[1]
         farthest = 0.0
-        if len(x) == 0:
+        if not one_sample:
             for i in range(size):
                 start[d, i] = b[i]
             for j in range(d):
