@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numba.core import types
 from numba.extending import register_jitable
 from numpy.typing import NDArray
@@ -252,7 +253,9 @@ def compile_mark(dtype: str) -> Callable[..., float]:
     return mark
 
 
-@register_jitable
+# Put into its caller before types are inferred: 0.07 s less to compile. `finish` there makes
+# float32's short trainings 3 % slower, `advance` takes longer to compile.
+@njit(inline="always")
 def order(block, limit, distance, widest, max_epochs, results, queue):
     """Set queue.columns[:waiting] to the columns to be trained further, and return `waiting`.
 
