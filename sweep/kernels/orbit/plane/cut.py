@@ -18,11 +18,11 @@ from sweep.kernels.orbit.plane.tables import (
     CHECKED,
     EDGES,
     INSIDE,
-    ORDERS,
     Square,
     Table,
     empty_table,
     points_of,
+    rows_of,
     table_of,
 )
 from sweep.kernels.orbit.plane.walking import CROSSED, Jumps, walked
@@ -53,7 +53,7 @@ def build_cut(task: Task, squares: list[Square], jumps: Jumps, points: float) ->
     """
     most, roots, limit = task.problem.max_epochs, task.roots, task.problem.tolerance
     nothing, kept = empty_table(roots, 2), list[Square]()
-    bases, parts, bounds = [np.empty((0, 3))], [np.empty((0, 3, ORDERS, ORDERS))], [np.empty(0)]
+    bases, parts, bounds = [np.empty((0, 3))], [rows_of(empty_table(roots, 3))], [np.empty(0)]
     places = np.concatenate([EDGES, CHECKED, INSIDE], axis=1)
     points = min(points, MOST_POINTS)
     while 0 < len(squares) * places.shape[1] <= points and not task.stop[0]:
@@ -74,7 +74,7 @@ def build_cut(task: Task, squares: list[Square], jumps: Jumps, points: float) ->
             smooth = (off[:, :2].max(axis=1) <= OF_ENDS) & (off[:, 2] <= OF_ENDS * fit.least)
             kept += [squares[k] for k in np.flatnonzero(smooth)]
             bases.append(fit.base[smooth])
-            parts.append(fit.polynomials[smooth])
+            parts.append(fit.rows[smooth])
             bounds.append((SAFETY * off[:, 2] + rounding_of(task, fit.steep))[smooth])
             left += [squares[k] for k in np.flatnonzero(~smooth)]
         squares = [child for each in left if each.level < task.deepest for child in each.children()]

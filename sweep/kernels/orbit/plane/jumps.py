@@ -19,7 +19,9 @@ from sweep.kernels.orbit.plane.tables import (
     empty_table,
     evaluate_on,
     find_squares,
+    packed,
     points_of,
+    rows_of,
     steepest_of,
     table_of,
 )
@@ -74,7 +76,7 @@ def build_jumps(task: Task, found: Survey) -> Jumps:
         )
         states = dict[Square, Floats]()
         for i in np.flatnonzero(good):
-            made.append((squares[i], k, fit.base[i], fit.polynomials[i]))
+            made.append((squares[i], k, fit.base[i], fit.rows[i]))
             states[squares[i]] = values[:2, i]
         return states
 
@@ -84,8 +86,9 @@ def build_jumps(task: Task, found: Survey) -> Jumps:
             shorter.append(last.get(square, NOTHING))
             last[square] = number
         base = np.array([each[2] for each in made]).reshape(-1, 3)
-        polynomials = np.array([each[3] for each in made]).reshape(-1, 3, ORDERS, ORDERS)
-        table = table_of(task.roots, [each[0] for each in made], base, polynomials)
+        none = rows_of(empty_table(task.roots, 3))
+        rows = np.concatenate([none, *(each[3][None] for each in made)])
+        table = table_of(task.roots, [each[0] for each in made], base, rows)
         epochs = [each[1] for each in made]
         return Jumps(table, np.array(epochs, np.int64), np.array(shorter, np.int64))
 
@@ -136,8 +139,8 @@ class Fit(NamedTuple):
 
     Attributes
     ----------
-    base, polynomials : (P, 3) and (P, 3, ORDERS, ORDERS) arrays
-        As in a table.
+    base, rows : (P, 3) and (P, ORDERS, columns) arrays
+        As `table_of` takes them.
     missed, least : (P, 3) and (P,) arrays
         By how much they miss the points at most; the least error of those.
     steep : (P,) array
@@ -145,7 +148,7 @@ class Fit(NamedTuple):
     """
 
     base: Floats
-    polynomials: Floats
+    rows: Floats
     missed: Floats
     least: Floats
     steep: Floats
@@ -166,9 +169,9 @@ def fit_states(task: Task, squares: list[Square], points: Floats, values: Floats
     values = np.moveaxis(values, 0, 1)
     base = values[:, :, -1].copy()
     grid = (values - base[:, :, None])[:, :, -INSIDE.shape[1] :]
-    made = coefficients(grid.reshape(-1, 3, ORDERS, ORDERS))
-    table = table_of(task.roots, squares, base, made)
+    rows = packed(coefficients(grid.reshape(-1, 3, ORDERS, ORDERS)))
+    table = table_of(task.roots, squares, base, rows)
     number = np.repeat(np.arange(len(squares)), points.shape[2])
     found = evaluate_on(table, number, *points.reshape(2, -1)).reshape(3, *points.shape[1:])
     missed = abs(np.moveaxis(found, 0, 1) - values).max(axis=2)
-    return Fit(base, made, missed, values[:, 2].min(axis=1), steepest_of(table, 2))
+    return Fit(base, rows, missed, values[:, 2].min(axis=1), steepest_of(table, 2))

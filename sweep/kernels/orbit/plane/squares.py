@@ -33,7 +33,10 @@ from sweep.kernels.orbit.plane.tables import (
     Table,
     empty_table,
     evaluate_on,
+    packed,
     points_of,
+    polynomials_of,
+    rows_of,
     size_of,
     steepest_of,
     table_of,
@@ -133,7 +136,7 @@ def some_of(roots: Lattice, known: Known, which: NDArray[np.bool_]) -> Known:
     """Return some of the squares."""
     squares = [square for square, kept in zip(known.squares, which, strict=True) if kept]
     table, ends = known.table, Ends(*(each[which] for each in known.ends))
-    table = table_of(roots, squares, table.base[which], table.coefficients[which])
+    table = table_of(roots, squares, table.base[which], rows_of(table)[which])
     return Known(table, ends, known.measures[which], squares)
 
 
@@ -198,7 +201,7 @@ def build_squares(task: Task, found: Survey, jumps: Jumps) -> tuple[Known, list[
 
     for square, after in found.times.items():
         if square in found.often:
-            put(square, np.array(after))
+            put(square, after)
     points, tried, smooth = 0, 0, True
     while waiting and points < MOST_POINTS and not task.stop[0]:
         if tried > FEWEST and not smooth:
@@ -219,7 +222,7 @@ def build_squares(task: Task, found: Survey, jumps: Jumps) -> tuple[Known, list[
                 for child, near in zip(square.children(), QUARTERS, strict=True):
                     put(child, epochs[near])
     table = known.table
-    greatest = table.base[:, 0] + size_of(table.coefficients[:, 0])
+    greatest = table.base[:, 0] + size_of(polynomials_of(table)[:, 0])
     late += [square for square, a in zip(known.squares, greatest, strict=True) if a > most]
     return known, late, smooth
 
@@ -239,9 +242,9 @@ def _joined(roots: Lattice, parts: list[Known]) -> Known:
         return Known(empty_table(roots, 2), no_ends(), np.empty((0, 6)), [])
     tables, ends = [part.table for part in parts], [part.ends for part in parts]
     base = np.concatenate([each.base for each in tables])
-    made = np.concatenate([each.coefficients for each in tables])
+    rows = np.concatenate([rows_of(each) for each in tables])
     return Known(
-        table_of(roots, squares, base, made),
+        table_of(roots, squares, base, rows),
         Ends(*map(np.concatenate, zip(*ends, strict=True))),
         np.concatenate([part.measures for part in parts]),
         squares,
@@ -314,7 +317,7 @@ def _build(task: Task, batch: list[Waiting], known: Known, jumps: Jumps) -> _Bui
     base = np.column_stack([np.rint(found[EPOCHS, :, -1]), np.zeros(len(chosen))])
     values = np.stack([found[EPOCHS] - base[:, :1], ends.place(at)], axis=1)
     grid = values[:, :, -ORDERS * ORDERS :].reshape(-1, 2, ORDERS, ORDERS)
-    table = table_of(roots, chosen, base, coefficients(grid))
+    table = table_of(roots, chosen, base, packed(coefficients(grid)))
     number = np.repeat(np.arange(len(chosen)), points.shape[2])
     times, place = evaluate_on(table, number, *points.reshape(2, -1))
     crossing = evaluate_ends(ends, number, place, np.full(len(number), -1.0))
@@ -338,7 +341,7 @@ def _build(task: Task, batch: list[Waiting], known: Known, jumps: Jumps) -> _Bui
     at_chosen = edges[EPOCHS, fits]
     uneven += [(chosen[k], at_chosen[k]) for k in np.flatnonzero(~smooth)]
     made = Known(
-        table_of(roots, [], base[smooth], table.coefficients[smooth]),
+        table_of(roots, [], base[smooth], rows_of(table)[smooth]),
         Ends(*(each[smooth] for each in ends)),
         measures[smooth],
         [square for square, fit in zip(chosen, smooth, strict=True) if fit],

@@ -76,7 +76,7 @@ class Survey(NamedTuple):
 
     epochs: Floats
     roots: Lattice
-    times: dict[Square, list[float]]
+    times: dict[Square, Floats]
     often: set[Square]
     low: Floats
     high: Floats
@@ -129,12 +129,13 @@ def survey(task: Task) -> Survey:
     begin = np.maximum(np.minimum(cells.min(axis=1) - 1, first), first - farther)
     end = np.minimum(np.maximum(cells.max(axis=1) + 2, last), last + farther)
     (i, j), (rows, columns) = begin.astype(int).tolist(), (end - begin).astype(int).tolist()
-    times = dict[Square, list[float]]()
-    for which, after, (u, v) in passed:
-        there = (begin[0] <= u) & (u < end[0]) & (begin[1] <= v) & (v < end[1])
-        for k, a, b in zip(which[there].tolist(), u[there], v[there], strict=True):
-            square = Square(0, int(a) - i, int(b) - j)
-            times.setdefault(square, []).append(float(epochs[k]) - after)
+    there = ((begin[:, None] <= cells) & (cells < end[:, None])).all(axis=0)
+    after = np.concatenate([epochs[which] - walked for which, walked, _ in passed])[there]
+    place = (cells[:, there] - begin[:, None]).astype(int)
+    numbers, number = np.unique(place[0] * columns + place[1], return_inverse=True)
+    by_root = np.split(after[number.argsort(kind="stable")], np.bincount(number).cumsum()[:-1])
+    keys = [Square(0, *divmod(k, columns)) for k in numbers.tolist()]
+    times = dict(zip(keys, by_root, strict=True))
     found = Lattice(roots.side, (i, j), (rows, columns))
     starts = {Square(0, first[0] - i + k, first[1] - j + m) for _, k, m in every_root(roots)}
     many = FREQUENT * len(epochs)

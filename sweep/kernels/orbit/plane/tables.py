@@ -8,8 +8,9 @@ The squares are those of a quadtree: roots of one size, each cut into four as of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import typeof
@@ -43,7 +44,10 @@ __all__ = [
     "find",
     "find_squares",
     "lattice",
+    "packed",
     "points_of",
+    "polynomials_of",
+    "rows_of",
     "size_of",
     "steepest_of",
     "table_of",
@@ -132,10 +136,8 @@ class Table(NamedTuple):
         The middle of each square, and 2/side.
     base : (P, C) array
         What is added to each polynomial.
-    coefficients : (P, C, ORDERS, ORDERS) array
-        Of powers of the places in w and in b, from −1 to 1, highest first.
     packed : (P · ORDERS, columns) array
-        The same, a power of the place in w in each row, filled up to whole lanes on every CPU.
+        As `packed` returns them.
     """
 
     origin: Floats
@@ -145,7 +147,6 @@ class Table(NamedTuple):
     middle: Floats
     per_half: Floats
     base: Floats
-    coefficients: Floats
     packed: Floats
 
 
@@ -179,13 +180,11 @@ def points_of(roots: Lattice, squares: list[Square], places: Floats) -> Floats:
     return out
 
 
-def table_of(roots: Lattice, squares: list[Square], base: Floats, polynomials: Floats) -> Table:
-    """Return the table of polynomials (P, C, ORDERS, ORDERS) on squares; of equal ones the last."""
-    top = np.full(roots.shape, NOTHING, np.int64)
-    row: Any
-    children: list[list[int]] = []
+def table_of(roots: Lattice, squares: list[Square], base: Floats, rows: Floats) -> Table:
+    """Return the table of `packed` polynomials (P, ORDERS, columns); of equal squares the last."""
+    top, children = [NOTHING] * math.prod(roots.shape), list[list[int]]()
     for number, (level, i, j) in enumerate(squares):
-        row, at = top.reshape(-1), (i >> level) * roots.shape[1] + (j >> level)
+        row, at = top, (i >> level) * roots.shape[1] + (j >> level)
         for depth in range(level - 1, -1, -1):
             if row[at] == NOTHING:
                 row[at] = -2 - len(children)
@@ -198,19 +197,19 @@ def table_of(roots: Lattice, squares: list[Square], base: Floats, polynomials: F
     return Table(
         origin=first * side,
         per_root=1.0 / side,
-        roots=top,
+        roots=np.array(top, np.int64).reshape(roots.shape),
         children=np.array(children, np.int64).reshape(-1, 4),
         middle=first * side + (cells[:, 1:] + 0.5) * sides,
         per_half=2.0 / sides,
         base=base,
-        coefficients=polynomials,
-        packed=_packed(polynomials),
+        packed=rows.reshape(-1, rows.shape[2]),
     )
 
 
 def empty_table(roots: Lattice, values: int) -> Table:
     """Return the table of no squares, of so many values."""
-    return table_of(roots, [], np.empty((0, values)), np.empty((0, values, ORDERS, ORDERS)))
+    no_rows = packed(np.empty((0, values, ORDERS, ORDERS)))
+    return table_of(roots, [], np.empty((0, values)), no_rows)
 
 
 def trees(tables: list[Table]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -224,20 +223,35 @@ def trees(tables: list[Table]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.stack(roots), np.concatenate(children)
 
 
-def _packed(polynomials: Floats) -> Floats:
+def packed(polynomials: Floats) -> Floats:
+    """Return rows (P, ORDERS, columns) of polynomials (P, C, ORDERS, ORDERS).
+
+    Coefficients are of powers of the places in w and in b, from −1 to 1, highest first. In each row
+    are those of a power of the place in w, filled up to whole lanes on every CPU.
+    """
     count, values = polynomials.shape[:2]
     out = np.zeros((count, ORDERS, -(-values * ORDERS // LANES) * LANES))
-    rows = polynomials.swapaxes(1, 2).reshape(count, ORDERS, values * ORDERS)
-    out[:, :, : values * ORDERS] = rows
-    return out.reshape(count * ORDERS, out.shape[2])
+    by_value = out[:, :, : values * ORDERS].reshape(count, ORDERS, values, ORDERS)
+    by_value[...] = polynomials.swapaxes(1, 2)
+    return out
+
+
+def rows_of(table: Table) -> Floats:
+    """Return what was packed into a table, (P, ORDERS, columns)."""
+    return table.packed.reshape(-1, ORDERS, table.packed.shape[1])
+
+
+def polynomials_of(table: Table) -> Floats:
+    """Return the polynomials (P, C, ORDERS, ORDERS) of a table."""
+    count, values = table.base.shape
+    rows = rows_of(table)[:, :, : values * ORDERS]
+    return rows.reshape(count, ORDERS, values, ORDERS).swapaxes(1, 2)
 
 
 _NO_TABLE = Table(
     *(np.zeros(1), np.zeros(1)),
     *(np.zeros((1, 1), np.int64),) * 2,
-    *(np.zeros((1, 1)),) * 3,
-    np.zeros((1, 1, 1, 1)),
-    np.zeros((1, 1)),
+    *(np.zeros((1, 1)),) * 4,
 )
 
 
@@ -342,7 +356,7 @@ def evaluate_on(table: Table, square: NDArray[np.int64], w: Floats, b: Floats) -
 
 def size_of(polynomials: Floats) -> Floats:
     """Return the sums (…,) of the sizes of all coefficients (…, ORDERS, ORDERS), in their order."""
-    each = abs(polynomials).reshape(*polynomials.shape[:-2], ORDERS * ORDERS)
+    each = np.abs(polynomials, order="C").reshape(*polynomials.shape[:-2], ORDERS * ORDERS)
     total: Floats = np.add.accumulate(each, axis=-1)[..., -1]
     return total
 
@@ -350,7 +364,7 @@ def size_of(polynomials: Floats) -> Floats:
 def steepest_of(table: Table, count: int) -> Floats:
     """Return bounds (P,) of |∂/∂w| + |∂/∂b| of the first `count` values, by their coefficients."""
     powers = np.arange(ORDERS - 1.0, -1.0, -1.0)
-    made = table.coefficients[:, :count]
+    made = polynomials_of(table)[:, :count]
     in_w, in_b = size_of(made * powers[:, None]), size_of(made * powers)
     steep: Floats = in_w * table.per_half[:, :1] + in_b * table.per_half[:, 1:]
     greatest: Floats = steep.max(axis=1)
