@@ -13,8 +13,9 @@ import pytest
 from numba.core import types
 
 import sweep
-from sweep.kernels import block, columns, descent, loops, training
+from sweep.kernels import block, columns, descent, loops, results, training
 from sweep.kernels.passes import numba_types
+from sweep.neuron.problem import make_problem
 
 ARTICLE = {"learning_rate": 0.15, "x": 1.0, "y": 0.0}
 
@@ -74,6 +75,24 @@ def test_bits_do_not_depend_on_the_epochs_that_are_walked_in_order(
         assert len(np.unique(found[0].epochs)) > min(max_epochs, 9)
 
 
+@pytest.mark.parametrize("rule", ["error", "gradient"])
+def test_bits_are_the_same_in_the_kernel_for_few_neurons(rule):
+    rng = np.random.default_rng(3)
+    x = rng.normal(0, 1, 19)
+    problem = make_problem(
+        x=x, y=(x > 0.1) * 1.0, cost="quadratic", rule=rule, tolerance=0.05, max_epochs=700
+    )
+    for count in (1, 5, block.FEW_NEURONS, 300):
+        found, (w, b) = [], rng.normal(0, 3, (2, count))
+        for few in (False, True):
+            out = results.empty_results(count, 1)
+            train = block.trainer(problem, "float64", few=few)
+            train(out, w[:, None].copy(), b, np.array([1.5]), np.zeros(1, np.uint8))
+            found.append(out)
+        assert same_bits(*found)
+    assert len(np.unique(found[0].epochs)) > 20
+
+
 def test_nan_among_the_starts_touches_only_that_neuron():
     w, b = np.linspace(-3, 3, 40), np.linspace(3, -2, 40)
     kwargs = {**ARTICLE, "cost": "quadratic", "tolerance": 0.1, "max_epochs": 400}
@@ -107,7 +126,7 @@ def test_starts_beyond_the_range_of_exp_change_no_bit_of_others(dtype, far):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("kind", ["near", "one", "two", "many"])
+@pytest.mark.parametrize("kind", ["near", "one", "two", "few", "many"])
 def test_the_hot_loop_is_packed_and_calls_no_exp(kind, dtype):
     block = numba_types(dtype, dtype).start[0]
     number, lanes = getattr(types, dtype), numba.typeof(descent.empty_lanes(1, dtype))

@@ -46,8 +46,8 @@ def count_trained(monkeypatch):
     """Return a list to which lookups add how many starts they train."""
     trained, trainer = [], lookup.trainer
 
-    def counted(problem, dtype):
-        train = trainer(problem, dtype)
+    def counted(problem, dtype, **few):
+        train = trainer(problem, dtype, **few)
 
         def train_block(out, *others):
             if problem.max_epochs:

@@ -23,13 +23,16 @@ from sweep.kernels.results import FollowResult, TrainResult, empty_results
 from sweep.neuron.optimizers import GD
 from sweep.neuron.problem import MAX_EPOCHS, Problem
 
-__all__ = ["trainer"]
+__all__ = ["FEW_NEURONS", "trainer"]
 
 # What keeps one sample's z, in octaves, within the range of a power of 2. A step goes towards the
 # target, which lies below the middle, and is at most 2 rates: none goes above 2 rates that did not
 # start there. Once rate·2^z is below 1, an epoch adds at most the rate to 2^−z, so that 2³¹ epochs
 # lead to −38 at the lowest, or to where the last long step led. tanh takes the power of 2z.
 NEAR = {"float64": (500.0, 100.0), "float32": (60.0, 10.0)}
+
+# So many neurons are few: they are in lanes of some registers, and the slowest take longest.
+FEW_NEURONS = 32
 
 # Sums of products up to this are finite in float32 too.
 SURELY_FINITE = 1e30
@@ -56,11 +59,12 @@ Floats = NDArray[np.float64]
 Train = Callable[[TrainResult, Floats, Floats, Floats, NDArray[np.uint8]], int]
 
 
-def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
+def trainer(problem: Problem, dtype: str, given: str = "float64", *, few: bool = False) -> Train:
     """Return a function that trains blocks of neurons of one problem, each on its thread.
 
     It takes (out, w, b, learning_rate, stop), writes the results into `out` and returns the
-    lane-epochs walked, those of lanes without work too.
+    lane-epochs walked, those of lanes without work too. For `few` neurons of two parameters and
+    several samples, trained by gradient descent, there is a faster one.
 
     out : TrainResult
         Of N neurons, `w` of shape (N, d), or empty w and b; views into larger arrays will do.
@@ -124,7 +128,7 @@ def trainer(problem: Problem, dtype: str, given: str = "float64") -> Train:
         first = min(FIRST_EPOCHS, problem.max_epochs)
         if not farthest * largest_feature_sum <= SURELY_FINITE:
             farthest, first = compile_mark(dtype)(block, results.status), 0
-        of_two = "pair" if n == 1 else "two"
+        of_two = "pair" if n == 1 else "few" if few else "two"
         near = farthest <= near_z and fastest <= near_rate
         kind = ("near" if near else "one") if one_sample else of_two if p == 2 else "many"
         train = compile_training(

@@ -118,9 +118,10 @@ def compile_training(
 
     Parameters
     ----------
-    kind : "many", "two", "one" or "near"
-        Many samples; many, of two parameters; one, of a single feature whose value is 1; that,
-        with z never beyond the range of exp: 1.03 to 1.08× the epochs.
+    kind : "many", "two", "few", "pair", "one" or "near"
+        Many samples; many, of two parameters; that, for few neurons and gradient descent; one, of
+        two parameters; one, of a single feature whose value is 1; that, with z never beyond the
+        range of exp: 1.03 to 1.08× the epochs.
     rule : "error", "gradient" or "rise"
         Of which sum the criterion is. With "rise" a neuron is trained as with "error", but no
         further than until its cost rises: the number of those epochs is then written as negative.
@@ -142,7 +143,7 @@ def compile_training(
     types_of = numba_types(dtype, given)
     queue_type, stop_type = typeof(empty_queue(1)), types.Array(types.uint8, 1, "C")
     width = width_of(number)
-    every_lane, many = np.uint64((1 << width) - 1), kind in ("many", "two", "pair")
+    every_lane, many = np.uint64((1 << width) - 1), kind not in ("one", "near")
 
     # One call: between two, threads would wait for one another at the interpreter's lock.
     @compiled(

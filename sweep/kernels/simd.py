@@ -32,7 +32,9 @@ __all__ = [
     "exp2_ratio_near",
     "exp_ratio_of_sum",
     "load",
+    "load_like",
     "lowest",
+    "register_of",
     "select",
     "store",
     "width_of",
@@ -370,6 +372,28 @@ def zero(typingctx, array):
 
 
 @intrinsic
+def register_of(typingctx, array):
+    """Return zeros of the array's type in lanes of one register, a quarter of those of `zero`."""
+
+    def codegen(context, builder, sig, args):
+        return ir.Constant(context.get_value_type(sig.return_type), None)
+
+    return Lanes(array.dtype, width_of(array.dtype) // 4)(array), codegen
+
+
+@intrinsic
+def load_like(typingctx, lanes, array, row, column):
+    """Return array[row, column :] in as many lanes as given ones."""
+
+    def codegen(context, builder, sig, args):
+        vector = context.get_value_type(sig.return_type)
+        pointer = _pointer(context, builder, sig.args[1], args[1], args[2:], vector)
+        return builder.load(pointer, align=4)
+
+    return lanes(lanes, array, row, column), codegen
+
+
+@intrinsic
 def bits_of(typingctx, mask):
     """Return the mask as an integer, its first lane in the lowest bit."""
 
@@ -391,5 +415,7 @@ def lowest(typingctx, bits):
 
 
 # Compiled code is found on the disk by what it refers to: Numba would pickle these by random names.
-for each in (select, binary_exponent, load, store, zero, bits_of, lowest):
+for each in (
+    select, binary_exponent, load, load_like, store, zero, register_of, bits_of, lowest,
+):  # fmt: skip
     each._set_uuid(f"sweep.{each._name}")

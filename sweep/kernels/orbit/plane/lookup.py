@@ -13,7 +13,7 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from sweep.kernels.block import trainer
+from sweep.kernels.block import FEW_NEURONS, trainer
 from sweep.kernels.compile import compiled, once
 from sweep.kernels.orbit.plane.cut import CutOff
 from sweep.kernels.orbit.plane.ends import PLACES, SHARES
@@ -222,7 +222,8 @@ def lookup_plane_into(
     here = np.concatenate(trained)
     if len(here):
         rest = empty_results(len(here), 1, weights=len(out.b) > 0)
-        trainer(problem, "float64")(rest, w[here], b[here], rates, stop)
+        train = trainer(problem, "float64", few=len(here) <= FEW_NEURONS)
+        train(rest, w[here], b[here], rates, stop)
         for name, values in vars(rest).items():
             if len(values):
                 getattr(out, name)[here] = values

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.kernels.block import trainer
+from sweep.kernels.block import FEW_NEURONS, trainer
 from sweep.kernels.orbit.plane.tables import Lattice, Square, points_of
 from sweep.kernels.pool import run_strided
 from sweep.kernels.results import TrainResult, empty_results
@@ -90,7 +90,8 @@ def every_root(roots: Lattice) -> list[Square]:
 def _trained(task: Task, state: Floats, epochs: int) -> TrainResult:
     """Train starts (2, N) for so many epochs at most."""
     out, rates = empty_results(state.shape[1], 1), np.array([task.rate])
-    train = trainer(replace(task.problem, max_epochs=epochs), "float64")
+    few = state.shape[1] <= FEW_NEURONS
+    train = trainer(replace(task.problem, max_epochs=epochs), "float64", few=few)
 
     def part(here: slice) -> None:
         w, b = state[:, here]
