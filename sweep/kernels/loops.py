@@ -161,7 +161,7 @@ def _overload_advance(cost, activation, kind, rule, optimizer, state, block, lim
         return None
     sample, value = sample_of(cost, activation, kind), value_of(cost, activation)
     width, by_gradient = width_of(limit), rule.literal_value == "gradient"
-    by_rise = rule.literal_value == "rise"
+    by_rise, plain = rule.literal_value == "rise", optimizer.literal_value == "gd"
     per_octave = 1.0 / ACTIVATIONS[activation.literal_value].exp2_scale
 
     # Adding a masked δ, and keeping masks instead of counts: 1.12× the epochs.
@@ -169,7 +169,9 @@ def _overload_advance(cost, activation, kind, rule, optimizer, state, block, lim
         """Update z = z₀ − rate·T, in octaves: T ← T + δ(z) where |a − y| (|δ|) > limit."""
         start, total, rate = state.start, state.total, state.rate
         unconverged, target, previous = state.unconverged, block.y[0], state.previous
-        c, k = block.parameters, values_of(block.constants)
+        c = block.parameters
+        if not plain:  # each function that is called takes 20 ms to compile
+            k = values_of(block.constants)
         for epoch in range(epochs):
             for v in range(VECTORS):
                 lane = v * width
@@ -181,9 +183,11 @@ def _overload_advance(cost, activation, kind, rule, optimizer, state, block, lim
                     total_cost = value(z * per_octave, residual, target, c)
                     criterion = unless_risen(previous, lane, total_cost, abs(z), criterion, 1)
                 unmet = criterion > limit
-                g, m, root = moved(optimizer, state, 0, lane, d, k)
-                # What is linear in the gradients has no mean square, and needs no moments of 1.
-                step = step_of(optimizer, g, m, root, zero(total), zero(total), k)
+                step = d
+                if not plain:
+                    g, m, root = moved(optimizer, state, 0, lane, d, k)
+                    # What is linear in the gradients has no mean square: no moments of 1.
+                    step = step_of(optimizer, g, m, root, zero(total), zero(total), k)
                 store(total, 0, lane, t + select(unmet, step, zero(total)))
                 unconverged[epoch, v] = bits_of(unmet)
 
