@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import json
 import os
 import re
 import resource
@@ -38,11 +39,15 @@ class Processes:
 
     def __init__(self, folder):
         self.folder, self.log = folder, (folder / "log").open("w")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{self.port}"
-        self.workers = []
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(self.port))
+        self.workers, file = [], folder / "scheduler.json"
+        file.unlink(missing_ok=True)
+        # It takes a free port and tells: a worker once took the port that was chosen for it.
+        self.scheduler = self._start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)
+        )
+        wait_for(lambda: file.exists() and file.read_text().rstrip().endswith("}"))
+        self.address = json.loads(file.read_text())["address"]
+        self.port = int(self.address.rpartition(":")[2])
 
     def _start(self, *arguments, **how):
         command = [sys.executable, "-m", "dask", *arguments, "--no-dashboard"]
