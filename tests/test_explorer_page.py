@@ -331,3 +331,30 @@ def test_a_slow_response_is_said_while_it_lasts(open_page):
     page.get_by_text("The error falls at once").wait_for()
     settled(page)
     assert page.locator(".message").inner_text() == ""
+
+
+def slowed(route):
+    response = route.fetch()
+    route.fulfill(response=response, headers={**response.headers, "server-timing": "dur=1500"})
+
+
+def refused(route):
+    route.fulfill(status=422, json={"error": "this takes more than 4 s: lower max_epochs"})
+
+
+@pytest.mark.parametrize(("columns", "handle"), [(32, slowed), (128, refused)])
+def test_the_picture_of_what_takes_long_stays_coarse(open_page, columns, handle):
+    page = open_page("colour=red")
+    page.route(re.compile(f"data/cells.*columns={columns}&"), handle)
+    page.get_by_label("learning rate η, typed").fill("0.4")
+    page.get_by_label("learning rate η, typed").press("Enter")
+    page.get_by_text("A coarse picture").wait_for()
+    settled(page)
+    assert "of the starts in view converge" in page.inner_text(".sweep")
+    assert page.evaluate("explored.epochsAt(0, 2, 2)") is None
+    page.unroute_all()
+    page.get_by_label("learning rate η, typed").fill("0.3")
+    page.get_by_label("learning rate η, typed").press("Enter")
+    settled(page)
+    assert page.evaluate("explored.epochsAt(0, 2, 2)") > 0
+    page.errors.clear()  # the browser logs each response 422

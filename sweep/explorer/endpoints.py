@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Timer
+from time import perf_counter, process_time
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -253,9 +254,14 @@ ENDPOINTS: Mapping[str, tuple[type[Any], Endpoint]] = {
 
 
 @contextmanager
-def _limited(stop: NDArray[np.uint8]) -> Iterator[None]:
-    """Set stop[0] to 1 after SECONDS, which begin again when a kernel has been compiled."""
+def _limited(stop: NDArray[np.uint8]) -> Iterator[Callable[[], float]]:
+    """Set stop[0] to 1 after SECONDS, which begin again when a kernel has been compiled.
+
+    Yields a function that returns how many of them have passed; what other processes took of the
+    CPUs does not count.
+    """
     timers: list[Timer] = []
+    began = [0.0, 0.0]
 
     def watch(compiling: bool) -> None:
         while timers:
@@ -263,11 +269,12 @@ def _limited(stop: NDArray[np.uint8]) -> Iterator[None]:
         if not compiling:
             timers.append(Timer(SECONDS, lambda: stop.fill(1)))
             timers[-1].start()
+            began[:] = perf_counter(), process_time()
 
     watchers.append(watch)
     watch(compiling=False)
     try:
-        yield
+        yield lambda: min(perf_counter() - began[0], process_time() - began[1])
     finally:
         watchers.remove(watch)
         watch(compiling=True)
@@ -279,8 +286,10 @@ def respond(
     text: Mapping[str, str],
     stop: NDArray[np.uint8],
     result: Result | None = None,
-) -> NDArray[np.int32] | dict[str, Any]:
-    """Return what the page requests, within SECONDS; `stop` ends the work when it becomes 1.
+) -> tuple[NDArray[np.int32] | dict[str, Any], float]:
+    """Return what the page requests, and the seconds that took, without compiling: at most SECONDS.
+
+    `stop` ends the work when it becomes 1.
 
     `result` has the cells that are stored.
 
@@ -296,12 +305,13 @@ def respond(
     if name == "cells" and query.stored:
         if result is None:
             raise SpecError("stored cells: sweep explore was started without a result's folder")
-        return stored_cells(result, query)
-    with _limited(stop):
+        return stored_cells(result, query), 0.0
+    with _limited(stop) as passed:
         response = function(spec, query, stop)
+        took = passed()
     if stop[0]:
         raise SweepError(
             f"this takes more than {SECONDS:g} s: lower max_epochs, or raise the learning rate or "
             "the tolerance"
         )
-    return response
+    return response, took

@@ -64,9 +64,9 @@ def reply(spec: Spec, message: Mapping[str, Any]) -> tuple[dict[str, Any], list[
         if name != "about" and name not in ENDPOINTS:
             raise SpecError(f"{name}: there is no such data")
         query = {key: str(value) for key, value in message.get("query", {}).items()}
-        response = about(spec) if name == "about" else respond(spec, name, query, stop)
+        response, took = (about(spec), 0.0) if name == "about" else respond(spec, name, query, stop)
     except SweepError as error:
         return {**head, "error": str(error)}, []
     if isinstance(response, dict):
         return {**head, "response": response}, []
-    return head, [response.astype("<i4").tobytes()]
+    return {**head, "took": 1000 * took}, [response.astype("<i4").tobytes()]

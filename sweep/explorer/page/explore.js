@@ -4,7 +4,10 @@
 // A picture is refined in steps: cells 16 and 4 times as wide as a pixel first, in tiles of so many.
 const STEPS = [[16, 32], [4, 128], [1, 256]];
 const STEPS_SEEN = 80; // of so few epochs in view every other one is darker: the staircase
-const MOST_TILES = 200, SLOW = 1500, SAMPLES_OF_CONTOURS = 65, COARSE = 64;
+const MOST_TILES = 200, SAMPLES_OF_CONTOURS = 65, COARSE = 64;
+// Milliseconds of a tile after which no finer ones are requested. How long those would take is not
+// predicted: a tile takes 4 to 100 ms whatever its size, the more the busier the machine is.
+const SLOW = 1000;
 const NAMES = {
   learning_rate: "learning rate η", tolerance: "tolerance of |y − a|", max_epochs: "most epochs",
   x: "input x", y: "target y", activation: "activation", cost: "left cost", other_cost: "right cost",
@@ -168,7 +171,7 @@ export async function mount(root, send, place) {
           if (value > most) most = value;
           if (value >= 0 && value < least) least = value;
         }
-        const made = { ...tile, epochs, most, least, took: epochs.took ?? 0, image: null };
+        const made = { ...tile, epochs, most, least, took: epochs.took, image: null };
         tiles.set(name, made);
         return made;
       })();
@@ -188,29 +191,28 @@ export async function mount(root, send, place) {
       }
     }
     for (const [name, { control }] of pending) if (!wanted.has(name)) control.abort();
-    for (const step of STEPS) {
-      if (slow.has(`${keys}|${step[0]}`)) {
-        say("A coarse picture: a finer one would take long. Fewer epochs or a larger tolerance make it faster.");
-        break;
-      }
-      let took = 0;
+    refining: for (const step of STEPS) {
+      if (slow.has(`${keys}|${step[0]}`)) break;
+      const next = STEPS[STEPS.indexOf(step) + 1];
       for (const tile of tilesIn(view(maps[0].canvas), step)) {
         for (const side of [0, 1]) {
           try {
             const made = await fetchTile(keys[side], tile);
-            took = Math.max(took, made.took);
+            if (next && made.took > SLOW) slow.add(`${keys}|${next[0]}`);
             draw();
           } catch (error) {
-            if (mine === generation) failed(error);
-            return;
+            if (mine !== generation) return;
+            if (step === STEPS[0] || !error.message.startsWith("this takes more than")) { failed(error); return; }
+            slow.add(`${keys}|${step[0]}`);
+            break refining;
           }
           if (mine !== generation) return;
         }
       }
-      const next = STEPS[STEPS.indexOf(step) + 1];
-      if (next && (took * next[1] ** 2) / step[1] ** 2 > SLOW) slow.add(`${keys}|${next[0]}`);
     }
     if (message.textContent.startsWith("The server")) say("");
+    const coarse = STEPS.some((step) => slow.has(`${keys}|${step[0]}`));
+    if (coarse && ["", working].includes(message.textContent)) say("A coarse picture: a finer one would take long. Fewer epochs or a larger tolerance make it faster.");
     summarise();
     while (tiles.size > MOST_TILES) tiles.delete(tiles.keys().next().value);
   };
@@ -910,7 +912,10 @@ const render = ({ model, el }) => {
     current = null;
     if (message.error) reject(new Error(message.error));
     else if (message.response) resolve(message.response);
-    else resolve(new Int32Array(buffers[0].buffer.slice(buffers[0].byteOffset, buffers[0].byteOffset + buffers[0].byteLength)));
+    else {
+      const { buffer, byteOffset, byteLength } = buffers[0];
+      resolve(Object.assign(new Int32Array(buffer.slice(byteOffset, byteOffset + byteLength)), { took: message.took }));
+    }
     next();
   };
   model.on("msg:custom", receive);
