@@ -293,6 +293,34 @@ def test_auto_takes_the_tables_only_where_they_pay():
     assert "starts of so few epochs" in why(10**9, cost="cross_entropy", tolerance=0.6)
 
 
+def test_bits_do_not_depend_on_which_starts_are_neighbours(monkeypatch):
+    monkeypatch.setattr(plane, "LEAST_STARTS", 1e-9)  # squares as for many starts
+    w, b = grid(150)
+    order = np.random.default_rng(3).permutation(len(b))
+    in_order, shuffled = (
+        sweep.train(w[which], b[which], **KWARGS, cost="cross_entropy", method="orbit")
+        for which in (np.arange(len(b)), order)
+    )
+    for name in ("epochs", "final_error", "w", "b"):
+        assert getattr(in_order, name)[order].tobytes() == getattr(shuffled, name).tobytes()
+
+
+def test_squares_are_found_whatever_was_found_before():
+    roots = tables.lattice(np.array([-2.0, -2.0]), np.array([2.0, 2.0]), 4, 1.0)
+    squares = [tables.Square(0, 0, 1), tables.Square(0, 1, 0)]
+    squares += [part for half in tables.Square(0, 0, 0).children() for part in half.children()]
+    rows = np.zeros((len(squares), tables.ORDERS, tables.LANES))
+    table = tables.table_of(roots, squares, np.zeros((len(squares), 1)), rows)
+    rng = np.random.default_rng(4)
+    b = np.concatenate(
+        [rng.choice([-2.5, -2.0, -1.75, -1.0, 1.0, 2.0], 300), rng.uniform(-2, 2, 300)]
+    )
+    w = np.repeat([-1.9, -1.3, 0.0, -3.0], 150)
+    alone = [tables.find_squares(table, w[[k]], b[[k]])[0] for k in range(len(b))]
+    assert len(set(alone)) == 7
+    assert (tables.find_squares(table, w, b) == alone).all()
+
+
 def test_starts_that_are_not_finite_touch_no_other():
     w = np.array([4.5, np.nan, np.inf, 0.5, 3.0, -3.0])
     kwargs = {**KWARGS, "cost": "quadratic", "max_epochs": 50}

@@ -23,12 +23,11 @@ from sweep.kernels.columns import walk_columns
 from sweep.kernels.compile import compiled, once
 from sweep.kernels.loops import CHUNK, VECTORS, advance
 from sweep.kernels.passes import empty_queue, finish, numba_types, order
-from sweep.kernels.simd import lowest, width_of
+from sweep.kernels.simd import aligned_zeros, lowest, width_of
 
 __all__ = ["LaneState", "compile_training", "empty_lanes"]
 
 ONE = np.uint64(1)
-CACHE_LINE = 64
 
 # Epochs between two looks at who has finished: a 16th of what a neuron takes, within these.
 SHORTEST, LONGEST = 2, 32
@@ -78,7 +77,7 @@ def empty_lanes(parameters: int, dtype: str, kept: int = 0) -> LaneState:
     lanes = VECTORS * width
     # Cut from one piece of memory, for 6 µs a block instead of 15; all rows are whole cache lines.
     size = (2 * p + 2 + kept * (p + 1)) * lanes
-    memory = _aligned(size + (2 * p + CHUNK) * width, dtype)
+    memory = aligned_zeros(size + (2 * p + CHUNK) * width, dtype)
     rows, vectors = memory[:size].reshape(-1, lanes), memory[size:].reshape(-1, width)
     return LaneState(
         start=rows[:p],
@@ -94,14 +93,6 @@ def empty_lanes(parameters: int, dtype: str, kept: int = 0) -> LaneState:
         busy=np.zeros(VECTORS, np.uint64),
         unconverged=np.zeros((LONGEST, VECTORS), np.uint64),
     )
-
-
-def _aligned(count: int, dtype: str) -> NDArray[Any]:
-    """Return zeros whose registers do not lie across two cache lines: 1.3× the epochs."""
-    size = np.dtype(dtype).itemsize * count
-    memory = np.zeros(size + CACHE_LINE, np.uint8)
-    first = -memory.ctypes.data % CACHE_LINE
-    return memory[first : first + size].view(dtype)
 
 
 @once

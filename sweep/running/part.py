@@ -17,7 +17,7 @@ from sweep.experiment.grid import Grid, Segment
 from sweep.experiment.spec import Spec
 from sweep.kernels.block import trainer
 from sweep.kernels.orbit import Orbit, Plane, build_orbit, choose_orbit, lookup_into
-from sweep.kernels.pool import ORBIT_BLOCK, block_sizes
+from sweep.kernels.pool import PART_BLOCK, block_sizes
 from sweep.kernels.results import FollowResult, TrainResult, empty_results, rows
 from sweep.neuron.problem import Problem
 from sweep.store.encoding import encoded
@@ -170,7 +170,7 @@ def part_table(
             return None
         methods.add("train" if orbit is None else "orbit")
         n, d = problem.x.shape
-        size = block_sizes(n, d + 1)[0] if orbit is None else ORBIT_BLOCK
+        size = block_sizes(n, d + 1)[0] if orbit is None else PART_BLOCK
         end = row + segment.last - segment.first
         while row < end:
             block = slice(row, min(row + size, end))

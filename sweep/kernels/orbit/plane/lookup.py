@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sweep.kernels.block import FEW_NEURONS, trainer
 from sweep.kernels.compile import compiled, once
 from sweep.kernels.orbit.plane.cut import CutOff
-from sweep.kernels.orbit.plane.ends import PLACES, SHARES
+from sweep.kernels.orbit.plane.ends import find_ends
 from sweep.kernels.orbit.plane.jumps import after_epochs
 from sweep.kernels.orbit.plane.rest import walk_rest
 from sweep.kernels.orbit.plane.squares import Known
@@ -32,19 +32,19 @@ from sweep.kernels.orbit.plane.tables import (
     trees,
 )
 from sweep.kernels.orbit.plane.walking import Jumps
-from sweep.kernels.results import TrainResult, empty_results
-from sweep.kernels.simd import load, store, width_of
-from sweep.neuron.arithmetic import fma
+from sweep.kernels.pool import ORBIT_BLOCK
+from sweep.kernels.results import TrainResult, empty_results, rows
 from sweep.neuron.problem import Problem, Status
 
 __all__ = ["Plane", "lookup_plane_into"]
 
 Floats = NDArray[np.float64]
 
-WIDTH = width_of(types.float64)
-
 # Starts that are looked up together.
 CHUNK = 128
+
+# Starts whose columns stay in the caches meanwhile.
+TOGETHER = ORBIT_BLOCK
 
 # Starts on no square that are walked together.
 WALKED_TOGETHER = 4096
@@ -108,9 +108,10 @@ def _compile_lookup() -> Callable[..., tuple[int, int]]:
         w, b, roots, children, known, polynomials, bound, cut, cut_bound, tolerance, max_epochs,
         status, epochs, error, out_w, out_b, late, uncertain,
     ):  # fmt: skip
-        along = np.zeros((1, max(known.packed.shape[1], cut.packed.shape[1])))
+        work = np.zeros((3, max(known.packed.shape[1], cut.packed.shape[1])))
         some, squares = np.empty(CHUNK, np.int64), np.empty((2, CHUNK), np.int64)
-        values, of_end = np.empty((3, CHUNK)), np.zeros((1, polynomials.shape[1]))
+        met, of_end, first_end = some.copy(), np.zeros((3, LANES)), W if len(out_b) else ERROR
+        values, ends = np.empty((3, CHUNK)), np.empty((3, CHUNK))
         just_above, cut_late, left = np.nextafter(tolerance, np.inf), 0, 0
         # Step by step for some starts at a time: the steps of one start wait for one another.
         for first in range(0, len(b), CHUNK):
@@ -120,13 +121,13 @@ def _compile_lookup() -> Callable[..., tuple[int, int]]:
                     some[count] = i
                     count += 1
             find(w, b, some[:count], known, roots, children, squares)
-            evaluate(w, b, some[:count], squares[0], known, along, values)
-            before, count = count, 0
+            evaluate(w, b, some[:count], squares[0], known, work, values)
+            before, count, done = count, 0, 0
             for j in range(before):
                 i, p, time, place = some[j], squares[0, j], values[0, j], values[1, j]
                 whole = np.ceil(time)
-                met = p != NOTHING and time > 0.0 and whole <= max_epochs
-                if not met or not abs(time - np.rint(time)) > bound[p]:
+                known_time = p != NOTHING and time > 0.0 and whole <= max_epochs
+                if not known_time or not abs(time - np.rint(time)) > bound[p]:
                     if p != NOTHING and time - bound[p] > max_epochs and squares[1, j] == NOTHING:
                         late[cut_late] = i
                         cut_late += 1
@@ -134,25 +135,18 @@ def _compile_lookup() -> Callable[..., tuple[int, int]]:
                         some[count], squares[1, count] = i, squares[1, j]
                         count += 1
                     continue
-                # Odd and even powers apart: half as many steps that wait for one another.
-                square = place * place
-                for column in range(0, polynomials.shape[1], WIDTH):
-                    odd = load(polynomials, PLACES * p, column)
-                    even = load(polynomials, PLACES * p + 1, column)
-                    for row in range(PLACES * p + 2, PLACES * (p + 1), 2):
-                        odd = fma(odd, odd * 0.0 + square, load(polynomials, row, column))
-                        even = fma(even, even * 0.0 + square, load(polynomials, row + 1, column))
-                    store(of_end, 0, column, fma(odd, odd * 0.0 + place, even))
-                share = 2.0 * (whole - time) - 1.0
-                end_w, end_b, end_error = of_end[0, W], of_end[0, B], of_end[0, ERROR]
-                for order in range(3, 3 * SHARES, 3):
-                    end_w = fma(end_w, share, of_end[0, order + W])
-                    end_b = fma(end_b, share, of_end[0, order + B])
-                    end_error = fma(end_error, share, of_end[0, order + ERROR])
-                status[i], epochs[i], error[i] = CONVERGED, whole, min(end_error, tolerance)
+                status[i], epochs[i] = CONVERGED, whole
+                met[done], squares[0, done] = i, p
+                values[1, done], values[2, done] = place, 2.0 * (whole - time) - 1.0
+                done += 1
+            at = squares[0, :done]
+            find_ends(polynomials, at, values[1], values[2], first_end, of_end, ends)
+            for j in range(done):
+                i = met[j]
+                error[i] = min(ends[ERROR, j], tolerance)
                 if len(out_b) > 0:
-                    out_w[i], out_b[i] = end_w, end_b
-            evaluate(w, b, some[:count], squares[1], cut, along, values)
+                    out_w[i], out_b[i] = ends[W, j], ends[B, j]
+            evaluate(w, b, some[:count], squares[1], cut, work, values)
             for j in range(count):
                 i, p = some[j], squares[1, j]
                 if p == NOTHING or not values[ERROR, j] - cut_bound[p] > tolerance:
@@ -180,18 +174,24 @@ def lookup_plane_into(
 
     Those on no square are walked, and what is then uncertain is trained.
     """
-    rates = np.array([rate])
-    trainer(replace(problem, max_epochs=0), "float64")(out, w, b, rates, stop)
-    if not problem.max_epochs:
-        return
+    rates, starting = np.array([rate]), trainer(replace(problem, max_epochs=0), "float64")
     known, cut, task = plane.known, plane.cut, plane.task._replace(threads=1, stop=stop)
-    late, uncertain = np.empty((2, len(b)), np.int64)
-    cut_late, left = _compile_lookup()(
-        np.ascontiguousarray(w[:, 0]), b, *trees([known.table, cut.table]), known.table,
-        known.ends.polynomials.reshape(-1, LANES), plane.bound, cut.table, cut.bound,
-        problem.tolerance, problem.max_epochs, out.status, out.epochs, out.final_error,
-        out.w[:, 0], out.b, late, uncertain,
-    )  # fmt: skip
+    both, lookup = trees([known.table, cut.table]), _compile_lookup()
+    found = np.empty((2, min(len(b), TOGETHER)), np.int64)
+    surely_late, left = [found[0, :0]], [found[0, :0]]
+    for first in range(0, len(b), TOGETHER):
+        chunk = slice(first, first + TOGETHER)
+        part = rows(out, chunk)
+        starting(part, w[chunk], b[chunk], rates, stop)
+        if problem.max_epochs:
+            counts = lookup(
+                np.ascontiguousarray(w[chunk, 0]), b[chunk], *both, known.table,
+                known.ends.polynomials.reshape(-1, LANES), plane.bound, cut.table, cut.bound,
+                problem.tolerance, problem.max_epochs, part.status, part.epochs, part.final_error,
+                part.w[:, 0], part.b, *found,
+            )  # fmt: skip
+            for kept, numbers, count in zip((surely_late, left), found, counts, strict=True):
+                kept.append(first + numbers[:count])
     just_above = np.nextafter(problem.tolerance, np.inf)
 
     def write(here: NDArray[np.int64], epochs: Floats | int, ends: Floats) -> None:
@@ -199,10 +199,10 @@ def lookup_plane_into(
         if len(out.b):
             out.w[here, 0], out.b[here] = ends[:ERROR]
 
-    uncertain = uncertain[:left]
+    uncertain = np.concatenate(left)
     # Beyond the roots rounding is not bounded.
     near = plane.walks & _is_on(task.roots, w[uncertain, 0], b[uncertain])
-    surely_late, trained, uncertain = [late[:cut_late]], [uncertain[~near]], uncertain[near]
+    trained, uncertain = [uncertain[~near]], uncertain[near]
     for first in range(0, len(uncertain), WALKED_TOGETHER):
         here = uncertain[first : first + WALKED_TOGETHER]
         theta = np.array([w[here, 0], b[here]])

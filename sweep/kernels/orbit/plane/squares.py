@@ -31,6 +31,7 @@ from sweep.kernels.orbit.plane.tables import (
     Lattice,
     Square,
     Table,
+    aligned,
     empty_table,
     evaluate_on,
     packed,
@@ -137,6 +138,7 @@ def some_of(roots: Lattice, known: Known, which: NDArray[np.bool_]) -> Known:
     squares = [square for square, kept in zip(known.squares, which, strict=True) if kept]
     table, ends = known.table, Ends(*(each[which] for each in known.ends))
     table = table_of(roots, squares, table.base[which], rows_of(table)[which])
+    ends = ends._replace(polynomials=aligned(ends.polynomials))
     return Known(table, ends, known.measures[which], squares)
 
 

@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 from sweep.kernels.compile import compiled, once
 from sweep.kernels.orbit.abel import cosines
 from sweep.kernels.orbit.plane.coefficients import nodes_of
-from sweep.kernels.simd import load, store, width_of
+from sweep.kernels.simd import (
+    aligned_zeros,
+    load,
+    load_like,
+    register_of,
+    store,
+    width_of,
+)
 from sweep.neuron.arithmetic import fma
 
 __all__ = [
@@ -38,6 +45,7 @@ __all__ = [
     "Lattice",
     "Square",
     "Table",
+    "aligned",
     "empty_table",
     "evaluate",
     "evaluate_on",
@@ -78,6 +86,7 @@ EDGES = np.concatenate([_grid(SIDES, ON_EDGE), _grid(SIDES, ON_EDGE)[::-1]], axi
 CHECKED = _grid(CHECKS[1:-1], CHECKS[1:-1])
 
 WIDTH = width_of(types.float64)
+REGISTER = WIDTH // 4
 
 # Lanes on every CPU are a part of so many.
 LANES = 32
@@ -202,7 +211,7 @@ def table_of(roots: Lattice, squares: list[Square], base: Floats, rows: Floats) 
         middle=first * side + (cells[:, 1:] + 0.5) * sides,
         per_half=2.0 / sides,
         base=base,
-        packed=rows.reshape(-1, rows.shape[2]),
+        packed=aligned(rows.reshape(-1, rows.shape[2])),
     )
 
 
@@ -233,6 +242,13 @@ def packed(polynomials: Floats) -> Floats:
     out = np.zeros((count, ORDERS, -(-values * ORDERS // LANES) * LANES))
     by_value = out[:, :, : values * ORDERS].reshape(count, ORDERS, values, ORDERS)
     by_value[...] = polynomials.swapaxes(1, 2)
+    return out
+
+
+def aligned(values: Floats) -> Floats:
+    """Return a copy whose registers do not lie across two cache lines."""
+    out: Floats = aligned_zeros(values.size, "float64").reshape(values.shape)
+    out[...] = values
     return out
 
 
@@ -271,50 +287,66 @@ def find(w, b, some, table, roots, children, squares):
     """
     origin_w, origin_b, rows = table.origin[0], table.origin[1], roots.shape[1]
     per_w, per_b, columns = table.per_root[0], table.per_root[1], roots.shape[2]
+    known_w, low, high = np.nan, 0.0, 0.0
     for j in range(len(some)):
-        squares[:, j] = NOTHING
         at_w, at_b = (w[some[j]] - origin_w) * per_w, (b[some[j]] - origin_b) * per_b
+        if at_w == known_w and low <= at_b < high:
+            # On a grid, neighbours share w, and mostly their squares.
+            for t in range(len(roots)):
+                squares[t, j] = squares[t, j - 1]
+            continue
+        squares[:, j], known_w = NOTHING, np.nan
         if not (0.0 <= at_w <= rows and 0.0 <= at_b <= columns):
             continue
         k, m = min(np.int64(at_w), rows - 1), min(np.int64(at_b), columns - 1)
+        known_w, low, high = at_w, 1.0 * m, 1.0 * (m + 1)
         for t in range(len(roots)):
-            u, v, number = at_w - k, at_b - m, roots[t, k, m]
+            u, v, number, side = at_w - k, at_b - m, roots[t, k, m], 1.0
             while number < NOTHING:
-                u, v = 2.0 * u, 2.0 * v
+                u, v, side = 2.0 * u, 2.0 * v, 0.5 * side
                 above_w, above_b = np.int64(u >= 1.0), np.int64(v >= 1.0)
                 u, v = u - above_w, v - above_b
                 number = children[-2 - number, 2 * above_w + above_b]
             squares[t, j] = number
+            # Exact: v·side is what at_b has beyond a multiple of the side.
+            low, high = max(low, at_b - v * side), min(high, at_b - v * side + side)
 
 
 @register_jitable
-def evaluate(w, b, some, square, table, along, values):
+def evaluate(w, b, some, square, table, work, values):
     """Set values (C, n) of points of numbers `some` (n,) on squares (n,), but for NOTHING.
 
-    along : (1, columns of table.packed) array
-        To work in.
+    work : (3, columns of table.packed) array
     """
     middle, per_half, base, packed = table.middle, table.per_half, table.base, table.packed
-    known, known_w = NOTHING, np.nan
-    for j in range(len(some)):
-        p, at_w = square[j], w[some[j]]
+    begin, nothing = 0, register_of(work)
+    while begin < len(some):
+        p, at_w, end = square[begin], w[some[begin]], begin + 1
         if p == NOTHING:
+            begin = end
             continue
-        if p != known or at_w != known_w:
-            # On a grid, neighbours share w: what is left is a polynomial in b.
-            known, known_w = p, at_w
-            t = (at_w - middle[p, 0]) * per_half[p, 0]
-            for column in range(0, packed.shape[1], WIDTH):
-                value = load(packed, ORDERS * p, column)
-                for row in range(ORDERS * p + 1, ORDERS * (p + 1)):
-                    value = fma(value, value * 0.0 + t, load(packed, row, column))
-                store(along, 0, column, value)
-        t = (b[some[j]] - middle[p, 1]) * per_half[p, 1]
-        for c in range(base.shape[1]):
-            total = along[0, ORDERS * c]
-            for m in range(ORDERS * c + 1, ORDERS * (c + 1)):
-                total = fma(total, t, along[0, m])
-            values[c, j] = total + base[p, c]
+        t = (at_w - middle[p, 0]) * per_half[p, 0]
+        for column in range(0, packed.shape[1], WIDTH):
+            value = load(packed, ORDERS * p, column)
+            for row in range(ORDERS * p + 1, ORDERS * (p + 1)):
+                value = fma(value, t, load(packed, row, column))
+            store(work, 0, column, value)
+        # On a grid, neighbours share w: what is left is a polynomial in b.
+        while end < len(some) and square[end] == p and w[some[end]] == at_w:
+            end += 1
+        for first in range(begin, end, REGISTER):
+            last = min(first + REGISTER, end)
+            for j in range(first, last):
+                work[1, j - first] = (b[some[j]] - middle[p, 1]) * per_half[p, 1]
+            t = load_like(nothing, work, 1, 0)
+            for c in range(base.shape[1]):
+                total = nothing + work[0, ORDERS * c]
+                for m in range(ORDERS * c + 1, ORDERS * (c + 1)):
+                    total = fma(total, t, work[0, m])
+                store(work, 2, 0, total + base[p, c])
+                for j in range(first, last):
+                    values[c, j] = work[2, j - first]
+        begin = end
 
 
 @once
@@ -331,8 +363,8 @@ def _compile_on() -> tuple[Callable[..., None], Callable[..., None]]:
 
     @compiled(types.void(_VECTOR, _VECTOR, whole[::1], TABLE, matrix))
     def evaluate_all(w, b, square, table, values):
-        along = np.zeros((1, table.packed.shape[1]))
-        evaluate(w, b, np.arange(len(b)), square, table, along, values)
+        work = np.zeros((3, table.packed.shape[1]))
+        evaluate(w, b, np.arange(len(b)), square, table, work, values)
 
     return find_all, evaluate_all
 

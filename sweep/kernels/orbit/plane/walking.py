@@ -127,7 +127,7 @@ def _compile_walk(cost: str, activation: str) -> Callable[..., None]:
         # Lanes to be looked at, and those that jump.
         some, jumping, number = np.empty(WIDTH, np.int64), np.empty(WIDTH, np.int64), point.copy()
         squares, values = np.empty((2, WIDTH), np.int64), np.empty((3, WIDTH))
-        along = np.zeros((1, jumps.packed.shape[1]))
+        work = np.zeros((3, jumps.packed.shape[1]))
         taken = done = 0
         while done < count and stop[0] == 0:
             moved, waiting = False, WIDTH
@@ -163,7 +163,7 @@ def _compile_walk(cost: str, activation: str) -> Callable[..., None]:
                         waiting += 1
                     else:
                         point[lane], lanes[left, lane] = -1, 0.0
-                evaluate(lanes[W], lanes[B], jumping[:may_jump], number, jumps, along, values)
+                evaluate(lanes[W], lanes[B], jumping[:may_jump], number, jumps, work, values)
                 for j in range(may_jump):
                     lane = jumping[j]
                     if values[ERROR, j] > least:
