@@ -52,8 +52,8 @@ def lookup_ratios(threads: int, rounds: int, *, full: bool) -> list[dict[str, An
             "max_epochs": 100_000, "threads": threads,
         }  # fmt: skip
         some = slice(None, None, 1 if n < 100 else 16)  # of many samples, a part is trained
-        for method in ("train", "orbit"):
-            train(w[:999], b[:999], method=method, **kwargs)  # compiles
+        train(w[:999], b[:999], method="train", **kwargs)
+        train(w, b, method="orbit", **kwargs)  # few starts do not compile all that is needed
         ratios: list[float] = []
         while len(ratios) < rounds:
             began = time.perf_counter()

@@ -34,8 +34,8 @@ LARGEST_BLOCK, SMALLEST_BLOCK = 32768, 4096
 # neurons, two threads: 8.0 ms in blocks of 32,768, 7.5 ms in these).
 ORBIT_BLOCK = 131072
 
-# In a part they are larger: starts that many samples leave uncertain are walked together (10⁸ starts
-# of 16 samples, from start to Parquet: 0.95 of the time).
+# In a part they are larger: starts that many samples leave uncertain are walked together (10⁸
+# starts of 16 samples, from start to Parquet: 0.95 of the time).
 PART_BLOCK = 4 * ORBIT_BLOCK
 
 # Of many samples an epoch takes long enough for small blocks, as for few neurons on many threads.

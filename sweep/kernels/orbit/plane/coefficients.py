@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 
 from sweep.kernels.compile import compiled, once
 from sweep.kernels.orbit.abel import cosines, powers_of_chebyshev
+from sweep.kernels.simd import load_like, register_of, store, width_of
 
 __all__ = ["along_last", "coefficients", "nodes_of"]
 
 Floats = NDArray[np.float64]
+
+WIDTH = width_of(types.float64)
+REGISTER = WIDTH // 4
 
 
 def nodes_of(orders: int) -> Floats:
@@ -54,29 +58,38 @@ def _matrices(orders: int) -> tuple[Floats, Floats]:
     """
     turns = np.arange(orders) * (2 * np.arange(orders)[:, None] + 1) % (4 * orders)
     values = cosines(np.minimum(turns, 4 * orders - turns) / (2 * orders))
-    return values * np.where(np.arange(orders) > 0, 2.0, 1.0) / orders, powers_of_chebyshev(orders)
+    both = np.zeros((2, orders, WIDTH))
+    both[0, :, :orders] = values * np.where(np.arange(orders) > 0, 2.0, 1.0) / orders
+    both[1, :, :orders] = powers_of_chebyshev(orders)
+    return both[0], both[1]
 
 
 @once
 def _compile_along() -> Callable[..., None]:
-    """Compile along(values (N, k), matrix (k, k), other (k, k), out (N, k)): the product of all.
+    """Compile along(values (N, k), matrix, other (k, WIDTH), out (N, k)): the product of all.
 
     Sums in a fixed order: BLAS rounds otherwise on other CPUs.
     """
     matrix = types.Array(types.float64, 2, "C")
 
     @register_jitable
-    def times(row, matrix, out):
-        out[:] = 0.0
-        for node in range(len(row)):
-            for k in range(len(out)):
-                out[k] += row[node] * matrix[node, k]
+    def times(row, matrix, orders, work):
+        for column in range(0, orders, REGISTER):
+            total = register_of(work)
+            for node in range(orders):
+                total = total + load_like(total, matrix, node, column) * row[node]
+            store(work, 0, column, total)
 
     @compiled(types.void(*(matrix,) * 4))
     def along(values, to_chebyshev, to_powers, out):
-        middle = np.empty(values.shape[1])
+        orders, work = values.shape[1], np.zeros((1, WIDTH))
+        middle = np.empty(orders)
         for k in range(len(values)):
-            times(values[k], to_chebyshev, middle)
-            times(middle, to_powers, out[k])
+            times(values[k], to_chebyshev, orders, work)
+            for j in range(orders):
+                middle[j] = work[0, j]
+            times(middle, to_powers, orders, work)
+            for j in range(orders):
+                out[k, j] = work[0, j]
 
     return along

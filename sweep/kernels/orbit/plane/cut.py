@@ -20,6 +20,7 @@ from sweep.kernels.orbit.plane.tables import (
     INSIDE,
     Square,
     Table,
+    aligned,
     empty_table,
     points_of,
     rows_of,
@@ -78,7 +79,7 @@ def build_cut(task: Task, squares: list[Square], jumps: Jumps, points: float) ->
             bounds.append((SAFETY * off[:, 2] + rounding_of(task, fit.steep))[smooth])
             left += [squares[k] for k in np.flatnonzero(~smooth)]
         squares = [child for each in left if each.level < task.deepest for child in each.children()]
-    table = table_of(roots, kept, np.concatenate(bases), np.concatenate(parts))
+    table = table_of(roots, kept, np.concatenate(bases), aligned(parts))
     return CutOff(table, np.concatenate(bounds))
 
 

@@ -16,6 +16,7 @@ from sweep.kernels.orbit.plane.tables import (
     NOTHING,
     ORDERS,
     Square,
+    aligned,
     empty_table,
     evaluate_on,
     find_squares,
@@ -87,7 +88,7 @@ def build_jumps(task: Task, found: Survey) -> Jumps:
             last[square] = number
         base = np.array([each[2] for each in made]).reshape(-1, 3)
         none = rows_of(empty_table(task.roots, 3))
-        rows = np.concatenate([none, *(each[3][None] for each in made)])
+        rows = aligned([none, *(each[3][None] for each in made)])
         table = table_of(task.roots, [each[0] for each in made], base, rows)
         epochs = [each[1] for each in made]
         return Jumps(table, np.array(epochs, np.int64), np.array(shorter, np.int64))

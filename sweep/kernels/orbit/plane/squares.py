@@ -137,8 +137,9 @@ def some_of(roots: Lattice, known: Known, which: NDArray[np.bool_]) -> Known:
     """Return some of the squares."""
     squares = [square for square, kept in zip(known.squares, which, strict=True) if kept]
     table, ends = known.table, Ends(*(each[which] for each in known.ends))
-    table = table_of(roots, squares, table.base[which], rows_of(table)[which])
-    ends = ends._replace(polynomials=aligned(ends.polynomials))
+    rows = aligned([rows_of(table)[which]])
+    table = table_of(roots, squares, table.base[which], rows)
+    ends = ends._replace(polynomials=aligned([ends.polynomials]))
     return Known(table, ends, known.measures[which], squares)
 
 

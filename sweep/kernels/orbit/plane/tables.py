@@ -211,7 +211,7 @@ def table_of(roots: Lattice, squares: list[Square], base: Floats, rows: Floats) 
         middle=first * side + (cells[:, 1:] + 0.5) * sides,
         per_half=2.0 / sides,
         base=base,
-        packed=aligned(rows.reshape(-1, rows.shape[2])),
+        packed=rows.reshape(-1, rows.shape[2]),
     )
 
 
@@ -245,11 +245,11 @@ def packed(polynomials: Floats) -> Floats:
     return out
 
 
-def aligned(values: Floats) -> Floats:
-    """Return a copy whose registers do not lie across two cache lines."""
-    out: Floats = aligned_zeros(values.size, "float64").reshape(values.shape)
-    out[...] = values
-    return out
+def aligned(parts: list[Floats]) -> Floats:
+    """Return (A, …), (B, …), … in one array whose registers do not lie across two cache lines."""
+    shape = (sum(map(len, parts)), *parts[0].shape[1:])
+    out: Floats = aligned_zeros(math.prod(shape), "float64").reshape(shape)
+    return np.concatenate(parts, out=out)
 
 
 def rows_of(table: Table) -> Floats:
