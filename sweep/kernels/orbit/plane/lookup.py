@@ -43,9 +43,6 @@ Floats = NDArray[np.float64]
 # Starts that are looked up together.
 CHUNK = 128
 
-# Starts whose columns stay in the caches meanwhile.
-TOGETHER = ORBIT_BLOCK
-
 # Starts on no square that are walked together.
 WALKED_TOGETHER = 4096
 
@@ -177,10 +174,10 @@ def lookup_plane_into(
     rates, starting = np.array([rate]), trainer(replace(problem, max_epochs=0), "float64")
     known, cut, task = plane.known, plane.cut, plane.task._replace(threads=1, stop=stop)
     both, lookup = trees([known.table, cut.table]), _compile_lookup()
-    found = np.empty((2, min(len(b), TOGETHER)), np.int64)
+    found = np.empty((2, min(len(b), ORBIT_BLOCK)), np.int64)
     surely_late, left = [found[0, :0]], [found[0, :0]]
-    for first in range(0, len(b), TOGETHER):
-        chunk = slice(first, first + TOGETHER)
+    for first in range(0, len(b), ORBIT_BLOCK):
+        chunk = slice(first, first + ORBIT_BLOCK)
         part = rows(out, chunk)
         starting(part, w[chunk], b[chunk], rates, stop)
         if problem.max_epochs:
