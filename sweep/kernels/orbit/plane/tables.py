@@ -21,14 +21,7 @@ from numpy.typing import NDArray
 from sweep.kernels.compile import compiled, once
 from sweep.kernels.orbit.abel import cosines
 from sweep.kernels.orbit.plane.coefficients import nodes_of
-from sweep.kernels.simd import (
-    aligned_zeros,
-    load,
-    load_like,
-    register_of,
-    store,
-    width_of,
-)
+from sweep.kernels.simd import aligned_zeros, load, load_like, register_of, store, width_of
 from sweep.neuron.arithmetic import fma
 
 __all__ = [
